@@ -1,0 +1,5 @@
+/** The storage engines, by name. The only place that names them all; loading it opens and starts nothing. */
+
+import type { EngineModule } from './engine/engine.ts'
+
+export const engines: Readonly<Record<string, EngineModule>> = {}
