@@ -1,0 +1,47 @@
+/**
+ * A codec of the user's own, made safe: what its `encode` throws or returns wrongly is a refused key or value, what its
+ * `decode` throws is `DECODE`.
+ */
+
+import type { Codec } from '../codec.ts'
+import type { InternalCodec, Sink } from '../internal-codec.ts'
+import { checkBytes } from './bytes.ts'
+import { type Role, refusal, undecodable } from './refuse.ts'
+
+export class CustomCodec implements InternalCodec<unknown> {
+  readonly name: string
+  readonly #codec: Codec<unknown>
+  readonly #role: Role
+
+  constructor(codec: Codec<unknown>, role: Role) {
+    this.name = codec.name
+    this.#codec = codec
+    this.#role = role
+  }
+
+  encodeInto(value: unknown, sink: Sink): number {
+    const encoded = this.asBytes(value)
+    const at = sink.reserve(encoded.length)
+    sink.bytes.set(encoded, at)
+    return encoded.length
+  }
+
+  asBytes(value: unknown): Uint8Array {
+    let encoded: unknown
+    try {
+      encoded = this.#codec.encode(value)
+    } catch (error) {
+      throw refusal(this.#role, `what the codec '${this.name}' takes`, 'this', String(error), error)
+    }
+    checkBytes(encoded, this.#role, `It is what \`encode\` of the codec '${this.name}' returned.`)
+    return encoded
+  }
+
+  decode(bytes: Buffer, start: number, end: number): unknown {
+    try {
+      return this.#codec.decode(new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start))
+    } catch (error) {
+      throw undecodable(this.#role, this.name, String(error), error)
+    }
+  }
+}
