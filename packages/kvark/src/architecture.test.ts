@@ -102,7 +102,7 @@ function check(file: string, source: string): string[] {
 
   if (!isTest && !nondeterministicParts.includes(from)) {
     for (const pattern of nondeterminism) {
-      const found = pattern.exec(withoutStrings(source))
+      const found = pattern.exec(codeOf(source))
       if (found) report(`"${found[0]}"`, 'time and randomness come from the environment')
     }
   }
@@ -177,7 +177,12 @@ function isBuiltin(specifier: string): boolean {
 
 /** Static, re-exporting, side-effect and dynamic imports, and types written `import('…')`. */
 function importsOf(source: string): Import[] {
-  const code = withoutComments(source)
+  const code = source.replace(literal, (text, offset: number) => {
+    const isSpecifier = /\b(?:from|import)\s*\(?\s*$/.test(
+      source.slice(Math.max(0, offset - 40), offset),
+    )
+    return isSpecifier ? text : ' '
+  })
   const found: Import[] = []
   const statement =
     /^[ \t]*(?:import|export)\s+(type\s+(?!from\b))?(?:[\w$*][\w$*\s]*,?\s*)?(?:\{[^}]*\}\s*)?from\s*(['"])(.*?)\2/gm
@@ -190,17 +195,13 @@ function importsOf(source: string): Import[] {
   return found
 }
 
-const token =
+/** Strings and comments: matched together, because each may contain what looks like the start of the other. */
+const literal =
   /'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`|\/\*[\s\S]*?\*\/|\/\/[^\n]*/g
 
-/** Strings are matched too, so that a `//` inside one does not pass for a comment. */
-function withoutComments(source: string): string {
-  return source.replace(token, (text) => (text.startsWith('/') ? ' ' : text))
-}
-
 /** Templates stay, because code stands in them. */
-function withoutStrings(source: string): string {
-  return source.replace(token, (text) => (text.startsWith('`') ? text : ' '))
+function codeOf(source: string): string {
+  return source.replace(literal, (text) => (text.startsWith('`') ? text : ' '))
 }
 
 const src = fileURLToPath(new URL('../src/', import.meta.url))
@@ -294,6 +295,7 @@ test('the checker refuses what is wrong', () => {
 const accepted: readonly [string, string][] = [
   ['bytes/a.ts', "import { a } from './b.ts'\nimport { b } from '../errors.ts'"],
   ['bytes/a.ts', "/** import { open } from '../store/a.ts' */\n// import '../store/a.ts'"],
+  ['bytes/a.ts', `const a = "import { a } from '../vfs/a.ts'"; const b = "import('../vfs/a.ts')"`],
   ['bytes/a.ts', "const a = 'Date.now() and /* '; const b = ' */'"],
   ['vfs/files.ts', "import { Effect } from '../environment/routine.ts'"],
   ['vfs/node.ts', "import { a } from 'node:fs/promises'"],
