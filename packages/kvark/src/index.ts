@@ -1,0 +1,57 @@
+/**
+ * kvark: an embedded key-value database. The whole public API; importing it opens and starts nothing.
+ */
+
+export type {
+  Durability,
+  EngineStats,
+  Inspection,
+  Limits,
+  Progress,
+  Supports,
+  VerifyReport,
+} from './engine/engine.ts'
+export type { LogOptions } from './engines/log/options.ts'
+export type { Environment, Job, Timer } from './environment/environment.ts'
+export type { Effect } from './environment/routine.ts'
+export { type ErrorCode, type ErrorFields, KvarkError } from './errors.ts'
+export type {
+  Codec,
+  KeyCodecs,
+  Tuple,
+  TupleElement,
+  ValueCodecs,
+} from './store/codec.ts'
+export {
+  type DescribeOptions,
+  describe,
+  describeSync,
+  open,
+  openSync,
+  type StoreDescription,
+} from './store/open.ts'
+export type { EngineMap, EngineName, OpenOptions, StoreOptions } from './store/options.ts'
+export type {
+  AtomicStore,
+  AtomicTable,
+  BatchOperation,
+  Configurable,
+  Cursor,
+  Entry,
+  JobOptions,
+  OrderedCursor,
+  OrderedReader,
+  OrderedSnapshot,
+  OrderedStore,
+  OrderedTable,
+  RangeOptions,
+  Reader,
+  ScanOptions,
+  Snapshot,
+  Stats,
+  Store,
+  StoreLife,
+  Table,
+  WriteOptions,
+} from './store/types.ts'
+export type { FileHandle, FileLock, FileStat, Files, OpenMode } from './vfs/files.ts'

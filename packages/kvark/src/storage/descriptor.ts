@@ -1,0 +1,137 @@
+/**
+ * `KVARK`, the first file of every store: who it is and how it was made. One line of JSON that a person can read, then
+ * the CRC-32 of that line in hex (a sealed file).
+ *
+ *   {"kvark":1,"storeId":"…","engine":"log","hashSeed":123,"options":{…},"codecs":{…},"features":[0,0,0]}\n
+ *   9ae0daaf\n
+ *
+ * 1. Written once, before anything else, through a temporary file and a rename; there is no store without it.
+ * 2. An unknown bit in `features.incompatible` is `VERSION`: a newer kvark has written what this one cannot read.
+ *    `readOnlyCompatible` bits refuse writing only, `compatible` ones nothing.
+ */
+
+import type { Environment } from '../environment/environment.ts'
+import type { Routine } from '../environment/routine.ts'
+import { corruption, KvarkError } from '../errors.ts'
+import { readSealed, writeSealed } from './sealed-file.ts'
+
+export interface Descriptor {
+  /** 32 hex digits, random. */
+  readonly storeId: string
+  readonly engine: string
+  /** Seeds the hash of keys: 32 bits. */
+  readonly hashSeed: number
+  /** Options that belong to the files and cannot change. */
+  readonly options: Readonly<Record<string, unknown>>
+  /** The codecs' names. */
+  readonly codecs: { readonly keys: string; readonly values: string }
+  readonly features: {
+    readonly compatible: number
+    readonly readOnlyCompatible: number
+    readonly incompatible: number
+  }
+}
+
+export const DESCRIPTOR_NAME = 'KVARK'
+
+/** The number of this file's own format. */
+const FORMAT = 1
+
+/** Feature bits that this version knows. */
+const KNOWN_INCOMPATIBLE = 0
+const KNOWN_READ_ONLY_COMPATIBLE = 0
+
+/** The descriptor of the store in `folder`; `undefined` where there is none. */
+export function* readDescriptor(
+  environment: Environment,
+  folder: string,
+): Routine<Descriptor | undefined> {
+  const content = yield* readSealed(environment, folder, DESCRIPTOR_NAME)
+  return content === undefined ? undefined : parse(content, `${folder}/${DESCRIPTOR_NAME}`)
+}
+
+/** Makes `folder` a store. Durable when it returns. */
+export function* writeDescriptor(
+  environment: Environment,
+  folder: string,
+  descriptor: Descriptor,
+): Routine<void> {
+  const { storeId, engine, hashSeed, options, codecs, features } = descriptor
+  yield* writeSealed(environment, folder, DESCRIPTOR_NAME, {
+    kvark: FORMAT,
+    storeId,
+    engine,
+    hashSeed,
+    options,
+    codecs,
+    features: [features.compatible, features.readOnlyCompatible, features.incompatible],
+  })
+}
+
+/** `VERSION` when the store has features that a writer of this version would damage. */
+export function checkWritable(descriptor: Descriptor, folder: string): void {
+  const unknown = unknownBits(descriptor.features.readOnlyCompatible, KNOWN_READ_ONLY_COMPATIBLE)
+  if (unknown !== 0)
+    throw newer(`${folder}/${DESCRIPTOR_NAME}`, unknown, 'can be read but not written')
+}
+
+function parse(content: unknown, path: string): Descriptor {
+  if (!isRecord(content)) throw corruption(path, 0, 'no descriptor of a store')
+  const { kvark, storeId, engine, hashSeed, options, codecs, features } = content
+  if (!isWord(kvark)) throw corruption(path, 0, 'no descriptor of a store')
+  if (kvark > FORMAT) {
+    throw new KvarkError(
+      'VERSION',
+      `${path} has format ${kvark}; this kvark reads up to ${FORMAT}. Open the store with the newer kvark that made it.`,
+      { path, expected: FORMAT, found: kvark },
+    )
+  }
+  if (
+    typeof storeId !== 'string' ||
+    !/^[0-9a-f]{32}$/.test(storeId) ||
+    typeof engine !== 'string' ||
+    !isWord(hashSeed) ||
+    !isRecord(options) ||
+    !isRecord(codecs) ||
+    typeof codecs['keys'] !== 'string' ||
+    typeof codecs['values'] !== 'string' ||
+    !Array.isArray(features) ||
+    features.length !== 3 ||
+    !features.every(isWord)
+  ) {
+    throw corruption(path, 0, 'a descriptor with missing or wrong fields')
+  }
+  const [compatible, readOnlyCompatible, incompatible] = features as [number, number, number]
+  const unknown = unknownBits(incompatible, KNOWN_INCOMPATIBLE)
+  if (unknown !== 0) throw newer(path, unknown, 'cannot be read')
+  return {
+    storeId,
+    engine,
+    hashSeed,
+    options,
+    codecs: { keys: codecs['keys'], values: codecs['values'] },
+    features: { compatible, readOnlyCompatible, incompatible },
+  }
+}
+
+function newer(path: string, bits: number, consequence: string): KvarkError {
+  return new KvarkError(
+    'VERSION',
+    `${path} names features that this kvark does not know (bits 0x${bits.toString(16)}), so the store ${consequence}. ` +
+      'Open it with the newer kvark that made it.',
+    { path, found: bits },
+  )
+}
+
+function unknownBits(word: number, known: number): number {
+  return (word & ~known) >>> 0
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** An unsigned number of 32 bits. */
+function isWord(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < 2 ** 32
+}

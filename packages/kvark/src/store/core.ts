@@ -1,0 +1,238 @@
+/**
+ * What a store, its snapshots and its cursors share: the engine, the codecs, the buffers that calls reuse, and the life
+ * of the whole.
+ *
+ *   open ──close()──► closing ──► closed            closing: new calls are CLOSED; what has begun is carried out
+ *
+ * 1. `unsettled` is true while a call has more to do than to ask the engine: writes wait in the queue, or the store closes.
+ * 2. User code runs inside codecs and callbacks and may call the store again. So what is reused (`key`, `found`, a batch)
+ *    is only held between two pieces of code of our own: fields are read before user code runs, and a batch is taken out
+ *    of its place while it is filled.
+ * 3. What holds something of the engine (cursor, snapshot) has a `Lease`; an abandoned one is released when its owner
+ *    is collected, the others when the store closes.
+ */
+
+import type { Engine, EngineModule } from '../engine/engine.ts'
+import { Found } from '../engine/found.ts'
+import { WriteBatch } from '../engine/write-batch.ts'
+import type { Environment } from '../environment/environment.ts'
+import { type Routine, runAsync, runSync } from '../environment/routine.ts'
+import { KvarkError } from '../errors.ts'
+import type { Descriptor } from '../storage/descriptor.ts'
+import type { FileLock } from '../vfs/files.ts'
+import { CustomCodec } from './codecs/custom.ts'
+import type { InternalCodec } from './internal-codec.ts'
+import { KeyBuffer, PREFIX_BYTES } from './key-buffer.ts'
+import { WriteQueue } from './write-queue.ts'
+
+/** A larger arena is let go after the call that needed it. */
+const KEPT_ARENA_BYTES = 1024 * 1024
+
+/** Something of the engine that somebody holds. Never refers to its owner. */
+export interface Lease {
+  /** What the warning calls it. */
+  readonly what: string
+  release(): void
+}
+
+/** What opening hands over. */
+export interface CoreParts<K, V> {
+  readonly engine: Engine
+  readonly modules: Readonly<Record<string, EngineModule>>
+  readonly environment: Environment
+  readonly path: string
+  readonly descriptor: Descriptor
+  readonly keys: InternalCodec<K>
+  readonly values: InternalCodec<V>
+  readonly lock: FileLock
+}
+
+export class Core<K, V> {
+  readonly engine: Engine
+  readonly modules: Readonly<Record<string, EngineModule>>
+  readonly environment: Environment
+  readonly path: string
+  readonly descriptor: Descriptor
+  readonly keys: InternalCodec<K>
+  readonly values: InternalCodec<V>
+  readonly key: KeyBuffer = new KeyBuffer()
+  readonly found: Found = new Found()
+  readonly queue: WriteQueue
+  unsettled = false
+  /** A codec is the user's: it may call the store while it decodes, so it gets bytes that stay as they are. */
+  readonly copies: boolean
+  readonly #keyBytes: number
+  readonly #lock: FileLock
+  readonly #leases = new Set<Lease>()
+  readonly #abandoned: FinalizationRegistry<Lease>
+  /** Aborts long jobs when the store closes. */
+  readonly #ending = new AbortController()
+  #batch: WriteBatch | undefined = new WriteBatch()
+  #state: 'open' | 'closing' | 'finishing' | 'closed' = 'open'
+  #closing: Promise<void> | undefined
+  #running = 0
+  #whenIdle: (() => void) | undefined
+
+  constructor(parts: CoreParts<K, V>) {
+    this.engine = parts.engine
+    this.modules = parts.modules
+    this.environment = parts.environment
+    this.path = parts.path
+    this.descriptor = parts.descriptor
+    this.keys = parts.keys
+    this.values = parts.values
+    this.copies = parts.keys instanceof CustomCodec || parts.values instanceof CustomCodec
+    this.#keyBytes = parts.engine.limits.keyBytes
+    this.#lock = parts.lock
+    this.queue = new WriteQueue(parts.engine, (waiting) => {
+      this.unsettled = waiting || this.#state !== 'open'
+    })
+    this.#abandoned = new FinalizationRegistry((lease) => {
+      this.environment.warn(
+        `${lease.what} of the store ${this.path} was forgotten and has been closed. Close it, or leave its loop, as soon as it is done.`,
+      )
+      this.endLease(lease)
+    })
+  }
+
+  /** `CLOSED` unless the store is open. */
+  checkOpen(): void {
+    if (this.#state !== 'open') throw this.closedError()
+  }
+
+  closedError(): KvarkError {
+    const { path } = this
+    return new KvarkError('CLOSED', `The store ${path} is closed. Open it again to use it.`, {
+      path,
+    })
+  }
+
+  /** Carries out the writes that wait, so that what follows sees them. */
+  settle(): void {
+    this.checkOpen()
+    this.queue.drain()
+  }
+
+  /** `CLOSED` once the engine is gone; for calls that were under way when the store closed. */
+  checkAlive(): void {
+    if (this.#isGone()) throw this.closedError()
+  }
+
+  /** Builds the internal key of `key` in `this.key`; returns its length. */
+  encodeKey(key: K): number {
+    if (this.unsettled) this.checkOpen()
+    const length = this.keys.encodeInto(key, this.key)
+    if (length > this.#keyBytes) throw this.keyTooLong(length)
+    return PREFIX_BYTES + length
+  }
+
+  keyTooLong(length: number): KvarkError {
+    const limit = this.#keyBytes
+    return new KvarkError(
+      'INVALID_KEY',
+      `The key has ${length} bytes; the engine '${this.engine.name}' takes up to ${limit}. Use a shorter one, for example a digest of it.`,
+      { expected: limit, found: length },
+    )
+  }
+
+  /** An empty batch for one call; `giveBatch` it back. */
+  takeBatch(): WriteBatch {
+    const batch = this.#batch ?? new WriteBatch()
+    this.#batch = undefined
+    return batch
+  }
+
+  giveBatch(batch: WriteBatch): void {
+    batch.clear()
+    if (batch.bytes.length <= KEPT_ARENA_BYTES) this.#batch = batch
+  }
+
+  /** Runs something that waits, so that `close` waits for it; what fails because the store closed is `CLOSED`. */
+  async run<T>(start: () => Routine<T>): Promise<T> {
+    this.#running++
+    try {
+      return await runAsync(start())
+    } catch (error) {
+      throw this.#isGone() ? this.closedError() : error
+    } finally {
+      this.#running--
+      if (this.#running === 0) this.#whenIdle?.()
+    }
+  }
+
+  /** The signal of a long job: the caller's, or the end of the store. */
+  jobSignal(signal: AbortSignal | undefined): AbortSignal {
+    const end = this.#ending.signal
+    return signal === undefined ? end : AbortSignal.any([signal, end])
+  }
+
+  /** Keeps `lease` until `endLease`, the collection of `owner`, or the end of the store. */
+  addLease(lease: Lease, owner: object | undefined): void {
+    this.#leases.add(lease)
+    if (owner !== undefined) this.#abandoned.register(owner, lease, lease)
+  }
+
+  /** Harmless when repeated. */
+  endLease(lease: Lease): void {
+    if (!this.#leases.delete(lease)) return
+    this.#abandoned.unregister(lease)
+    lease.release()
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  closeSync(): void {
+    if (this.#state === 'closed') return
+    if (this.#state === 'finishing') {
+      throw new KvarkError(
+        'CLOSED',
+        `The store ${this.path} is being closed by close(). Await its promise instead of calling closeSync().`,
+        { path: this.path },
+      )
+    }
+    this.#begin()
+    this.queue.drain()
+    runSync(this.#finish())
+  }
+
+  async #close(): Promise<void> {
+    if (this.#state !== 'open') return
+    this.#begin()
+    await this.queue.passed.async()
+    while (this.#running > 0) {
+      await new Promise<void>((resolve) => {
+        this.#whenIdle = resolve
+      })
+    }
+    // `closeSync` may have come in between.
+    if (this.#isClosing()) await runAsync(this.#finish())
+  }
+
+  #isClosing(): boolean {
+    return this.#state === 'closing'
+  }
+
+  #isGone(): boolean {
+    return this.#state === 'finishing' || this.#state === 'closed'
+  }
+
+  #begin(): void {
+    this.#state = 'closing'
+    this.unsettled = true
+    this.#ending.abort(this.closedError())
+  }
+
+  *#finish(): Routine<void> {
+    this.#state = 'finishing'
+    try {
+      for (const lease of this.#leases) this.endLease(lease)
+      yield* this.engine.close()
+    } finally {
+      this.#state = 'closed'
+      yield* this.#lock.release()
+    }
+  }
+}

@@ -1,0 +1,258 @@
+/**
+ * The public cursor: one walk, handed out entry by entry, at once or by promise.
+ *
+ *   walking ──end, limit, close──► done: gives no more         an error or abort ──► failed: gives that error again
+ *
+ * 1. After an error it never goes on as if nothing had happened: what was not given is not passed over in silence.
+ * 2. Promised steps run one after the other, in the order of the calls.
+ * 3. Done or failed, it holds nothing of the engine.
+ */
+
+import { BLOCKED, FOUND, MISSING, SPREAD, type Status } from '../engine/engine.ts'
+import { type Block, Found } from '../engine/found.ts'
+import { type Routine, runSync } from '../environment/routine.ts'
+import { KvarkError } from '../errors.ts'
+import { invalid, show, unsupported } from './arguments.ts'
+import type { Core } from './core.ts'
+import type { Projection } from './project.ts'
+import type { Scan } from './range.ts'
+import { Slice } from './slice.ts'
+import type { OrderedCursor } from './types.ts'
+import type { View } from './view.ts'
+import { startWalk, type Walk } from './walk.ts'
+
+type Step<T> = IteratorResult<T, undefined>
+
+export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
+  readonly #core: Core<K, V>
+  readonly #walk: Walk
+  readonly #project: Projection<K, V, T>
+  readonly #signal: AbortSignal | undefined
+  readonly #found = new Found()
+  readonly #slice: Slice
+  #remaining: number
+  #done = false
+  #failure: { readonly reason: unknown } | undefined
+  /** Settles, without error, with the last promised step; `undefined` when none runs. */
+  #running: Promise<void> | undefined
+  /** Promised steps that run or wait. */
+  #waiting = 0
+
+  constructor(core: Core<K, V>, scan: Scan, view: View | undefined, project: Projection<K, V, T>) {
+    this.#core = core
+    this.#project = project
+    this.#signal = scan.signal
+    this.#remaining = scan.limit
+    this.#slice = new Slice(core.environment)
+    this.#walk = startWalk(core, scan, view)
+    core.addLease(this.#walk, this)
+  }
+
+  next(): Promise<Step<T>> {
+    try {
+      if (!this.#done) this.#core.checkOpen()
+      if (this.#running !== undefined) return this.#queue(() => this.advance())
+      if (this.#slice.over()) return this.#queue(() => this.#pauseThenAdvance())
+      const step = this.#quick()
+      return typeof step === 'object'
+        ? Promise.resolve(step)
+        : this.#queue(() => this.advance(step))
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  nextSync(): Step<T> {
+    this.#checkFree()
+    const step = this.#quick()
+    return typeof step === 'object' ? step : runSync(this.advance(step))
+  }
+
+  nextMany(count: number): Promise<T[]> {
+    try {
+      checkCount(count)
+      if (!this.#done) this.#core.checkOpen()
+      return this.#queue(() => this.#many(count))
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  nextManySync(count: number): T[] {
+    checkCount(count)
+    this.#checkFree()
+    return runSync(this.#many(count))
+  }
+
+  seek(key: K): void {
+    const { engine, modules } = this.#core
+    if (!engine.supports.order) throw unsupported(engine.name, 'seek', 'order', modules)
+    this.#checkFree()
+    if (!this.#isWalking()) {
+      throw new KvarkError('CLOSED', 'The cursor is closed or at its end. Make a new one to seek.')
+    }
+    const length = this.#core.encodeKey(key)
+    this.#walk.cursor.seek!(Buffer.from(this.#core.key.bytes.subarray(0, length)), length)
+  }
+
+  get token(): Uint8Array {
+    if (this.#failure !== undefined) throw this.#failure.reason
+    return this.#walk.token
+  }
+
+  return(): Promise<Step<T>> {
+    this.close()
+    return Promise.resolve(end())
+  }
+
+  close(): void {
+    this.#done = true
+    this.#core.endLease(this.#walk)
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close()
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  [Symbol.iterator](): IterableIterator<T, undefined> {
+    const iterator: IterableIterator<T, undefined> = {
+      next: () => this.nextSync(),
+      return: () => {
+        this.close()
+        return end()
+      },
+      [Symbol.iterator]: () => iterator,
+    }
+    return iterator
+  }
+
+  /** The next step, whatever it takes. `status`: what the engine's cursor has answered already. */
+  *advance(status?: Status): Routine<Step<T>> {
+    const blocks: Block[] = []
+    try {
+      for (;;) {
+        if (status === undefined) {
+          if (!this.#isWalking()) return end()
+          status = this.#walk.cursor.next(this.#found)
+        }
+        if (status === BLOCKED) {
+          const block = this.#found.block!
+          blocks.push(block)
+          yield* block.load
+          status = undefined
+          continue
+        }
+        if (status === SPREAD) {
+          yield* this.#found.gather!()
+          if (!this.#isWalking()) return end()
+        }
+        return this.#give(status)
+      }
+    } catch (error) {
+      if (this.#done && this.#failure === undefined) return end()
+      throw this.#fail(error)
+    } finally {
+      for (const block of blocks) block.release()
+    }
+  }
+
+  /** The next step when it is in memory, else the engine's answer. */
+  #quick(): Step<T> | Status {
+    if (!this.#isWalking()) return end()
+    try {
+      const status = this.#walk.cursor.next(this.#found)
+      return status === FOUND || status === MISSING ? this.#give(status) : status
+    } catch (error) {
+      throw this.#fail(error)
+    }
+  }
+
+  *#pauseThenAdvance(): Routine<Step<T>> {
+    yield* this.#core.environment.pause
+    return yield* this.advance()
+  }
+
+  *#many(count: number): Routine<T[]> {
+    const items: T[] = []
+    while (items.length < count) {
+      if (this.#slice.over()) yield* this.#core.environment.pause
+      let step = this.#quick()
+      if (typeof step !== 'object') step = yield* this.advance(step)
+      if (step.done) break
+      items.push(step.value)
+    }
+    return items
+  }
+
+  /** What the caller gets after the engine's cursor has answered. */
+  #give(status: Status): Step<T> {
+    if (status === MISSING) {
+      this.close()
+      return end()
+    }
+    this.#remaining--
+    return { done: false, value: this.#project(this.#core, this.#found) }
+  }
+
+  /** Whether there is more to ask for; throws when the walk has failed or must not go on. */
+  #isWalking(): boolean {
+    if (this.#failure !== undefined) throw this.#failure.reason
+    if (this.#done) return false
+    this.#core.checkAlive()
+    if (this.#signal?.aborted) throw this.#fail(this.#signal.reason)
+    if (this.#remaining > 0) return true
+    this.close()
+    return false
+  }
+
+  #fail(reason: unknown): unknown {
+    this.#failure ??= { reason }
+    this.close()
+    return reason
+  }
+
+  /** A step at once cannot overtake promised ones. */
+  #checkFree(): void {
+    if (!this.#done) this.#core.checkOpen()
+    if (this.#running !== undefined) {
+      throw invalid('A promised step of this cursor still runs. Await it before a synchronous one.')
+    }
+  }
+
+  /** Runs a promised step behind the ones that run already; the first at once, for its entry may lie in `#found`. */
+  #queue<R>(start: () => Routine<R>): Promise<R> {
+    const result = this.#inTurn(this.#running, start)
+    this.#running = result.then(ignore, ignore)
+    return result
+  }
+
+  async #inTurn<R>(before: Promise<void> | undefined, start: () => Routine<R>): Promise<R> {
+    this.#waiting++
+    if (before !== undefined) await before
+    try {
+      return await this.#core.run(start)
+    } finally {
+      if (--this.#waiting === 0) this.#running = undefined
+    }
+  }
+}
+
+function end(): IteratorReturnResult<undefined> {
+  return { done: true, value: undefined }
+}
+
+function ignore(): void {}
+
+function checkCount(count: number): void {
+  if (!Number.isSafeInteger(count) || count < 0) {
+    throw invalid(`The number of entries must be a whole number from 0, not ${show(count)}.`)
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * The folder of a store, before and while it is opened.
+ *
+ *   look ──► missing ──makeFolder──► empty ──lock, descriptor──► store
+ *
+ * 1. A folder with files that are not ours is never written to, and one without a store is only when one is to be made.
+ * 2. Data without its descriptor is damage, not an empty place.
+ */
+
+import { dirname } from 'node:path'
+import type { Routine } from '../environment/routine.ts'
+import { KvarkError } from '../errors.ts'
+import { DESCRIPTOR_NAME } from '../storage/descriptor.ts'
+import { TEMPORARY_SUFFIX } from '../storage/sealed-file.ts'
+import type { Files } from '../vfs/files.ts'
+import { invalid } from './arguments.ts'
+
+/** The file whose lock the one process holds that has the store open. */
+export const LOCK_NAME = 'LOCK'
+
+/** What opening leaves behind when it is cut off before there is a store. */
+const PREPARATIONS: readonly string[] = [LOCK_NAME, `${DESCRIPTOR_NAME}${TEMPORARY_SUFFIX}`]
+
+/** Names that engines give to their files. */
+const DATA_NAME = /^(?:MANIFEST|\d+\.[a-z]+)$/
+
+export type FolderState = 'missing' | 'empty' | 'foreign' | 'store'
+
+/** What is in the place of a store. */
+export function* look(files: Files, folder: string): Routine<FolderState> {
+  const stat = yield* files.stat(folder)
+  if (stat === undefined) return 'missing'
+  if (stat.kind !== 'folder') {
+    throw invalid(`${folder} is not a folder. A store is a folder of its own: give another path.`)
+  }
+  const names = yield* files.list(folder)
+  if (names.includes(DESCRIPTOR_NAME)) return 'store'
+  const data = names.find((name) => DATA_NAME.test(name))
+  if (data !== undefined) {
+    const path = `${folder}/${DESCRIPTOR_NAME}`
+    throw new KvarkError(
+      'CORRUPTION',
+      `${folder} holds data of a store (${data}) but no ${DESCRIPTOR_NAME}, which says how to read it. Restore that file from a backup.`,
+      { path },
+    )
+  }
+  return names.every((name) => PREPARATIONS.includes(name)) ? 'empty' : 'foreign'
+}
+
+/** Whether the store has only been named so far: the engine has put nothing there. */
+export function* isBare(files: Files, folder: string): Routine<boolean> {
+  const names = yield* files.list(folder)
+  return names.every((name) => name === DESCRIPTOR_NAME || PREPARATIONS.includes(name))
+}
+
+/** Makes the folder and the missing ones above it, durably. */
+export function* makeFolder(files: Files, folder: string): Routine<void> {
+  const parents: string[] = []
+  let parent = dirname(folder)
+  parents.push(parent)
+  while ((yield* files.stat(parent)) === undefined && parent !== dirname(parent)) {
+    parent = dirname(parent)
+    parents.push(parent)
+  }
+  yield* files.makeFolder(folder)
+  for (const name of parents) yield* files.syncFolder(name)
+}
+
+export function noStore(path: string): KvarkError {
+  return new KvarkError(
+    'NOT_FOUND',
+    `There is no store at ${path}. Check the path, or make one by opening it with an engine and 'create'.`,
+    { path },
+  )
+}
+
+export function foreignFolder(path: string): KvarkError {
+  return invalid(
+    `${path} holds files that are not of a store. Give an empty folder, or a path where nothing is yet.`,
+  )
+}

@@ -1,0 +1,119 @@
+/**
+ * Lookups that may have to read the disk, as routines: for one key, and for many with the disk kept busy.
+ *
+ * 1. What a lookup loads stays in memory until the value is decoded.
+ * 2. The lookups of one `getMany` read the same view, where the engine has views.
+ */
+
+import { BLOCKED, type EngineSnapshot, FOUND, MISSING, SPREAD } from '../engine/engine.ts'
+import { type Block, Found } from '../engine/found.ts'
+import { Effect, type Routine, runAsync, runSync } from '../environment/routine.ts'
+import type { Core } from './core.ts'
+import { type Projection, toPresence, toValue } from './project.ts'
+import { Slice } from './slice.ts'
+import type { View } from './view.ts'
+import { viewOfNow } from './walk.ts'
+
+/** So many lookups of one call wait for the disk at the same time. */
+const CONCURRENT_LOOKUPS = 32
+
+export function* lookup<K, V, R>(
+  core: Core<K, V>,
+  key: Buffer,
+  view: View | undefined,
+  project: Projection<K, V, R>,
+): Routine<R | undefined> {
+  view?.hold()
+  try {
+    if (core.unsettled) yield* core.queue.passed
+    return yield* locate(core, key, view?.at, project)
+  } finally {
+    view?.release()
+  }
+}
+
+/** The values in the order of the keys. */
+export function* lookupMany<K, V>(
+  core: Core<K, V>,
+  keys: readonly Buffer[],
+  view: View | undefined,
+): Routine<(V | undefined)[]> {
+  view?.hold()
+  try {
+    if (core.unsettled) yield* core.queue.passed
+    core.checkAlive()
+    view ??= viewOfNow(core)
+    return yield* locateMany(core, keys, view?.at)
+  } finally {
+    view?.release()
+  }
+}
+
+function* locate<K, V, R>(
+  core: Core<K, V>,
+  key: Buffer,
+  at: EngineSnapshot | undefined,
+  project: Projection<K, V, R>,
+): Routine<R | undefined> {
+  const wholeValue = (project as unknown) !== toPresence
+  const blocks: Block[] = []
+  const found = new Found()
+  try {
+    for (;;) {
+      core.checkAlive()
+      const status = core.engine.find(key, key.length, at, found)
+      if (status === MISSING) return undefined
+      if (status === BLOCKED) {
+        const block = found.block!
+        blocks.push(block)
+        yield* block.load
+        continue
+      }
+      if (status === SPREAD && wholeValue) yield* found.gather!()
+      return project(core, found)
+    }
+  } finally {
+    for (const block of blocks) block.release()
+  }
+}
+
+function* locateMany<K, V>(
+  core: Core<K, V>,
+  keys: readonly Buffer[],
+  at: EngineSnapshot | undefined,
+): Routine<(V | undefined)[]> {
+  const values = new Array<V | undefined>(keys.length).fill(undefined)
+  const cold: number[] = []
+  const slice = new Slice(core.environment)
+  for (let i = 0; i < keys.length; i++) {
+    if (slice.over()) {
+      yield* core.environment.pause
+      core.checkAlive()
+    }
+    const key = keys[i]!
+    const status = core.engine.find(key, key.length, at, core.found)
+    if (status === FOUND) values[i] = toValue(core, core.found)
+    else if (status !== MISSING) cold.push(i)
+  }
+
+  const load = (i: number): Routine<V | undefined> => locate(core, keys[i]!, at, toValue)
+  let next = 0
+  const loadInTurn = async (): Promise<void> => {
+    while (next < cold.length) {
+      const i = cold[next++]!
+      values[i] = await runAsync(load(i))
+    }
+  }
+  yield* new Effect(
+    () => {
+      for (const i of cold) values[i] = runSync(load(i))
+    },
+    async () => {
+      const lines = Math.min(CONCURRENT_LOOKUPS, cold.length)
+      // All are waited for, also after a failure: they read the view that ends with this call.
+      const ends = await Promise.allSettled(Array.from({ length: lines }, loadInTurn))
+      for (const end of ends) if (end.status === 'rejected') throw end.reason
+    },
+  )
+  return values
+}

@@ -1,0 +1,205 @@
+/**
+ * The options of `open`, checked: everything that can be known to be wrong before a file is touched.
+ */
+
+import { resolve } from 'node:path'
+import type { Durability, EngineModule } from '../engine/engine.ts'
+import type { Environment } from '../environment/environment.ts'
+import { nodeEnvironment } from '../environment/node.ts'
+import { KvarkError } from '../errors.ts'
+import type { Descriptor } from '../storage/descriptor.ts'
+import { memoryFiles } from '../vfs/memory.ts'
+import { checkDurability, checkObject, invalid, nearest, show, unknownName } from './arguments.ts'
+import { resolveKeyCodec, resolveValueCodec } from './codecs.ts'
+import type { InternalCodec } from './internal-codec.ts'
+
+/** The path of a store that lives in memory only. */
+const MEMORY = ':memory:'
+const MEMORY_FOLDER = '/:memory:'
+
+/** Opens what is there. */
+const ANY = 'any'
+
+const DEFAULT_ENGINE = 'log'
+const DEFAULT_CACHE_BYTES = 64 * 1024 * 1024
+const LEAST_CACHE_BYTES = 1024 * 1024
+/** Timers take no more. */
+const LONGEST_TIMEOUT_MS = 2 ** 31 - 1
+
+const COMMON_NAMES: readonly string[] = [
+  'engine',
+  'keys',
+  'values',
+  'create',
+  'errorIfExists',
+  'durability',
+  'cacheBytes',
+  'lockTimeoutMs',
+  'environment',
+]
+
+/** What to open, and how. */
+export interface OpenPlan {
+  /** As the user wrote it. */
+  readonly path: string
+  readonly folder: string
+  readonly environment: Environment
+  /** `undefined`: whatever is there. */
+  readonly module: EngineModule | undefined
+  readonly create: boolean
+  readonly errorIfExists: boolean
+  readonly durability: Durability
+  readonly keys: InternalCodec<unknown>
+  readonly values: InternalCodec<unknown>
+  readonly cacheBytes: number
+  readonly lockTimeoutMs: number
+  /** Options of the engine that were given. */
+  readonly given: Readonly<Record<string, unknown>>
+}
+
+export function planOpen(
+  modules: Readonly<Record<string, EngineModule>>,
+  path: string,
+  options: unknown,
+): OpenPlan {
+  checkObject(options, 'The options of open')
+  const given = Object.fromEntries(
+    Object.entries(options).filter(([, value]) => value !== undefined),
+  )
+  const module = moduleOf(modules, given['engine'] ?? DEFAULT_ENGINE)
+  const plan: OpenPlan = {
+    ...place(path, given['environment']),
+    module,
+    create: flag(given, 'create', true),
+    errorIfExists: flag(given, 'errorIfExists', false),
+    durability: durability(given['durability']),
+    keys: resolveKeyCodec(given['keys']),
+    values: resolveValueCodec(given['values']),
+    cacheBytes: wholeNumber(given, 'cacheBytes', DEFAULT_CACHE_BYTES, LEAST_CACHE_BYTES),
+    lockTimeoutMs: wholeNumber(given, 'lockTimeoutMs', 0, 0, LONGEST_TIMEOUT_MS),
+    given: Object.fromEntries(
+      Object.entries(given).filter(([name]) => !COMMON_NAMES.includes(name)),
+    ),
+  }
+  if (module !== undefined) checkEngineOptions(plan, module)
+  return plan
+}
+
+/** Where a store is. */
+export function place(
+  path: unknown,
+  environment: unknown,
+): Pick<OpenPlan, 'path' | 'folder' | 'environment'> {
+  if (typeof path !== 'string' || path === '' || path.includes('\0')) {
+    throw invalid(`The path must be the path of a folder or '${MEMORY}', not ${show(path)}.`)
+  }
+  if (path === MEMORY) {
+    if (environment !== undefined) {
+      throw invalid(
+        `'${MEMORY}' is an environment of its own. Give a path in yours, or no 'environment'.`,
+      )
+    }
+    return { path, folder: MEMORY_FOLDER, environment: nodeEnvironment(memoryFiles()) }
+  }
+  // An environment has its own idea of paths.
+  if (isEnvironment(environment)) return { path, folder: path, environment }
+  if (environment === undefined) {
+    const folder = resolve(path)
+    return { path: folder, folder, environment: nodeEnvironment() }
+  }
+  throw invalid(`The option 'environment' must be an Environment, not ${show(environment)}.`)
+}
+
+/** Refuses options that the engine does not have, and wrong values of those it has. */
+export function checkEngineOptions(plan: OpenPlan, module: EngineModule): void {
+  const known = [...COMMON_NAMES, ...Object.keys(module.options)]
+  for (const [name, value] of Object.entries(plan.given)) {
+    const rule = Object.hasOwn(module.options, name) ? module.options[name] : undefined
+    if (rule === undefined) throw unknownName(name, known, `The engine '${module.name}'`)
+    if (!rule.check(value)) {
+      throw invalid(`The option '${name}' must be ${rule.expected}, not ${show(value)}.`)
+    }
+  }
+}
+
+/** The engine's options: as given, else as the store was made, else the defaults. */
+export function engineOptions(
+  plan: OpenPlan,
+  module: EngineModule,
+  made: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  const options: Record<string, unknown> = {}
+  for (const [name, rule] of Object.entries(module.options)) {
+    const kept = rule.pinned && Object.hasOwn(made, name) ? made[name] : rule.default
+    options[name] = Object.hasOwn(plan.given, name) ? plan.given[name] : kept
+  }
+  return options
+}
+
+/** `MISMATCH` where what was asked for is not what the store was made with. */
+export function checkMatch(plan: OpenPlan, descriptor: Descriptor): void {
+  const { module, folder: path } = plan
+  const differ = (what: string, expected: unknown, found: unknown): void => {
+    if (JSON.stringify(expected) === JSON.stringify(found)) return
+    throw new KvarkError(
+      'MISMATCH',
+      `The store ${path} was made with ${what} ${show(found)}, not ${show(expected)}. Open it as it was made, or make another store.`,
+      { path, expected, found },
+    )
+  }
+  if (module !== undefined) {
+    differ('engine', module.name, descriptor.engine)
+    for (const [name, rule] of Object.entries(module.options)) {
+      if (!rule.pinned || !Object.hasOwn(plan.given, name)) continue
+      const made = Object.hasOwn(descriptor.options, name) ? descriptor.options[name] : rule.default
+      differ(name, plan.given[name], made)
+    }
+  }
+  differ('keys', plan.keys.name, descriptor.codecs.keys)
+  differ('values', plan.values.name, descriptor.codecs.values)
+}
+
+function moduleOf(
+  modules: Readonly<Record<string, EngineModule>>,
+  name: unknown,
+): EngineModule | undefined {
+  if (name === ANY) return undefined
+  if (typeof name === 'string' && Object.hasOwn(modules, name)) return modules[name]
+  const known = [...Object.keys(modules), ANY]
+  const near = typeof name === 'string' ? nearest(name, known) : undefined
+  throw invalid(
+    `There is no engine ${show(name)}${near === undefined ? '' : ` (did you mean '${near}'?)`}. Known: ${known.join(', ')}.`,
+    { expected: known, found: name },
+  )
+}
+
+function isEnvironment(value: unknown): value is Environment {
+  return typeof value === 'object' && value !== null && 'files' in value && 'pause' in value
+}
+
+function durability(value: unknown): Durability {
+  if (value === undefined) return 'disk'
+  checkDurability(value)
+  return value
+}
+
+function flag(given: Record<string, unknown>, name: string, otherwise: boolean): boolean {
+  const value = given[name] ?? otherwise
+  if (typeof value === 'boolean') return value
+  throw invalid(`The option '${name}' must be true or false, not ${show(value)}.`)
+}
+
+function wholeNumber(
+  given: Record<string, unknown>,
+  name: string,
+  otherwise: number,
+  least: number,
+  most: number = Number.MAX_SAFE_INTEGER,
+): number {
+  const value = given[name] ?? otherwise
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least && value <= most) {
+    return value
+  }
+  const range = most === Number.MAX_SAFE_INTEGER ? `from ${least}` : `from ${least} to ${most}`
+  throw invalid(`The option '${name}' must be a whole number ${range}, not ${show(value)}.`)
+}

@@ -1,0 +1,51 @@
+/**
+ * Options of `open`, and `EngineMap`: each engine's own options and store type. The pure types of it; the checks are in
+ * `open.ts`.
+ */
+
+import type { Durability } from '../engine/engine.ts'
+import type { LogOptions } from '../engines/log/options.ts'
+import type { Environment } from '../environment/environment.ts'
+import type { Codec, KeyCodecs, ValueCodecs } from './codec.ts'
+import type { AtomicStore, Configurable, Store } from './types.ts'
+
+/** What every store takes. */
+export interface StoreOptions {
+  /** Make the store when there is none (default `true`); with `false` a missing one is `NOT_FOUND`. */
+  readonly create?: boolean
+  /** Refuse to open a store that exists already (default `false`). */
+  readonly errorIfExists?: boolean
+  /**
+   * What a write's promise waits for. `none`: nothing; flushed within 1 s or 1 MiB. `os`: handed to the operating system,
+   * survives a killed process. `disk` (default): on disk, survives power loss; concurrent callers share one sync.
+   */
+  readonly durability?: Durability
+  /** Memory for cached blocks, bytes (default 64 MiB, at least 1 MiB). */
+  readonly cacheBytes?: number
+  /** How long to wait for another holder of the store, ms (default 0). */
+  readonly lockTimeoutMs?: number
+  /** Another world to live in: files, clock, randomness. For tests. */
+  readonly environment?: Environment
+}
+
+/** Each engine: its options and the store it gives. `any` opens what is there. */
+export interface EngineMap<K, V> {
+  log: { options: LogOptions; store: AtomicStore<K, V> & Configurable<LogOptions> }
+  any: { options: object; store: Store<K, V> }
+}
+
+export type EngineName = keyof EngineMap<unknown, unknown>
+
+/** How keys are written: a name, or a codec of your own. */
+export type KeyCodecOption = keyof KeyCodecs | Codec<never>
+/** How values are written: a name, or a codec of your own. */
+export type ValueCodecOption = keyof ValueCodecs | Codec<never>
+
+export type OpenOptions<E extends EngineName, KC, VC> = StoreOptions &
+  EngineMap<unknown, unknown>[E]['options'] & {
+    readonly engine?: E
+    /** How keys become bytes (default `utf8`). */
+    readonly keys?: KC
+    /** How values become bytes (default `utf8`). */
+    readonly values?: VC
+  }

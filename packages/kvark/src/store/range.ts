@@ -1,0 +1,130 @@
+/**
+ * From the options of a scan to the internal keys that an engine walks.
+ *
+ *   table 0:   [0]              [0]·gte   [0]·gt·[0]        [0]·lt   [0]·lte·[0]              [1]
+ *              ├── all keys ────┼─────────┼── … ────────────┼────────┼── … ───────────────────┤
+ *              from (inclusive)                                             to (exclusive)
+ *
+ * 1. The least key above `k` is `k` with a zero byte behind it.
+ * 2. The bounds of a prefix and of `gt … lte` are both kept: the later start, the earlier end.
+ */
+
+import { checkNames, checkObject, invalid, show, unsupported } from './arguments.ts'
+import type { Core } from './core.ts'
+import { PREFIX_BYTES, ROOT_PREFIX } from './key-buffer.ts'
+import type { RangeOptions, ScanOptions } from './types.ts'
+
+const SCAN_NAMES = ['limit', 'signal', 'token'] as const
+const ORDER_NAMES = ['gt', 'gte', 'lt', 'lte', 'prefix', 'reverse'] as const
+const ALL_NAMES: readonly string[] = [...SCAN_NAMES, ...ORDER_NAMES]
+
+/** Before the first key of the root table, and behind its last. */
+export const ROOT_FROM: Buffer = Buffer.from([ROOT_PREFIX])
+export const ROOT_TO: Buffer = Buffer.from([ROOT_PREFIX + 1])
+
+/** A scan with its options checked and its bounds encoded. */
+export interface Scan {
+  readonly from: Buffer
+  readonly to: Buffer
+  readonly reverse: boolean
+  readonly token: Uint8Array | undefined
+  readonly limit: number
+  readonly signal: AbortSignal | undefined
+}
+
+const EVERYTHING: Scan = {
+  from: ROOT_FROM,
+  to: ROOT_TO,
+  reverse: false,
+  token: undefined,
+  limit: Number.POSITIVE_INFINITY,
+  signal: undefined,
+}
+
+export function planScan<K, V>(
+  core: Core<K, V>,
+  options: ScanOptions | RangeOptions<K> | undefined,
+): Scan {
+  if (options === undefined) return EVERYTHING
+  checkObject(options, 'The options of a scan')
+  checkNames(options, core.engine.supports.order ? ALL_NAMES : known(core, options), 'A scan')
+  const { limit = Number.POSITIVE_INFINITY, signal, token } = options
+  if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit >= 0)) {
+    throw invalid(`The option 'limit' must be a whole number from 0, not ${show(limit)}.`)
+  }
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw invalid(`The option 'signal' must be an AbortSignal, not ${show(signal)}.`)
+  }
+  if (token !== undefined && !(token instanceof Uint8Array)) {
+    throw invalid(`The option 'token' must be the bytes of a cursor's token, not ${show(token)}.`)
+  }
+  return { ...bounds(core, options), limit, signal, token }
+}
+
+/** On an engine without order the options of a range are `UNSUPPORTED`, which says more than unknown. */
+function known<K, V>(core: Core<K, V>, options: RangeOptions<K>): readonly string[] {
+  for (const name of ORDER_NAMES) {
+    if (options[name] !== undefined) {
+      throw unsupported(core.engine.name, `ranges (option '${name}')`, 'order', core.modules)
+    }
+  }
+  return ALL_NAMES
+}
+
+function bounds<K, V>(
+  core: Core<K, V>,
+  options: RangeOptions<K>,
+): Pick<Scan, 'from' | 'to' | 'reverse'> {
+  const { gt, gte, lt, lte, prefix, reverse = false } = options
+  if (typeof reverse !== 'boolean') {
+    throw invalid(`The option 'reverse' must be true or false, not ${show(reverse)}.`)
+  }
+  if (gt !== undefined && gte !== undefined) throw invalid("Give 'gt' or 'gte', not both.")
+  if (lt !== undefined && lte !== undefined) throw invalid("Give 'lt' or 'lte', not both.")
+  let from = ROOT_FROM
+  let to = ROOT_TO
+  if (prefix !== undefined) [from, to] = prefixBounds(core, prefix)
+  if (gte !== undefined) from = later(from, bound(core, gte, 0))
+  if (gt !== undefined) from = later(from, bound(core, gt, 1))
+  if (lt !== undefined) to = earlier(to, bound(core, lt, 0))
+  if (lte !== undefined) to = earlier(to, bound(core, lte, 1))
+  // An empty range has one form only.
+  return { from, to: later(from, to), reverse }
+}
+
+/** The internal key, with `zeros` zero bytes behind it. */
+function bound<K, V>(core: Core<K, V>, key: K, zeros: number): Buffer {
+  const length = core.encodeKey(key)
+  const bytes = Buffer.alloc(length + zeros)
+  core.key.bytes.copy(bytes, 0, 0, length)
+  return bytes
+}
+
+function prefixBounds<K, V>(core: Core<K, V>, prefix: K): [Buffer, Buffer] {
+  if (core.keys.prefixRange === undefined) {
+    const from = bound(core, prefix, 0)
+    return [from, successor(from)]
+  }
+  const [from, to] = core.keys.prefixRange(prefix)
+  return [
+    Buffer.concat([ROOT_FROM, from]),
+    to.length === 0 ? ROOT_TO : Buffer.concat([ROOT_FROM, to]),
+  ]
+}
+
+/** The least bytes above all that begin with `bytes`. There are some, for the table's id is below 255. */
+function successor(bytes: Buffer): Buffer {
+  let end = bytes.length
+  while (end > PREFIX_BYTES && bytes[end - 1] === 0xff) end--
+  const next = Buffer.from(bytes.subarray(0, end))
+  next[end - 1]! += 1
+  return next
+}
+
+function later(a: Buffer, b: Buffer): Buffer {
+  return a.compare(b) < 0 ? b : a
+}
+
+function earlier(a: Buffer, b: Buffer): Buffer {
+  return a.compare(b) < 0 ? a : b
+}

@@ -1,0 +1,210 @@
+/**
+ * The verbs that read, from the store now or from a snapshot.
+ *
+ *   getSync ─┐                         ┌─ FOUND, MISSING ──► answer: no promise, nothing allocated before the value
+ *            ├─ encode key ─► engine.find
+ *   get ─────┘                         └─ BLOCKED, SPREAD ──► `lookup`, at once or awaited
+ *
+ * 1. A synchronous read first carries out the writes that wait; a promised one waits for them.
+ * 2. A read that waits has its own key and `Found`: what calls share never crosses an `await`.
+ */
+
+import { type EngineSnapshot, FOUND, MISSING } from '../engine/engine.ts'
+import { type Routine, runSync } from '../environment/routine.ts'
+import { invalid, show, unsupported } from './arguments.ts'
+import type { Core } from './core.ts'
+import { StoreCursor } from './cursor.ts'
+import { lookup, lookupMany } from './lookup.ts'
+import { type Projection, toEntry, toKey, toPair, toPresence, toValue } from './project.ts'
+import { planScan, type Scan } from './range.ts'
+import type { Entry, OrderedCursor, OrderedReader, RangeOptions } from './types.ts'
+import type { View } from './view.ts'
+import { countEntries } from './walk.ts'
+
+export class StoreReader<K, V> implements OrderedReader<K, V> {
+  protected readonly core: Core<K, V>
+  protected readonly view: View | undefined
+  protected readonly at: EngineSnapshot | undefined
+
+  constructor(core: Core<K, V>, view: View | undefined) {
+    this.core = core
+    this.view = view
+    this.at = view?.at
+  }
+
+  get(key: K): Promise<V | undefined> {
+    return this.#find(key, toValue)
+  }
+
+  getSync(key: K): V | undefined {
+    return this.#findSync(key, toValue)
+  }
+
+  getEntry(key: K): Promise<Entry<V> | undefined> {
+    return this.#find(key, toEntry)
+  }
+
+  getEntrySync(key: K): Entry<V> | undefined {
+    return this.#findSync(key, toEntry)
+  }
+
+  async has(key: K): Promise<boolean> {
+    return (await this.#find(key, toPresence)) ?? false
+  }
+
+  hasSync(key: K): boolean {
+    return this.#findSync(key, toPresence) ?? false
+  }
+
+  viewSync<T>(key: K, use: (bytes: Uint8Array) => T): T | undefined {
+    if (typeof use !== 'function') throw invalid(`viewSync needs a function, not ${show(use)}.`)
+    return this.#findSync(key, (_core, { bytes, start, end }) =>
+      use(new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start)),
+    )
+  }
+
+  getManySync(keys: readonly K[]): (V | undefined)[] {
+    this.checkUsable()
+    return checkKeys(keys).map((key) => this.getSync(key))
+  }
+
+  getMany(keys: readonly K[]): Promise<(V | undefined)[]> {
+    return this.promise(() => {
+      const internal = checkKeys(keys).map((key) => this.#copyKey(this.core.encodeKey(key)))
+      return this.core.run(() => lookupMany(this.core, internal, this.view))
+    })
+  }
+
+  entries(options?: RangeOptions<K>): OrderedCursor<K, [K, V]> {
+    return this.#cursor(options, toPair)
+  }
+
+  keys(options?: RangeOptions<K>): OrderedCursor<K, K> {
+    return this.#cursor(options, toKey)
+  }
+
+  values(options?: RangeOptions<K>): OrderedCursor<K, V> {
+    return this.#cursor(options, toValue)
+  }
+
+  count(options?: RangeOptions<K>): Promise<number> {
+    return this.promise(() => {
+      const scan = planScan(this.core, options)
+      return this.core.run(() => countEntries(this.core, scan, this.view))
+    })
+  }
+
+  countSync(options?: RangeOptions<K>): number {
+    this.checkUsable()
+    return runSync(countEntries(this.core, planScan(this.core, options), this.view))
+  }
+
+  first(options?: RangeOptions<K>): Promise<[K, V] | undefined> {
+    return this.promise(() => {
+      const scan = this.#edge(options, 'first')
+      return this.core.run(() => this.#take(scan))
+    })
+  }
+
+  firstSync(options?: RangeOptions<K>): [K, V] | undefined {
+    this.checkUsable()
+    return runSync(this.#take(this.#edge(options, 'first')))
+  }
+
+  last(options?: RangeOptions<K>): Promise<[K, V] | undefined> {
+    return this.promise(() => {
+      const scan = this.#edge(options, 'last')
+      return this.core.run(() => this.#take(scan))
+    })
+  }
+
+  lastSync(options?: RangeOptions<K>): [K, V] | undefined {
+    this.checkUsable()
+    return runSync(this.#take(this.#edge(options, 'last')))
+  }
+
+  /** `CLOSED` when the store, or this view of it, is closed. */
+  protected checkUsable(): void {
+    this.core.checkOpen()
+  }
+
+  /** The promise of `act`; what it throws is a rejection. */
+  protected promise<R>(act: () => Promise<R>): Promise<R> {
+    try {
+      this.checkUsable()
+      return act()
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  #findSync<R>(key: K, project: Projection<K, V, R>): R | undefined {
+    const { core } = this
+    const length = this.encodeKey(key)
+    if (core.unsettled) core.settle()
+    const { found } = core
+    const status = core.engine.find(core.key.bytes, length, this.at, found)
+    if (status === FOUND) return project(core, found)
+    if (status === MISSING) return undefined
+    return runSync(lookup(core, this.#copyKey(length), this.view, project))
+  }
+
+  #find<R>(key: K, project: Projection<K, V, R>): Promise<R | undefined> {
+    try {
+      const { core } = this
+      const length = this.encodeKey(key)
+      if (!core.unsettled) {
+        const { found } = core
+        const status = core.engine.find(core.key.bytes, length, this.at, found)
+        if (status === FOUND) return Promise.resolve(project(core, found))
+        if (status === MISSING) return Promise.resolve(undefined)
+      }
+      core.checkOpen()
+      const internal = this.#copyKey(length)
+      return core.run(() => lookup(core, internal, this.view, project))
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  protected encodeKey(key: K): number {
+    return this.core.encodeKey(key)
+  }
+
+  #copyKey(length: number): Buffer {
+    return Buffer.from(this.core.key.bytes.subarray(0, length))
+  }
+
+  #cursor<T>(
+    options: RangeOptions<K> | undefined,
+    project: Projection<K, V, T>,
+  ): StoreCursor<K, V, T> {
+    this.checkUsable()
+    const scan = planScan(this.core, options)
+    if (this.core.unsettled) this.core.settle()
+    return new StoreCursor(this.core, scan, this.view, project)
+  }
+
+  /** The scan whose first entry is the first, or last, of the range. */
+  #edge(options: RangeOptions<K> | undefined, verb: 'first' | 'last'): Scan {
+    const { engine, modules } = this.core
+    if (!engine.supports.order) throw unsupported(engine.name, `'${verb}'`, 'order', modules)
+    const scan = planScan(this.core, options)
+    return { ...scan, reverse: scan.reverse !== (verb === 'last') }
+  }
+
+  *#take(scan: Scan): Routine<[K, V] | undefined> {
+    yield* this.core.queue.passed
+    const cursor = new StoreCursor(this.core, scan, this.view, toPair)
+    try {
+      return (yield* cursor.advance()).value
+    } finally {
+      cursor.close()
+    }
+  }
+}
+
+function checkKeys<K>(keys: readonly K[]): readonly K[] {
+  if (!Array.isArray(keys)) throw invalid(`The keys must be an array, not ${show(keys)}.`)
+  return keys
+}

@@ -1,0 +1,252 @@
+/**
+ * The types of the public API. Interfaces only, from narrow to wide:
+ *
+ *   Reader ◄── Snapshot                          OrderedReader ◄── OrderedSnapshot
+ *     ▲                                            ▲
+ *   Table ◄── AtomicTable ◄── OrderedTable ────────┘       Table: reads and writes, what all engines have
+ *     ▲            ▲               ▲                       Atomic…: batch, snapshot
+ *   Store ◄── AtomicStore ◄── OrderedStore                 …Store: a root table with a lifetime
+ *
+ * What touches the disk is a promise and has a `Sync` twin; what does not is plain.
+ */
+
+import type {
+  Durability,
+  EngineStats,
+  Inspection,
+  Limits,
+  Progress,
+  Supports,
+  VerifyReport,
+} from '../engine/engine.ts'
+
+/** How to wait for a write, and under which condition to do it. */
+export interface WriteOptions {
+  /** Overrides the store's durability for this call. */
+  readonly durability?: Durability
+  /** Write only if the key has exactly this version; else `CONFLICT`. */
+  readonly ifVersion?: number
+  /** Write only if the key is absent; else `CONFLICT`. */
+  readonly ifAbsent?: boolean
+}
+
+/** One operation of a `batch`. */
+export type BatchOperation<K, V> =
+  | {
+      readonly type: 'put'
+      readonly key: K
+      readonly value: V
+      readonly ifVersion?: number
+      readonly ifAbsent?: boolean
+    }
+  | { readonly type: 'delete'; readonly key: K; readonly ifVersion?: number }
+
+/** What `getEntry` gives. */
+export interface Entry<V> {
+  readonly value: V
+  /** The sequence number of the write that made it. */
+  readonly version: number
+  /** When it ends, ms since 1970; `undefined`: never. */
+  readonly expiresAt: number | undefined
+}
+
+/** Which entries to walk, on any engine. */
+export interface ScanOptions {
+  /** At most this many. */
+  readonly limit?: number
+  /** Ends the walk with `signal.reason`. */
+  readonly signal?: AbortSignal
+  /** Go on where `Cursor.token` was taken, possibly in another process. */
+  readonly token?: Uint8Array
+}
+
+/** Which entries to walk, on an ordered engine. */
+export interface RangeOptions<K> extends ScanOptions {
+  readonly gt?: K
+  readonly gte?: K
+  readonly lt?: K
+  readonly lte?: K
+  /** Only keys that begin with this. */
+  readonly prefix?: K
+  /** From the last to the first. */
+  readonly reverse?: boolean
+}
+
+/**
+ * Walks a fixed view of the entries. Iterable once, with `for await` or, at once, with `for`; leaving the loop closes
+ * it. A forgotten cursor is closed when it is collected, with a warning.
+ */
+export interface Cursor<T>
+  extends AsyncIterableIterator<T, undefined>,
+    AsyncDisposable,
+    Disposable {
+  [Symbol.asyncIterator](): Cursor<T>
+  [Symbol.iterator](): IterableIterator<T, undefined>
+  next(): Promise<IteratorResult<T, undefined>>
+  nextSync(): IteratorResult<T, undefined>
+  return(): Promise<IteratorResult<T, undefined>>
+  /** Up to `count` more; fewer only at the end, none after it. */
+  nextMany(count: number): Promise<T[]>
+  nextManySync(count: number): T[]
+  /**
+   * Where the next entry will come from, to hand to `ScanOptions.token` later, also in another process. On an unordered
+   * store it misses no key that is present throughout and may repeat one.
+   */
+  readonly token: Uint8Array
+  close(): void
+}
+
+/** A cursor of an ordered store: it can jump. */
+export interface OrderedCursor<K, T> extends Cursor<T> {
+  [Symbol.asyncIterator](): OrderedCursor<K, T>
+  /** Go on at the first key ≥ `key` (walking in reverse: the last key ≤ `key`), within the range it was made for. */
+  seek(key: K): void
+}
+
+/** What can be read, from the store now or from a snapshot. */
+export interface Reader<K, V> {
+  /** The value, `undefined` when the key is missing. */
+  get(key: K): Promise<V | undefined>
+  getSync(key: K): V | undefined
+  /** The values in the order of `keys`. */
+  getMany(keys: readonly K[]): Promise<(V | undefined)[]>
+  getManySync(keys: readonly K[]): (V | undefined)[]
+  /** The value with its version and expiry. */
+  getEntry(key: K): Promise<Entry<V> | undefined>
+  getEntrySync(key: K): Entry<V> | undefined
+  has(key: K): Promise<boolean>
+  hasSync(key: K): boolean
+  /**
+   * Calls `use` with the value's bytes without copying them. The view is valid inside the callback only, until that
+   * calls the store again. Returns what `use` returns, `undefined` when the key is missing.
+   */
+  viewSync<T>(key: K, use: (bytes: Uint8Array) => T): T | undefined
+  entries(options?: ScanOptions): Cursor<[K, V]>
+  keys(options?: ScanOptions): Cursor<K>
+  values(options?: ScanOptions): Cursor<V>
+  /** The number of entries. */
+  count(options?: ScanOptions): Promise<number>
+  countSync(options?: ScanOptions): number
+}
+
+/** A fixed view of the store. Release it: it costs what is overwritten while it lives. */
+export interface Snapshot<K, V> extends Reader<K, V>, AsyncDisposable, Disposable {
+  /** The last write it sees. */
+  readonly version: number
+  close(): void
+}
+
+export interface Table<K, V> extends Reader<K, V> {
+  /** Stores `value` under `key`. Visible at once; the promise waits for durability and gives the write's version. */
+  put(key: K, value: V, options?: WriteOptions): Promise<number>
+  putSync(key: K, value: V, options?: WriteOptions): number
+  /** `put`. */
+  set(key: K, value: V, options?: WriteOptions): Promise<number>
+  setSync(key: K, value: V, options?: WriteOptions): number
+  /** Removes `key`; where it is not there nothing is written. */
+  delete(key: K, options?: WriteOptions): Promise<number>
+  deleteSync(key: K, options?: WriteOptions): number
+  /** `delete`. */
+  del(key: K, options?: WriteOptions): Promise<number>
+  delSync(key: K, options?: WriteOptions): number
+  /** Removes everything. */
+  clear(options?: { readonly durability?: Durability }): Promise<void>
+  clearSync(options?: { readonly durability?: Durability }): void
+}
+
+export interface AtomicTable<K, V> extends Table<K, V> {
+  /**
+   * Carries out all operations, or none where one cannot be (`CONFLICT`, a refused key or value) or the process or
+   * the power fails. Later operations on a key win. Conditions are judged against the state before the batch.
+   */
+  batch(
+    operations: Iterable<BatchOperation<K, V>>,
+    options?: { readonly durability?: Durability },
+  ): Promise<number>
+  batchSync(
+    operations: Iterable<BatchOperation<K, V>>,
+    options?: { readonly durability?: Durability },
+  ): number
+  /** A fixed view of now. */
+  snapshot(): Snapshot<K, V>
+}
+
+export interface OrderedReader<K, V> extends Reader<K, V> {
+  entries(options?: RangeOptions<K>): OrderedCursor<K, [K, V]>
+  keys(options?: RangeOptions<K>): OrderedCursor<K, K>
+  values(options?: RangeOptions<K>): OrderedCursor<K, V>
+  count(options?: RangeOptions<K>): Promise<number>
+  countSync(options?: RangeOptions<K>): number
+  /** The first entry of the range, `undefined` when it is empty. */
+  first(options?: RangeOptions<K>): Promise<[K, V] | undefined>
+  firstSync(options?: RangeOptions<K>): [K, V] | undefined
+  last(options?: RangeOptions<K>): Promise<[K, V] | undefined>
+  lastSync(options?: RangeOptions<K>): [K, V] | undefined
+}
+
+export interface OrderedSnapshot<K, V> extends Snapshot<K, V>, OrderedReader<K, V> {
+  entries(options?: RangeOptions<K>): OrderedCursor<K, [K, V]>
+  keys(options?: RangeOptions<K>): OrderedCursor<K, K>
+  values(options?: RangeOptions<K>): OrderedCursor<K, V>
+  count(options?: RangeOptions<K>): Promise<number>
+  countSync(options?: RangeOptions<K>): number
+}
+
+export interface OrderedTable<K, V> extends AtomicTable<K, V>, OrderedReader<K, V> {
+  entries(options?: RangeOptions<K>): OrderedCursor<K, [K, V]>
+  keys(options?: RangeOptions<K>): OrderedCursor<K, K>
+  values(options?: RangeOptions<K>): OrderedCursor<K, V>
+  count(options?: RangeOptions<K>): Promise<number>
+  countSync(options?: RangeOptions<K>): number
+  snapshot(): OrderedSnapshot<K, V>
+}
+
+/** Numbers of a store. All plain, JSON-able. */
+export interface Stats extends EngineStats {
+  readonly engine: string
+  readonly path: string
+  /** Set while the store takes no writes: the code and message of the reason. */
+  readonly readOnly: { readonly code: string; readonly message: string } | undefined
+}
+
+/** What long work takes. */
+export interface JobOptions {
+  readonly signal?: AbortSignal
+  readonly progress?: Progress
+}
+
+/** A store whose options can be changed while it is open: those of `O` whose description says so. */
+export interface Configurable<O> {
+  configure(options: O): void
+}
+
+/** The lifetime that every store has. */
+export interface StoreLife extends AsyncDisposable {
+  readonly path: string
+  readonly engine: string
+  readonly supports: Supports
+  readonly limits: Limits
+  /** Makes everything so far durable on disk. */
+  sync(): Promise<void>
+  syncSync(): void
+  /** After a full disk or an I/O error: reloads the state from what the disk holds, then takes writes again. */
+  resume(): Promise<void>
+  resumeSync(): void
+  /** Frees the space of what was overwritten and deleted. It also happens by itself. */
+  compact(options?: JobOptions): Promise<void>
+  compactSync(options?: JobOptions): void
+  /** Reads and checks every byte. */
+  verify(options?: JobOptions): Promise<VerifyReport>
+  verifySync(options?: JobOptions): VerifyReport
+  /** The files and what is in them. */
+  inspect(): Promise<Inspection>
+  inspectSync(): Inspection
+  stats(): Stats
+  /** Makes everything durable and lets go of the files. Repeating it is harmless. */
+  close(): Promise<void>
+  closeSync(): void
+}
+
+export interface Store<K = string, V = string> extends Table<K, V>, StoreLife {}
+export interface AtomicStore<K = string, V = string> extends AtomicTable<K, V>, StoreLife {}
+export interface OrderedStore<K = string, V = string> extends OrderedTable<K, V>, StoreLife {}

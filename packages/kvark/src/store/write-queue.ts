@@ -1,0 +1,211 @@
+/**
+ * Writes that wait for the disk. Most never come here: the engine has what it needs in memory and writes at once. One
+ * that does not is put into this row, and then all later ones go there too, so that the order of calls is kept.
+ *
+ *   add ──► │ write │ write │ write │ ──► engine.write, strictly from the front
+ *             each warms (reads what it needs), the first `WARMING` of them at the same time
+ *
+ * 1. Writes are carried out in the order of the calls, each once.
+ * 2. `drain` carries all of them out at once; synchronous calls do that first, so that they see every earlier write.
+ * 3. A write that fails rejects its own promise only.
+ */
+
+import {
+  BLOCKED,
+  DONE,
+  type Durability,
+  type Engine,
+  REFUSED,
+  type Status,
+} from '../engine/engine.ts'
+import type { WriteBatch } from '../engine/write-batch.ts'
+import { Effect, runAsync, runSync } from '../environment/routine.ts'
+import { KvarkError } from '../errors.ts'
+
+/** So many writes read from the disk at the same time. */
+const WARMING = 64
+
+/** How the warming of a write ended. */
+interface Warmth {
+  readonly error?: unknown
+}
+
+const WARM: Warmth = {}
+
+interface QueuedWrite {
+  readonly batch: WriteBatch
+  readonly durability: Durability
+  /** Gets the version, once durable. */
+  readonly resolve: (version: number | Promise<number>) => void
+  readonly reject: (error: unknown) => void
+  /** Who waits until it is carried out. */
+  readonly passed: (() => void)[]
+  /** Resolves when what it needs is in memory; never rejects. */
+  warming: Promise<Warmth> | undefined
+  gone: boolean
+}
+
+export class WriteQueue {
+  readonly #engine: Engine
+  readonly #onChange: (waiting: boolean) => void
+  readonly #writes: QueuedWrite[] = []
+  #pumping = false
+
+  /** `onChange` hears when the queue begins to hold writes, and when it is empty again. */
+  constructor(engine: Engine, onChange: (waiting: boolean) => void) {
+    this.#engine = engine
+    this.#onChange = onChange
+  }
+
+  /** Carries the batch out at once when it can, else when its turn comes. The promise gives its version. */
+  write(batch: WriteBatch, durability: Durability): Promise<number> {
+    if (this.#writes.length === 0) {
+      const status = attempt(this.#engine, batch)
+      if (status === DONE) return this.#commit(durability)
+      if (status === REFUSED) return Promise.reject(conflict(batch))
+    }
+    return this.#add(batch.detach(), durability)
+  }
+
+  /** Carries the batch out before it returns. */
+  writeSync(batch: WriteBatch): number {
+    this.drain()
+    return writeNow(this.#engine, batch)
+  }
+
+  /** Carries out everything that waits. */
+  drain(): void {
+    for (let write = this.#writes[0]; write !== undefined; write = this.#writes[0]) {
+      this.#carryOut(write, () => writeNow(this.#engine, write.batch))
+    }
+  }
+
+  /** Ends when all writes that wait now have been carried out. */
+  readonly passed: Effect<void> = new Effect(
+    () => this.drain(),
+    () => {
+      const last = this.#writes.at(-1)
+      if (last === undefined) return Promise.resolve()
+      return new Promise((resolve) => last.passed.push(resolve))
+    },
+  )
+
+  #commit(durability: Durability): Promise<number> {
+    const version = this.#engine.sequence
+    if (durability === 'none') return Promise.resolve(version)
+    return this.#engine
+      .commit(durability)
+      .async()
+      .then(() => version)
+  }
+
+  #add(batch: WriteBatch, durability: Durability): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const passed: (() => void)[] = []
+      this.#writes.push({
+        batch,
+        durability,
+        resolve,
+        reject,
+        passed,
+        warming: undefined,
+        gone: false,
+      })
+      if (this.#writes.length <= WARMING) this.#warm(this.#writes.at(-1)!)
+      if (this.#writes.length === 1) this.#onChange(true)
+      if (!this.#pumping) void this.#pump()
+    })
+  }
+
+  /** Waits for the first write's warming, carries it out, and so on until none is left. */
+  async #pump(): Promise<void> {
+    this.#pumping = true
+    for (let write = this.#writes[0]; write !== undefined; write = this.#writes[0]) {
+      const warmth = await (write.warming ?? this.#warm(write))
+      // A synchronous call may have carried it out in the meantime.
+      if (write.gone) continue
+      if ('error' in warmth) {
+        this.#carryOut(write, () => {
+          throw warmth.error
+        })
+      } else {
+        this.#carryOutWarm(write)
+      }
+    }
+    this.#pumping = false
+  }
+
+  /** Leaves the write where it is when it is still blocked: then it is warmed again. */
+  #carryOutWarm(write: QueuedWrite): void {
+    let status: Status
+    try {
+      status = attempt(this.#engine, write.batch)
+    } catch (error) {
+      this.#carryOut(write, () => {
+        throw error
+      })
+      return
+    }
+    if (status === BLOCKED) {
+      write.warming = undefined
+      return
+    }
+    this.#carryOut(write, () => {
+      if (status === REFUSED) throw conflict(write.batch)
+      return this.#engine.sequence
+    })
+  }
+
+  /** Takes the first write out of the row and settles its promise by what `act` does. */
+  #carryOut(write: QueuedWrite, act: () => number): void {
+    this.#writes.shift()
+    write.gone = true
+    try {
+      act()
+      write.resolve(this.#commit(write.durability))
+    } catch (error) {
+      write.reject(error)
+    }
+    const next = this.#writes[WARMING - 1]
+    if (next !== undefined && next.warming === undefined) this.#warm(next)
+    if (this.#writes.length === 0) this.#onChange(false)
+    for (const callback of write.passed) callback()
+  }
+
+  #warm(write: QueuedWrite): Promise<Warmth> {
+    write.warming = runAsync(this.#engine.warm(write.batch)).then(
+      () => WARM,
+      (error: unknown) => ({ error }),
+    )
+    return write.warming
+  }
+}
+
+/** Nothing to write is done at once. */
+function attempt(engine: Engine, batch: WriteBatch): Status {
+  return batch.count === 0 ? DONE : engine.write(batch)
+}
+
+function writeNow(engine: Engine, batch: WriteBatch): number {
+  let status = attempt(engine, batch)
+  while (status !== DONE) {
+    if (status === REFUSED) throw conflict(batch)
+    runSync(engine.warm(batch))
+    status = attempt(engine, batch)
+  }
+  return engine.sequence
+}
+
+function conflict(batch: WriteBatch): KvarkError {
+  const expected = batch.expected[batch.conflict]!
+  const found = batch.conflictVersion
+  const which =
+    batch.count === 1 ? 'The key' : `The key of operation ${batch.conflict} of the batch`
+  const state = found === 0 ? 'is absent' : `has version ${found}`
+  const wanted = expected === 0 ? 'it was to be absent' : `it was to have version ${expected}`
+  return new KvarkError(
+    'CONFLICT',
+    `${which} ${state}, but ${wanted}. Nothing was written: read the key again and decide anew.`,
+    { expected, found },
+  )
+}

@@ -1,0 +1,189 @@
+/**
+ * From what the caller wants written to a batch of the engine. Everything is checked here, before anything is written.
+ */
+
+import { DELETE, DELETE_RANGE, PUT, UNCONDITIONAL, type WriteBatch } from '../engine/write-batch.ts'
+import { KvarkError } from '../errors.ts'
+import {
+  checkDurability,
+  checkNames,
+  checkObject,
+  invalid,
+  show,
+  unknownName,
+} from './arguments.ts'
+import type { Core } from './core.ts'
+import type { InternalCodec } from './internal-codec.ts'
+import { ROOT_PREFIX } from './key-buffer.ts'
+import type { BatchOperation, WriteOptions } from './types.ts'
+
+const WRITE_NAMES: readonly string[] = ['durability', 'ifVersion', 'ifAbsent']
+const BATCH_NAMES: readonly string[] = ['durability']
+const PUT_FIELDS: readonly string[] = ['type', 'key', 'value', 'ifVersion', 'ifAbsent']
+const DELETE_FIELDS: readonly string[] = ['type', 'key', 'ifVersion']
+
+export function checkWriteOptions(options: WriteOptions | undefined): void {
+  checkOptions(options, WRITE_NAMES, 'A write')
+}
+
+export function checkBatchOptions(options: object | undefined): void {
+  checkOptions(options, BATCH_NAMES, 'This write')
+}
+
+/** The version that a condition demands. */
+export function expectedVersion(options: WriteOptions | undefined): number {
+  if (options === undefined) return UNCONDITIONAL
+  const { ifVersion, ifAbsent } = options
+  if (ifAbsent !== undefined) {
+    if (typeof ifAbsent !== 'boolean') {
+      throw invalid(`'ifAbsent' must be true or false, not ${show(ifAbsent)}.`)
+    }
+    if (ifVersion !== undefined) throw invalid("Give 'ifVersion' or 'ifAbsent', not both.")
+    return ifAbsent ? 0 : UNCONDITIONAL
+  }
+  if (ifVersion === undefined) return UNCONDITIONAL
+  if (!Number.isSafeInteger(ifVersion) || ifVersion < 0) {
+    throw invalid(`'ifVersion' must be a version as getEntry gives it, not ${show(ifVersion)}.`)
+  }
+  return ifVersion
+}
+
+export function addPut<K, V>(
+  core: Core<K, V>,
+  batch: WriteBatch,
+  key: K,
+  value: V,
+  expected: number,
+): void {
+  const i = batch.add(PUT, expected)
+  addKey(core, batch, i, key)
+  addValue(core, core.values, batch, i, value)
+  checkSize(core, batch)
+}
+
+export function addDelete<K, V>(
+  core: Core<K, V>,
+  batch: WriteBatch,
+  key: K,
+  expected: number,
+): void {
+  addKey(core, batch, batch.add(DELETE, expected), key)
+  checkSize(core, batch)
+}
+
+export function addClear(batch: WriteBatch): void {
+  const i = batch.add(DELETE_RANGE)
+  addTable(batch, ROOT_PREFIX)
+  batch.keyWritten(i, 1)
+  addTable(batch, ROOT_PREFIX + 1)
+  batch.valueWritten(i, 1)
+}
+
+export function addOperations<K, V>(
+  core: Core<K, V>,
+  batch: WriteBatch,
+  operations: Iterable<BatchOperation<K, V>>,
+): void {
+  if (typeof operations !== 'object' || operations === null || !(Symbol.iterator in operations)) {
+    throw invalid(`A batch takes an iterable of operations, not ${show(operations)}.`)
+  }
+  const limit = core.engine.limits.batchOperations
+  for (const operation of operations) {
+    if (batch.count === limit) {
+      throw invalid(`A batch takes up to ${limit} operations. Write more in several batches.`, {
+        expected: limit,
+      })
+    }
+    addOperation(core, batch, operation)
+  }
+}
+
+function addOperation<K, V>(
+  core: Core<K, V>,
+  batch: WriteBatch,
+  operation: BatchOperation<K, V>,
+): void {
+  const what = `Operation ${batch.count} of the batch`
+  checkObject(operation, what)
+  switch (operation.type) {
+    case 'put':
+      checkFields(operation, PUT_FIELDS, what)
+      addPut(core, batch, operation.key, operation.value, expectedVersion(operation))
+      return
+    case 'delete':
+      checkFields(operation, DELETE_FIELDS, what)
+      addDelete(core, batch, operation.key, expectedVersion(operation))
+      return
+    default:
+      throw invalid(
+        `${what} must have the type 'put' or 'delete', not ${show((operation as { type: unknown }).type)}.`,
+      )
+  }
+}
+
+function checkOptions(options: object | undefined, known: readonly string[], what: string): void {
+  if (options === undefined) return
+  checkObject(options, 'The options of a write')
+  checkNames(options, known, what)
+  const { durability } = options as WriteOptions
+  if (durability !== undefined) checkDurability(durability)
+}
+
+/** A misspelt condition must not make a write unconditional. */
+function checkFields(operation: object, known: readonly string[], what: string): void {
+  for (const name in operation) {
+    if (!known.includes(name)) throw unknownName(name, known, what)
+  }
+}
+
+function addKey<K, V>(core: Core<K, V>, batch: WriteBatch, i: number, key: K): void {
+  addTable(batch, ROOT_PREFIX)
+  batch.keyWritten(i, 1)
+  const length = core.keys.encodeInto(key, batch)
+  if (length > core.engine.limits.keyBytes) throw core.keyTooLong(length)
+  batch.keyWritten(i, length)
+}
+
+function addValue<K, V>(
+  core: Core<K, V>,
+  codec: InternalCodec<V>,
+  batch: WriteBatch,
+  i: number,
+  value: V,
+): void {
+  if (codec.asBytes !== undefined) {
+    const bytes = codec.asBytes(value)
+    checkValueLength(core, bytes.length)
+    batch.setValue(i, bytes)
+    return
+  }
+  const length = codec.encodeInto(value, batch)
+  checkValueLength(core, length)
+  batch.valueWritten(i, length)
+}
+
+function addTable(batch: WriteBatch, id: number): void {
+  const at = batch.reserve(1)
+  batch.bytes[at] = id
+}
+
+function checkValueLength<K, V>(core: Core<K, V>, length: number): void {
+  const limit = core.engine.limits.valueBytes
+  if (length <= limit) return
+  throw new KvarkError(
+    'INVALID_VALUE',
+    `The value has ${length} bytes; the engine '${core.engine.name}' takes up to ${limit}. Store it in parts.`,
+    { expected: limit, found: length },
+  )
+}
+
+/** The bytes of keys and values, without the table's id before each key. */
+function checkSize<K, V>(core: Core<K, V>, batch: WriteBatch): void {
+  const size = batch.size - batch.count
+  const limit = core.engine.limits.batchBytes
+  if (size <= limit) return
+  throw invalid(
+    `The keys and values of the batch have more than ${limit} bytes. Write them in several batches.`,
+    { expected: limit, found: size },
+  )
+}
