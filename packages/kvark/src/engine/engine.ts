@@ -1,0 +1,229 @@
+/**
+ * The contract that every storage engine keeps. An engine stores *entries*: internal key → value, each with the
+ * sequence of the write that made it and an optional expiry. An internal key is the table's id (varint, 0 = root)
+ * followed by the user's key bytes; engines treat it as opaque bytes.
+ *
+ * How a read meets the disk. The hot calls (`find`, `write`, `EngineCursor.next`) are plain functions over what is in
+ * memory and answer with a `Status`:
+ *
+ *            ┌────────────── BLOCKED: found.block names what is missing ◄──┐
+ *            ▼                                                             │
+ *    load it (at once, or awaited), run the call again, release it ───────►┘──► FOUND | MISSING | SPREAD
+ *                                                                               SPREAD: run found.gather, then FOUND
+ *
+ * so one read path serves `getSync` and `get`.
+ *
+ * 1. A write is sequenced, journaled (in memory) and visible when `write` returns `DONE`; `commit` makes it durable.
+ *    A refused write leaves no trace.
+ * 2. `find`, cursors and snapshots see a prefix of the order of writes.
+ * 3. A failed append or sync makes the engine read-only (`failure`) until `resume`.
+ * 4. Bytes in a `Found` are the engine's: valid until the next call into the engine, then they may change.
+ * 5. Routines run interleaved with every other call; between two effects an engine is always consistent.
+ */
+
+import type { Environment } from '../environment/environment.ts'
+import type { Effect, Routine } from '../environment/routine.ts'
+import type { KvarkError } from '../errors.ts'
+import type { Descriptor } from '../storage/descriptor.ts'
+import type { Durability } from '../storage/journal.ts'
+import type { Found } from './found.ts'
+import type { WriteBatch } from './write-batch.ts'
+
+export type { Durability }
+
+/** No such entry; from a cursor: the end. */
+export const MISSING = 0
+/** The entry is in `found`. */
+export const FOUND = 1
+/** Not in memory: load `found.block` and call again. */
+export const BLOCKED = 2
+/** The entry lies in several blocks: run `found.gather`, then it is in `found`. */
+export const SPREAD = 3
+/** `write`: a condition did not hold; `batch.conflict` tells which. Nothing was written. */
+export const REFUSED = 4
+/** `write`: done, visible. */
+export const DONE = 5
+export type Status = 0 | 1 | 2 | 3 | 4 | 5
+
+/** What an engine can do. What is false is absent from its store's type and answers `UNSUPPORTED`. */
+export interface Supports {
+  /** Entries come in key order; ranges, prefixes and `reverse` work. */
+  readonly order: boolean
+  readonly snapshots: boolean
+  readonly atomicBatch: boolean
+  readonly transactions: boolean
+  readonly watch: boolean
+  readonly search: boolean
+  readonly threads: boolean
+  readonly processes: boolean
+}
+
+/** The largest things an engine takes; one more is `INVALID_KEY`, `INVALID_VALUE` or `INVALID_ARGUMENT`. */
+export interface Limits {
+  /** Longest encoded key, bytes. */
+  readonly keyBytes: number
+  /** Longest encoded value, bytes. */
+  readonly valueBytes: number
+  /** Keys and values of one batch together, bytes. */
+  readonly batchBytes: number
+  /** Operations in one batch. */
+  readonly batchOperations: number
+}
+
+/** A fixed view. Costs what is overwritten while it lives. */
+export interface EngineSnapshot {
+  /** The last write it sees. */
+  readonly sequence: number
+  /** The time by which it judges expiry, ms. */
+  readonly clock: number
+  release(): void
+}
+
+/** Which entries to walk: internal keys from `from` (inclusive) to `to` (exclusive; empty: to the end). */
+export interface ScanRequest {
+  readonly at: EngineSnapshot | undefined
+  readonly from: Uint8Array
+  readonly to: Uint8Array
+  readonly reverse: boolean
+  /** Resume where a cursor's `token` was taken; `undefined`: from the start. */
+  readonly token: Uint8Array | undefined
+}
+
+/** Walks entries of one view; an ordered engine in key order, an unordered one in an order of its own. */
+export interface EngineCursor {
+  /** The next entry: `FOUND`, `SPREAD` (gather it), `BLOCKED` (load and call again), or `MISSING` at the end. */
+  next(found: Found): Status
+  /**
+   * Ordered engines only: continue at the first key ≥ `key[0..length)` (with `reverse`: ≤), within the request's range.
+   * The next call of `next` goes there.
+   */
+  seek?(key: Uint8Array, length: number): void
+  /** Where the next entry will come from, to resume later, also in another process. */
+  token(): Uint8Array
+  close(): void
+}
+
+/** Heard during long work: how much of how much is done, in bytes or entries. */
+export type Progress = (done: number, total: number) => void
+
+export interface VerifyReport {
+  /** Live entries read and checked. */
+  readonly entries: number
+  /** Bytes on disk read and checked. */
+  readonly bytes: number
+  /** Each damaged place; empty when all is well. */
+  readonly problems: readonly KvarkError[]
+}
+
+/** Numbers of one engine; the store adds its own. All plain, JSON-able. */
+export interface EngineStats {
+  /** Live entries (an upper bound where expired ones are still counted). */
+  readonly entries: number
+  /** Files and bytes on disk. */
+  readonly files: number
+  readonly diskBytes: number
+  /** Bytes on disk that compaction could free. */
+  readonly staleBytes: number
+  /** Memory of the index that stays resident, bytes; 0 where there is none. */
+  readonly indexBytes: number
+  /** Memory of cached blocks, bytes. */
+  readonly cachedBytes: number
+  readonly cacheHits: number
+  readonly cacheMisses: number
+  /** Last sequence given out, and the last one that is durable on disk. */
+  readonly sequence: number
+  readonly durableSequence: number
+  /** Living snapshots (cursors included), ms since the oldest was taken, and bytes held only for them. */
+  readonly snapshots: number
+  readonly oldestSnapshotMs: number
+  readonly snapshotBytes: number
+  /** Compactions (or merges, checkpoints) finished, and whether one runs now. */
+  readonly compactions: number
+  readonly compacting: boolean
+}
+
+/** What `kvark inspect` shows: the files of a store and what is in them. All plain, JSON-able. */
+export interface Inspection {
+  readonly files: readonly {
+    readonly name: string
+    readonly kind: string
+    readonly bytes: number
+    readonly detail: Readonly<Record<string, string | number | boolean>>
+  }[]
+  readonly detail: Readonly<Record<string, string | number | boolean>>
+}
+
+export interface Engine {
+  readonly name: string
+  readonly supports: Supports
+  readonly limits: Limits
+  /** Why it takes no writes; `undefined` when it does. */
+  readonly failure: KvarkError | undefined
+  /** The sequence of the last write. */
+  readonly sequence: number
+
+  /** Looks up the internal key `key[0..length)`, now or at a snapshot: `FOUND`, `MISSING`, `BLOCKED`, `SPREAD`. */
+  find(key: Uint8Array, length: number, at: EngineSnapshot | undefined, found: Found): Status
+
+  /**
+   * Writes a batch as a whole: `DONE`, `REFUSED` (a condition failed), or `BLOCKED` (nothing changed: run `warm`, then
+   * again). Deleting what is not there writes nothing. Throws the `failure` of a read-only engine.
+   */
+  write(batch: WriteBatch): Status
+  /** Brings what `write` of this batch needs into memory; after it `write` of this batch does not answer `BLOCKED`. */
+  warm(batch: WriteBatch): Routine<void>
+  /** Everything written so far gets at least this durable; concurrent callers share one sync. */
+  commit(durability: Durability): Effect<void>
+
+  /** Present when `supports.snapshots`. */
+  snapshot?(): EngineSnapshot
+  cursor(request: ScanRequest): EngineCursor
+
+  /** Rewrites what holds stale data until nothing more can be freed. */
+  compact(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<void>
+  /** Reads and checks everything. Damage is in the report, not thrown. */
+  verify(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<VerifyReport>
+  inspect(): Routine<Inspection>
+  /** After a failure: reloads the state from what the disk holds and takes writes again. Without one: nothing. */
+  resume(): Routine<void>
+  /** Changes options that may change while open; the store has checked names and types by `EngineModule.options`. */
+  configure(options: Readonly<Record<string, unknown>>): void
+  stats(): EngineStats
+  /** Stops background work, makes everything durable, records a clean end, and lets go of all files. */
+  close(): Routine<void>
+}
+
+/** How one engine option is checked. */
+export interface OptionRule {
+  readonly check: (value: unknown) => boolean
+  /** Completes the sentence "… must be". */
+  readonly expected: string
+  /** Kept in the descriptor: opening with another value is `MISMATCH`. */
+  readonly pinned: boolean
+  /** May be changed by `configure`. */
+  readonly live: boolean
+  readonly default: unknown
+}
+
+/** What the store hands to an engine that opens. The folder exists, is locked, and its descriptor is written. */
+export interface EngineContext {
+  readonly environment: Environment
+  readonly folder: string
+  readonly descriptor: Descriptor
+  /** Checked engine options, defaults filled in. */
+  readonly options: Readonly<Record<string, unknown>>
+  readonly cacheBytes: number
+  /** The folder was made just now: nothing is in it. */
+  readonly created: boolean
+}
+
+/** Everything the store needs to know of an engine before one is open. */
+export interface EngineModule {
+  readonly name: string
+  readonly supports: Supports
+  readonly limits: Limits
+  readonly options: Readonly<Record<string, OptionRule>>
+  /** Functions over plain data that may run in another thread, by name. */
+  readonly jobs: Readonly<Record<string, (environment: Environment, args: never) => Routine<unknown>>>
+  open(context: EngineContext): Routine<Engine>
+}

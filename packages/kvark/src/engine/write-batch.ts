@@ -1,0 +1,167 @@
+/**
+ * A batch of writes on its way into an engine: one arena with the keys and small values, and typed arrays that say
+ * where each lies. Reused from call to call, so that a put allocates nothing.
+ *
+ *   bytes   │ key 0 │ value 0 │ key 1 │ value 1 │ …        values of `LARGE_VALUE_BYTES` and more stay where they
+ *             ▲ keyStart[0]      valueStart[1] ▲           are and are only pointed to (`source`)
+ *
+ * 1. `add` first, then the key through `reserve`/`keyStart`, then the value; the store does it in that order.
+ * 2. Conditions are judged against the state before the batch.
+ */
+
+/** Store value under key. */
+export const PUT = 1
+/** Remove the key. */
+export const DELETE = 2
+/** Remove all keys from `key` (inclusive) to `value` (exclusive; empty: to the end). */
+export const DELETE_RANGE = 3
+export type Kind = 1 | 2 | 3
+
+/** `expected` of an operation without a condition. */
+export const UNCONDITIONAL = -1
+
+/** Values at least this long are not copied into the arena. */
+export const LARGE_VALUE_BYTES = 4096
+
+const FIRST_ARENA_BYTES = 16 * 1024
+const FIRST_OPERATIONS = 16
+
+export class WriteBatch {
+  /** Keys and small values. */
+  bytes: Buffer = Buffer.allocUnsafe(FIRST_ARENA_BYTES)
+  /** Bytes of the arena in use. */
+  used = 0
+  /** Operations. */
+  count = 0
+  /** Bytes of all keys and values. */
+  size = 0
+  kind: Uint8Array = new Uint8Array(FIRST_OPERATIONS)
+  keyStart: Float64Array = new Float64Array(FIRST_OPERATIONS)
+  keyLength: Float64Array = new Float64Array(FIRST_OPERATIONS)
+  valueStart: Float64Array = new Float64Array(FIRST_OPERATIONS)
+  valueLength: Float64Array = new Float64Array(FIRST_OPERATIONS)
+  /** Ms since 1970, 0: never. */
+  expiry: Float64Array = new Float64Array(FIRST_OPERATIONS)
+  /** The version the key must have; 0: it must be absent; `UNCONDITIONAL`: anything. */
+  expected: Float64Array = new Float64Array(FIRST_OPERATIONS)
+  /** Large values, by operation. */
+  readonly large: (Uint8Array | undefined)[] = []
+  /** Whether any operation has a condition. */
+  conditional = false
+  /** `warm` has run for it: a write that still misses something reads it at once. */
+  warmed = false
+  /** After `REFUSED`: the operation whose condition failed, and the version that its key has (0: absent). */
+  conflict = -1
+  conflictVersion = 0
+
+  clear(): void {
+    this.used = 0
+    this.count = 0
+    this.size = 0
+    this.large.length = 0
+    this.conditional = false
+    this.warmed = false
+    this.conflict = -1
+  }
+
+  /** Begins an operation with an empty key and value; returns its number. */
+  add(kind: Kind, expected: number = UNCONDITIONAL, expiry = 0): number {
+    const i = this.count++
+    if (i === this.kind.length) this.#grow()
+    this.kind[i] = kind
+    this.keyStart[i] = this.used
+    this.keyLength[i] = 0
+    this.valueStart[i] = this.used
+    this.valueLength[i] = 0
+    this.expiry[i] = expiry
+    this.expected[i] = expected
+    if (expected !== UNCONDITIONAL) this.conditional = true
+    return i
+  }
+
+  /** Takes back the last operation. */
+  undo(i: number): void {
+    this.count = i
+    this.used = this.keyStart[i]!
+    this.large.length = Math.min(this.large.length, i)
+  }
+
+  /** Makes room for `length` more bytes; returns where they go in `bytes`. */
+  reserve(length: number): number {
+    if (this.used + length > this.bytes.length) {
+      const larger = Buffer.allocUnsafe(Math.max(this.bytes.length * 2, this.used + length))
+      this.bytes.copy(larger, 0, 0, this.used)
+      this.bytes = larger
+    }
+    return this.used
+  }
+
+  /** `length` bytes at `used` have become the key (they follow what the key already has). */
+  keyWritten(i: number, length: number): void {
+    this.used += length
+    this.keyLength[i] = this.keyLength[i]! + length
+    this.valueStart[i] = this.used
+    this.size += length
+  }
+
+  /** `length` bytes at `used` have become the value. */
+  valueWritten(i: number, length: number): void {
+    this.used += length
+    this.valueLength[i] = length
+    this.size += length
+  }
+
+  /** Sets the value: copied when small, else pointed to. */
+  setValue(i: number, value: Uint8Array): void {
+    const length = value.length
+    if (length < LARGE_VALUE_BYTES) {
+      // First: it may replace `bytes`.
+      const at = this.reserve(length)
+      this.bytes.set(value, at)
+      this.valueWritten(i, length)
+      return
+    }
+    while (this.large.length < i) this.large.push(undefined)
+    this.large[i] = value
+    this.valueStart[i] = 0
+    this.valueLength[i] = length
+    this.size += length
+  }
+
+  /** Where the value of operation `i` lies, from `valueStart[i]`. */
+  source(i: number): Uint8Array {
+    return this.large[i] ?? this.bytes
+  }
+
+  /** A copy that shares nothing, for a batch that has to wait. */
+  detach(): WriteBatch {
+    const copy = new WriteBatch()
+    copy.bytes = Buffer.from(this.bytes.subarray(0, this.used))
+    copy.used = this.used
+    copy.count = this.count
+    copy.size = this.size
+    copy.kind = this.kind.slice(0, this.count)
+    copy.keyStart = this.keyStart.slice(0, this.count)
+    copy.keyLength = this.keyLength.slice(0, this.count)
+    copy.valueStart = this.valueStart.slice(0, this.count)
+    copy.valueLength = this.valueLength.slice(0, this.count)
+    copy.expiry = this.expiry.slice(0, this.count)
+    copy.expected = this.expected.slice(0, this.count)
+    // `Buffer.prototype.slice` does not copy.
+    for (const value of this.large) copy.large.push(value && Uint8Array.prototype.slice.call(value))
+    copy.conditional = this.conditional
+    return copy
+  }
+
+  #grow(): void {
+    const length = this.kind.length * 2
+    const kind = new Uint8Array(length)
+    kind.set(this.kind)
+    this.kind = kind
+    for (const name of ['keyStart', 'keyLength', 'valueStart', 'valueLength', 'expiry', 'expected'] as const) {
+      const larger = new Float64Array(length)
+      larger.set(this[name])
+      this[name] = larger
+    }
+  }
+}

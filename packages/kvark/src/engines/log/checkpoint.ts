@@ -1,0 +1,200 @@
+/**
+ * The stored index, so that opening does not read the data: `N.index`, named by the manifest.
+ *
+ *   │ magic 8 │ shard 0 │ shard 1 │ … │ shard 255 │ footer: JSON │ footer length u32 │ footer checksum u32 │ magic 8 │
+ *   shard     │ count u32 │ sequence u48 │ 0 u16 │ checksum u32 │ count × (low u32, high u32) │
+ *
+ * 1. It is fuzzy: written shard by shard while writes go on. Each shard holds exactly the writes up to its sequence; opening replays
+ *    the journal from `replay` and applies to each shard what is newer than that.
+ * 2. Written to a temporary name, synced and renamed before a manifest names it. It is a copy of what the segments say: when it is
+ *    damaged, the index is rebuilt from them.
+ */
+
+import { crc32 } from 'node:zlib'
+import { readU32, readU48, writeU32, writeU48 } from '../../bytes/varint.ts'
+import type { Routine } from '../../environment/routine.ts'
+import { corruption } from '../../errors.ts'
+import { TEMPORARY_SUFFIX } from '../../storage/sealed-file.ts'
+import { type HashIndex, SHARDS } from './hash-index.ts'
+import { indexName } from './manifest.ts'
+import type { LogState } from './state.ts'
+
+const MAGIC = Buffer.from('kvarkidx', 'latin1')
+const SHARD_HEADER_BYTES = 16
+const TRAILER_BYTES = 16
+const BUFFER_BYTES = 1024 * 1024
+
+export interface SegmentRecord {
+  readonly number: number
+  readonly slot: number
+  readonly slots: number
+  readonly stale: number
+  readonly tombstones: number
+  readonly total: number
+  readonly min: number
+  readonly max: number
+}
+
+/** What is stored beside the shards. */
+export interface CheckpointFooter {
+  readonly format: 1
+  readonly storeId: string
+  readonly clearedSequence: number
+  readonly clock: number
+  /** The journal is replayed from here. */
+  readonly replay: { readonly segment: number; readonly address: number; readonly sequence: number }
+  /** Checksum of the last frame before it. */
+  readonly previousChecksum: number
+  readonly segments: readonly SegmentRecord[]
+}
+
+/**
+ * Writes the index to the file `number`; false when a `clear` came between and it is worthless. `replay` is where the journal stood
+ * before the first shard.
+ */
+export function* writeCheckpoint(
+  state: LogState,
+  number: number,
+  replay: CheckpointFooter['replay'] & { previousChecksum: number },
+): Routine<boolean> {
+  const { files, pause } = state.context.environment
+  const { folder } = state.context
+  const { index } = state
+  const temporary = `${folder}/${indexName(number)}${TEMPORARY_SUFFIX}`
+  yield* files.remove(temporary)
+  const handle = yield* files.open(temporary, 'create')
+  try {
+    let position = 0
+    let used = MAGIC.length
+    const buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+    MAGIC.copy(buffer)
+    for (let shard = 0; shard < SHARDS; shard++) {
+      const block = shardBlock(index, shard, state.journal.sequence)
+      if (used + block.length > buffer.length) {
+        yield* handle.write(buffer, 0, used, position)
+        position += used
+        used = 0
+      }
+      if (block.length > buffer.length) {
+        yield* handle.write(block, 0, block.length, position)
+        position += block.length
+      } else {
+        block.copy(buffer, used)
+        used += block.length
+      }
+      if ((shard & 7) === 7) yield* pause
+      if (state.index !== index) return false
+    }
+    yield* handle.write(buffer, 0, used, position)
+    position += used
+    if (state.index !== index) return false
+    const footer = trailer(footerOf(state, replay))
+    yield* handle.write(footer, 0, footer.length, position)
+    yield* handle.sync()
+  } finally {
+    yield* handle.close()
+  }
+  yield* files.rename(temporary, `${folder}/${indexName(number)}`)
+  return state.index === index
+}
+
+/** Reads a stored index into `index`; `sequences` gets each shard's. `CORRUPTION` when any part is damaged. */
+export function* readCheckpoint(
+  state: LogState,
+  number: number,
+  index: HashIndex,
+  sequences: Float64Array,
+): Routine<CheckpointFooter> {
+  const path = `${state.context.folder}/${indexName(number)}`
+  const handle = yield* state.context.environment.files.open(path, 'read')
+  try {
+    const size = yield* handle.size()
+    const bytes = Buffer.allocUnsafeSlow(size)
+    if ((yield* handle.read(bytes, 0, size, 0)) !== size) throw corruption(path, 0, 'it is cut short')
+    const footer = readTrailer(bytes, path)
+    let at = MAGIC.length
+    for (let shard = 0; shard < SHARDS; shard++) {
+      if (at + SHARD_HEADER_BYTES > size) throw corruption(path, at, 'a shard is missing')
+      const count = readU32(bytes, at)
+      const end = at + SHARD_HEADER_BYTES + count * 8
+      if (end > size) throw corruption(path, at, 'a shard is cut short')
+      if (shardChecksum(bytes, at, end, shard) !== readU32(bytes, at + 12)) {
+        throw corruption(path, at, 'a shard is damaged')
+      }
+      sequences[shard] = readU48(bytes, at + 4)
+      const dump = new Uint32Array(count * 2)
+      new Uint8Array(dump.buffer).set(bytes.subarray(at + SHARD_HEADER_BYTES, end))
+      index.restore(shard, dump)
+      at = end
+      if ((shard & 15) === 15) yield* state.context.environment.pause
+    }
+    return footer
+  } finally {
+    yield* handle.close()
+  }
+}
+
+function shardBlock(index: HashIndex, shard: number, sequence: number): Buffer {
+  const dump = index.dump(shard)
+  const block = Buffer.allocUnsafe(SHARD_HEADER_BYTES + dump.byteLength)
+  writeU32(block, 0, dump.length >>> 1)
+  writeU48(block, 4, sequence)
+  block[10] = 0
+  block[11] = 0
+  block.set(new Uint8Array(dump.buffer), SHARD_HEADER_BYTES)
+  writeU32(block, 12, shardChecksum(block, 0, block.length, shard))
+  return block
+}
+
+/** Covers the header before the checksum, the slots, and which shard it is. */
+function shardChecksum(bytes: Buffer, at: number, end: number, shard: number): number {
+  const header = crc32(bytes.subarray(at, at + 12), shard + 1)
+  return crc32(bytes.subarray(at + SHARD_HEADER_BYTES, end), header)
+}
+
+function footerOf(
+  state: LogState,
+  replay: CheckpointFooter['replay'] & { previousChecksum: number },
+): CheckpointFooter {
+  const { previousChecksum, ...from } = replay
+  return {
+    format: 1,
+    storeId: state.storeId,
+    clearedSequence: state.clearedSequence,
+    clock: state.journal.now(),
+    replay: from,
+    previousChecksum,
+    segments: state.segments.sorted().map((segment) => ({
+      number: segment.file.number,
+      slot: segment.slot,
+      slots: segment.slots,
+      stale: segment.stale,
+      tombstones: segment.tombstones,
+      total: segment.total,
+      min: segment.minSequence === Number.POSITIVE_INFINITY ? 0 : segment.minSequence,
+      max: segment.maxSequence,
+    })),
+  }
+}
+
+function trailer(footer: CheckpointFooter): Buffer {
+  const json = Buffer.from(JSON.stringify(footer), 'utf8')
+  const end = Buffer.alloc(TRAILER_BYTES)
+  writeU32(end, 0, json.length)
+  writeU32(end, 4, crc32(json))
+  MAGIC.copy(end, 8)
+  return Buffer.concat([json, end])
+}
+
+function readTrailer(bytes: Buffer, path: string): CheckpointFooter {
+  const end = bytes.length - TRAILER_BYTES
+  if (end < MAGIC.length || !bytes.subarray(end + 8).equals(MAGIC)) {
+    throw corruption(path, Math.max(0, end), 'the end of the stored index is missing')
+  }
+  const start = end - readU32(bytes, end)
+  const json = bytes.subarray(Math.max(0, start), end)
+  if (start < MAGIC.length || crc32(json) !== readU32(bytes, end + 4)) {
+    throw corruption(path, end, 'the footer of the stored index is damaged')
+  }
+  return JSON.parse(json.toString('utf8')) as CheckpointFooter
+}

@@ -1,0 +1,431 @@
+/**
+ * Getting space back. One job at a time:
+ *
+ *   choose victims ─► gather their live positions ─► rewrite (in a worker) ─► move: index → copies ─► persist ─► remove the old
+ *                     from the index, in steps                               in steps              manifest
+ *
+ * 1. Whatever fails or is interrupted before the new manifest stands leaves the old files in charge: a crash at any step loses
+ *    nothing, and leftovers are removed at the next open.
+ * 2. While it runs, writes and reads go on. An entry that is overwritten meanwhile is stale in its copy at once.
+ * 3. A deletion is dropped only when no segment that stays can hold an older entry of its key (`LogSegment.floor`).
+ * 4. The journal is synced before a manifest or stored index that speaks of it.
+ *
+ * It starts when the stale bytes pass `compactionThresholdBytes` and a quarter of all, so that a big store does not compact all day.
+ */
+
+import type { Progress } from '../../engine/engine.ts'
+import { Effect, type Routine, runSync } from '../../environment/routine.ts'
+import { asKvarkError, KvarkError } from '../../errors.ts'
+import { BackgroundJob } from '../../storage/background.ts'
+import { TEMPORARY_SUFFIX } from '../../storage/sealed-file.ts'
+import { Segment } from '../../storage/segment.ts'
+import type { SegmentHeader } from '../../storage/segment-format.ts'
+import { SHARDS, TWO_32 } from './hash-index.ts'
+import { type RewriteArguments, type RewriteResult, rewrite } from './jobs.ts'
+import { packedName } from './manifest.ts'
+import type { LogOptions } from './options.ts'
+import { persist } from './persist.ts'
+import { type LogSegment, SLOT_BYTES } from './segments.ts'
+import type { LogState } from './state.ts'
+
+/** Stale share from which compaction starts. */
+const STALE_SHARE = 0.25
+/** Stale share and bytes from which a caller who never lets the event loop run compacts by itself. */
+const URGENT_SHARE = 0.75
+const URGENT_BYTES = 64 * 1024 * 1024
+/** Segments with less than this share of stale bytes are left alone. */
+const VICTIM_SHARE = 0.1
+/** The index is stored when so much has been written since. */
+const CHECKPOINT_BYTES = 64 * 1024 * 1024
+const MOVES_A_STEP = 8192
+/** After a failure the next try waits for so much more to be written. */
+const RETRY_BYTES = 16 * 1024 * 1024
+
+export class Compactor {
+  readonly #state: LogState
+  readonly #options: Required<LogOptions>
+  readonly #job: BackgroundJob
+  /** The rest of a move that was begun: index → copies. */
+  #moving: (() => boolean) | undefined
+  /** Written bytes at which to look again. */
+  #lookAt = 0
+  #lookedAt = 0
+  #wasCleared = false
+  finished = 0
+
+  constructor(state: LogState, options: Required<LogOptions>) {
+    this.#state = state
+    this.#options = options
+    this.#job = new BackgroundJob(state.context.environment)
+    state.snapshotReleased = () => this.release()
+  }
+
+  get running(): boolean {
+    return this.#job.running
+  }
+
+  /** Looks whether there is work, now and then. */
+  consider(): void {
+    const written = this.#state.sinceCheckpoint
+    if (written < this.#lookAt && written >= this.#lookedAt) return
+    this.#lookedAt = written
+    this.#lookAt = written + Math.min(64 * 1024, this.#options.compactionThresholdBytes / 2)
+    // Its steps need the event loop, which a caller of many synchronous writes never lets run.
+    if (this.#job.running) {
+      if (!this.#job.begun && this.#urgent()) this.#runNow()
+    } else if (this.#due()) {
+      this.#start(() => this.#compact(false))
+    } else if (written > Math.max(CHECKPOINT_BYTES, this.#state.totals().total / 4)) {
+      this.#start(() => persist(this.#state))
+    }
+  }
+
+  /** Everything was cleared: whole segments can go. */
+  cleared(): void {
+    this.#wasCleared = true
+    this.#lookAt = 0
+  }
+
+  /** Compacts until nothing more can be freed. */
+  compactAll(progress: Progress | undefined, signal: AbortSignal | undefined): Effect<void> {
+    const work = (): Routine<void> => this.#compact(true, progress, signal)
+    const failed = (error: unknown): unknown =>
+      signal?.aborted ? signal.reason : compactionFailed(error)
+    return new Effect(
+      () => {
+        this.#takeOver()
+        try {
+          runSync(work())
+        } catch (error) {
+          throw failed(error)
+        }
+      },
+      async () => {
+        await this.#job.settled()
+        try {
+          await this.#job.start(work)
+        } catch (error) {
+          throw failed(error)
+        }
+      },
+    )
+  }
+
+  /** Ends background work. What is half done is either finished or leaves no trace. */
+  stop(): Effect<void> {
+    return new Effect(
+      () => this.#takeOver(),
+      async () => {
+        this.#job.cancel()
+        await this.#job.settled()
+        this.#takeOver()
+      },
+    )
+  }
+
+  /** Removes replaced segments that nobody needs any more. */
+  release(): void {
+    const state = this.#state
+    if (state.retired.length === 0) return
+    const { oldest } = state.snapshots
+    const free = state.retired.filter(
+      (one) => one.removable && one.retiredAt <= oldest && !state.held.has(one),
+    )
+    if (free.length === 0) return
+    state.retired = state.retired.filter((one) => !free.includes(one))
+    for (const segment of free) {
+      state.segments.free(segment)
+      state.cache.drop(segment.file.pages)
+      // The manifest no longer names it: whatever happens here, the next open removes what is left.
+      const { files } = state.context.environment
+      try {
+        segment.file.handle.close().sync()
+        files.remove(segment.file.path).sync()
+      } catch (error) {
+        state.context.environment.warn(`${segment.file.path} stays until the next open: ${error}`)
+      }
+    }
+  }
+
+  #due(): boolean {
+    if (this.#wasCleared) return true
+    const { total, stale } = this.#state.totals()
+    return stale > this.#options.compactionThresholdBytes && stale > total * STALE_SHARE
+  }
+
+  #urgent(): boolean {
+    const { total, stale } = this.#state.totals()
+    return stale > URGENT_BYTES && stale > total * URGENT_SHARE
+  }
+
+  #start(work: () => Routine<void>): void {
+    const { environment } = this.#state.context
+    this.#job.start(work).catch((error: unknown) => {
+      const { code, message } = asKvarkError(error)
+      if (code === 'CLOSED') return
+      this.#lookAt = this.#state.sinceCheckpoint + RETRY_BYTES
+      environment.warn(`compaction failed and will be tried again later: ${message}`)
+    })
+  }
+
+  #runNow(): void {
+    try {
+      this.#job.runNow()
+    } catch (error) {
+      // The write that met it is not concerned.
+      this.#lookAt = this.#state.sinceCheckpoint + RETRY_BYTES
+      this.#state.context.environment.warn(`compaction failed: ${asKvarkError(error).message}`)
+    }
+  }
+
+  /** Nothing runs any more, and a move that was begun is complete. */
+  #takeOver(): void {
+    this.#job.abandon()
+    while (this.#moving?.()) {}
+  }
+
+  *#compact(everything: boolean, progress?: Progress, signal?: AbortSignal): Routine<void> {
+    const state = this.#state
+    const { environment } = state.context
+    const victims = this.#victims(everything)
+    this.#wasCleared = false
+    if (victims.length > 0) {
+      const { index } = state
+      const liveBytes = victims.reduce((sum, one) => sum + one.total - one.stale + one.tombstones, 0)
+      progress?.(0, liveBytes)
+      // Later writes go to a segment with a higher number than the outputs', as cursors' tokens need it.
+      const numbers = this.#outputs(liveBytes)
+      if (victims.some((one) => one.file.writer)) state.journal.roll()
+      const packedAt = state.journal.sequence
+      const live = yield* this.#liveOf(victims, signal)
+      const args = this.#arguments(victims, live, numbers)
+      try {
+        const result = yield* this.#rewrite(args)
+        signal?.throwIfAborted()
+        if (state.index === index) {
+          const outputs = yield* this.#adopt(args, result, packedAt)
+          yield* this.#move(victims, outputs, result)
+        }
+      } finally {
+        for (const { path } of args.outputs) yield* environment.files.remove(path)
+      }
+      progress?.(liveBytes, liveBytes)
+    }
+    yield* persist(state)
+    this.finished++
+    this.release()
+  }
+
+  /** The segments worth rewriting. */
+  #victims(everything: boolean): LogSegment[] {
+    const all = this.#state.segments.sorted().filter((one) => !one.damaged && one.end > 0)
+    const share = everything ? 0 : VICTIM_SHARE
+    const { stale, tombstones } = this.#state.totals()
+    // Deletions go only together with everything older: if they are most of what is stale, take all.
+    if (!everything && tombstones * 2 > stale) return all
+    return all.filter((one) => one.stale > one.total * share || (one.total === 0 && !one.file.writer))
+  }
+
+  /** Offsets of the live entries of each victim. */
+  *#liveOf(
+    victims: readonly LogSegment[],
+    signal: AbortSignal | undefined,
+  ): Routine<Float64Array[]> {
+    const { index, context } = this.#state
+    const slots: (Offsets | undefined)[] = []
+    const lists = victims.map((victim) => {
+      const offsets = new Offsets(victim.slot)
+      for (let i = 0; i < victim.slots; i++) slots[victim.slot + i] = offsets
+      return offsets
+    })
+    for (let shard = 0; shard < SHARDS; shard++) {
+      const table = index.tables[shard]!
+      for (let i = 0; i < table.length; i += 2) {
+        const low = table[i]!
+        if (low === 0) continue
+        const slot = ((table[i + 1]! & 0xff) << 6) | (low >>> 26)
+        slots[slot]?.add((low & (SLOT_BYTES - 1)) + (slot - slots[slot]!.slot) * SLOT_BYTES)
+      }
+      if ((shard & 7) === 7) {
+        yield* context.environment.pause
+        signal?.throwIfAborted()
+        if (this.#state.index !== index) return lists.map(() => new Float64Array(0))
+      }
+    }
+    return lists.map((list) => list.take())
+  }
+
+  #outputs(liveBytes: number): number[] {
+    const size = this.#options.segmentBytes
+    const count = Math.ceil((liveBytes * 1.3) / size) + 2
+    return Array.from({ length: count }, () => this.#state.nextFile++)
+  }
+
+  #arguments(
+    victims: readonly LogSegment[],
+    live: readonly Float64Array[],
+    outputs: readonly number[],
+  ): RewriteArguments {
+    const state = this.#state
+    const { environment, folder, descriptor } = state.context
+    const staying = [...state.segments.all.values()].filter((one) => !victims.includes(one))
+    const random = (): number => Buffer.from(environment.random(4)).readUInt32LE()
+    return {
+      inputs: victims.map((victim, i) => ({
+        path: victim.file.path,
+        life: victim.file.life,
+        end: victim.file.end,
+        base: victim.base,
+        live: live[i]!,
+      })),
+      outputs: outputs.map((number) => ({
+        path: `${folder}/${packedName(number)}.${random().toString(16)}${TEMPORARY_SUFFIX}`,
+        header: {
+          storeId: state.storeId,
+          life: random(),
+          number,
+          previousNumber: 0,
+          previousEnd: 0,
+          previousChecksum: 0,
+        } satisfies SegmentHeader,
+      })),
+      outputBytes: this.#options.segmentBytes,
+      hashSeed: descriptor.hashSeed,
+      floor: Math.min(state.journal.sequence + 1, ...staying.map((one) => one.floor)),
+      clock: state.snapshots.living.reduce(
+        (clock, one) => Math.min(clock, one.clock),
+        state.journal.now(),
+      ),
+      epoch: random(),
+    }
+  }
+
+  /** Runs the job in another thread where there is one. */
+  *#rewrite(args: RewriteArguments): Routine<RewriteResult> {
+    const { environment } = this.#state.context
+    const { execute } = environment
+    if (!execute) return yield* rewrite(environment, args)
+    return yield* new Effect(
+      () => runSync(rewrite(environment, args)),
+      () => execute({ engine: 'log', job: 'rewrite', args }) as Promise<RewriteResult>,
+    )
+  }
+
+  /** Gives the outputs their names and their places in the store. */
+  *#adopt(
+    args: RewriteArguments,
+    result: RewriteResult,
+    packedAt: number,
+  ): Routine<LogSegment[]> {
+    const state = this.#state
+    const { environment, folder } = state.context
+    const files: Segment[] = []
+    let kept = false
+    try {
+      for (let i = 0; i < result.outputs.length; i++) {
+        const { path, header } = args.outputs[i]!
+        const handle = yield* environment.files.open(path, 'write')
+        files.push(new Segment(handle, header, result.outputs[i]!.end, true))
+      }
+      // From here on nothing waits: a cancelled job has either no output in the store or all of them.
+      const outputs = files.map((file, i) => {
+        const output = result.outputs[i]!
+        const path = `${folder}/${packedName(file.number)}`
+        environment.files.rename(file.path, path).sync()
+        file.path = path
+        const segment = state.segments.add(file, Math.max(output.end, 1), true)
+        segment.bornAt = Number.POSITIVE_INFINITY
+        segment.packedAt = packedAt
+        segment.checksum = output.checksum
+        segment.total = output.total
+        segment.stale = output.tombstones
+        segment.tombstones = output.tombstones
+        segment.minSequence = output.minSequence
+        segment.maxSequence = output.maxSequence
+        return segment
+      })
+      kept = true
+      return outputs
+    } finally {
+      if (!kept) for (const file of files) yield* file.handle.close()
+    }
+  }
+
+  /** Points the index to the copies, then takes the victims out of the store. */
+  *#move(
+    victims: readonly LogSegment[],
+    outputs: readonly LogSegment[],
+    result: RewriteResult,
+  ): Routine<void> {
+    const state = this.#state
+    const { index } = state
+    for (const victim of victims) victim.moving = true
+    let next = 0
+    const count = result.hash.length
+    const expired = result.expiredHash.length
+    /** One step; false when all is done. */
+    const step = (): boolean => {
+      const end = Math.min(next + MOVES_A_STEP, count + expired)
+      for (; next < end; next++) {
+        if (next < count) {
+          const to = result.to[next]!
+          const output = outputs[Math.floor(to / TWO_32)]!
+          const position = output.base + (to % TWO_32)
+          const hash = result.hash[next]!
+          const moved = index.replace(hash, result.from[next]!, position)
+          if (!moved) output.stale += result.size[next]!
+        } else {
+          const i = next - count
+          index.remove(result.expiredHash[i]!, result.expiredFrom[i]!)
+        }
+      }
+      if (next < count + expired) return true
+      this.#moving = undefined
+      const snapshot = state.snapshots.next
+      for (const output of outputs) output.bornAt = snapshot
+      for (const victim of victims) {
+        victim.retiredAt = snapshot
+        state.segments.remove(victim)
+        state.retired.push(victim)
+      }
+      state.changed = true
+      return false
+    }
+    this.#moving = step
+    while (step()) yield* state.context.environment.pause
+  }
+}
+
+/** A growing list of offsets in one segment. */
+class Offsets {
+  readonly slot: number
+  #list: Float64Array = new Float64Array(64)
+  #count = 0
+
+  constructor(slot: number) {
+    this.slot = slot
+  }
+
+  add(offset: number): void {
+    if (this.#count === this.#list.length) {
+      const larger = new Float64Array(this.#count * 2)
+      larger.set(this.#list)
+      this.#list = larger
+    }
+    this.#list[this.#count++] = offset
+  }
+
+  take(): Float64Array {
+    return this.#list.slice(0, this.#count)
+  }
+}
+
+function compactionFailed(cause: unknown): KvarkError {
+  const error = asKvarkError(cause)
+  if (error.code === 'CLOSED' || error.code === 'READ_ONLY') return error
+  return new KvarkError(
+    'COMPACTION_FAILED',
+    `compaction did not finish and changed nothing: ${error.message}`,
+    { cause: error, ...(error.path === undefined ? {} : { path: error.path }) },
+  )
+}

@@ -1,0 +1,444 @@
+/**
+ * The log engine: every write is appended to a log and the index in memory points to it (after Bitcask, Sheehy and Smith
+ * 2010). The contract's verbs stand here; how a log comes into being after a start is in `recovery.ts`, how its stale parts go
+ * away in `compaction.ts`. See README.md in this folder.
+ *
+ * A write takes three steps: look (nothing changes; may answer `BLOCKED` or `REFUSED`), append (may fail, then the
+ * engine takes no more writes), point the index to the new entries (cannot fail).
+ */
+
+import { hash32 } from '../../bytes/hash.ts'
+import {
+  BLOCKED,
+  DONE,
+  type Durability,
+  type Engine,
+  type EngineContext,
+  type EngineCursor,
+  type EngineSnapshot,
+  type EngineStats,
+  FOUND,
+  type Inspection,
+  type Limits,
+  MISSING,
+  type Progress,
+  REFUSED,
+  type ScanRequest,
+  SPREAD,
+  type Status,
+  type Supports,
+  type VerifyReport,
+} from '../../engine/engine.ts'
+import type { Found } from '../../engine/found.ts'
+import { DELETE, DELETE_RANGE, PUT, UNCONDITIONAL, type WriteBatch } from '../../engine/write-batch.ts'
+import type { Effect, Routine } from '../../environment/routine.ts'
+import { KvarkError } from '../../errors.ts'
+import { entryHeaderLength } from '../../storage/entry.ts'
+import { readOnly } from '../../storage/journal.ts'
+import { advance, readSpread } from '../../storage/segment-walk.ts'
+import { Compactor } from './compaction.ts'
+import { LogCursor } from './cursor.ts'
+import { closeState, recover } from './recovery.ts'
+import { HashIndex } from './hash-index.ts'
+import { inspect, verify } from './inspection.ts'
+import { LIMITS, SUPPORTS } from './limits.ts'
+import { Lookup } from './lookup.ts'
+import type { LogOptions } from './options.ts'
+import { closeCleanly } from './persist.ts'
+import type { LogSegment } from './segments.ts'
+import { findAt, type LogSnapshot } from './snapshots.ts'
+import type { LogState } from './state.ts'
+
+/** Slots of the table that notices two operations of a batch on one key. */
+const SEEN_SLOTS = 8192
+
+export class LogEngine implements Engine {
+  readonly name = 'log'
+  readonly supports: Supports = SUPPORTS
+  readonly limits: Limits = LIMITS
+  readonly #context: EngineContext
+  readonly #options: Required<LogOptions>
+  #state: LogState
+  #lookup: Lookup
+  #compactor: Compactor
+  /** Per operation of the batch being written: hash, and the entry it replaces (0: none). */
+  #hashes: Uint32Array = new Uint32Array(16)
+  #previous: Float64Array = new Float64Array(16)
+  #previousBytes: Float64Array = new Float64Array(16)
+  #addresses: Float64Array = new Float64Array(16)
+  readonly #seen: Uint32Array = new Uint32Array(SEEN_SLOTS)
+  #generation = 0
+  /** Operations that may meet an earlier one of the batch on the same key. */
+  #repeated: Uint8Array = new Uint8Array(16)
+
+  constructor(context: EngineContext, options: Required<LogOptions>, state: LogState) {
+    this.#context = context
+    this.#options = options
+    this.#state = state
+    this.#lookup = new Lookup(state.segments, state.cache)
+    this.#compactor = new Compactor(state, options)
+  }
+
+  static *open(context: EngineContext): Routine<Engine> {
+    const options = { ...context.options } as unknown as Required<LogOptions>
+    const state = yield* recover(context, options)
+    return new LogEngine(context, options, state)
+  }
+
+  get failure(): KvarkError | undefined {
+    return this.#state.journal.failure
+  }
+
+  get sequence(): number {
+    return this.#state.journal.sequence
+  }
+
+  find(key: Uint8Array, length: number, at: EngineSnapshot | undefined, found: Found): Status {
+    const state = this.#state
+    const lookup = this.#lookup
+    const hash = hash32(key, 0, length, this.#context.descriptor.hashSeed)
+    const status =
+      at === undefined
+        ? lookup.find(state.index, hash, key, 0, length, Number.POSITIVE_INFINITY)
+        : findAt(lookup, state.snapshots, at as LogSnapshot, hash, key, 0, length)
+    if (status === MISSING) return MISSING
+    if (status === BLOCKED) {
+      found.block = lookup.block
+      return BLOCKED
+    }
+    const { entry } = lookup
+    if (entry.expiry !== 0 && entry.expiry <= (at === undefined ? state.journal.now() : at.clock)) {
+      return MISSING
+    }
+    found.sequence = entry.sequence
+    found.expiry = entry.expiry
+    if (status === FOUND) {
+      found.bytes = lookup.bytes
+      found.start = lookup.valueStart
+      found.end = lookup.valueStart + entry.valueLength
+      return FOUND
+    }
+    found.gather = this.#gatherValue(found)
+    return SPREAD
+  }
+
+  write(batch: WriteBatch): Status {
+    const { journal } = this.#state
+    if (journal.failure) throw readOnly(journal.failure)
+    const looked = this.#look(batch)
+    if (looked !== DONE) return looked
+    if (!this.#changesSomething(batch)) return DONE
+    this.#append(batch)
+    this.#apply(batch)
+    this.#state.changed = true
+    this.#compactor.consider()
+    return DONE
+  }
+
+  *warm(batch: WriteBatch): Routine<void> {
+    const lookup = this.#lookup
+    for (let i = 0; i < batch.count; i++) {
+      const start = batch.keyStart[i]!
+      const length = batch.keyLength[i]!
+      const hash = hash32(batch.bytes, start, start + length, this.#context.descriptor.hashSeed)
+      // A few pages may be needed one after the other: another key with this hash, or a key over several windows.
+      for (let tries = 0; tries < 16; tries++) {
+        const state = this.#state
+        const at = Number.POSITIVE_INFINITY
+        if (lookup.find(state.index, hash, batch.bytes, start, length, at) !== BLOCKED) break
+        const block = lookup.block!
+        yield* block.load
+        block.release()
+      }
+    }
+    batch.warmed = true
+  }
+
+  commit(durability: Durability): Effect<void> {
+    return this.#state.journal.commit(durability)
+  }
+
+  snapshot(): EngineSnapshot {
+    return this.#state.snapshot()
+  }
+
+  cursor(request: ScanRequest): EngineCursor {
+    return new LogCursor(this.#state, request, this.#context.descriptor.hashSeed)
+  }
+
+  *compact(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<void> {
+    const { failure } = this
+    if (failure) throw readOnly(failure)
+    yield* this.#compactor.compactAll(progress, signal)
+  }
+
+  *verify(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<VerifyReport> {
+    return yield* verify(this.#state, progress, signal)
+  }
+
+  *inspect(): Routine<Inspection> {
+    return yield* inspect(this.#state)
+  }
+
+  *resume(): Routine<void> {
+    if (!this.failure) return
+    yield* this.#compactor.stop()
+    yield* this.#state.journal.idle()
+    this.#state.journal.abandon()
+    yield* closeState(this.#state)
+    const state = yield* recover(this.#context, this.#options)
+    this.#state = state
+    this.#lookup = new Lookup(state.segments, state.cache)
+    this.#compactor = new Compactor(state, this.#options)
+  }
+
+  configure(options: Readonly<Record<string, unknown>>): void {
+    Object.assign(this.#options, options)
+    if (!this.failure) this.#compactor.consider()
+  }
+
+  stats(): EngineStats {
+    const state = this.#state
+    const { journal, snapshots, cache } = state
+    const { stale } = state.totals()
+    let diskBytes = 0
+    for (const segment of state.segments.all.values()) diskBytes += segment.end
+    let held = 0
+    for (const segment of state.retired) held += segment.end
+    const oldest = snapshots.living[0]
+    return {
+      entries: state.index.count,
+      files: state.segments.all.size + state.retired.length,
+      diskBytes: diskBytes + held,
+      staleBytes: stale,
+      indexBytes: state.index.bytes,
+      cachedBytes: cache.bytes,
+      cacheHits: cache.counts[0]!,
+      cacheMisses: cache.counts[1]!,
+      sequence: journal.sequence,
+      durableSequence: journal.syncedSequence,
+      snapshots: snapshots.living.length,
+      oldestSnapshotMs:
+        oldest === undefined ? 0 : this.#context.environment.monotonic() - oldest.taken,
+      snapshotBytes: snapshots.bytes + held,
+      compactions: this.#compactor.finished,
+      compacting: this.#compactor.running,
+    }
+  }
+
+  *close(): Routine<void> {
+    const state = this.#state
+    yield* this.#compactor.stop()
+    yield* state.journal.idle()
+    try {
+      if (!state.journal.failure && state.changed) yield* closeCleanly(state)
+      if (state.journal.failure) throw state.journal.failure
+    } finally {
+      state.journal.abandon()
+      yield* closeState(state)
+    }
+  }
+
+  /** What reads the value of the entry just looked up, through all its windows. */
+  #gatherValue(found: Found): () => Routine<void> {
+    const state = this.#state
+    const segment = this.#lookup.segment!
+    const { entry, address } = this.#lookup
+    const from = advance(address, entry.length + entry.keyLength)
+    const { valueLength } = entry
+    return function* gather(): Routine<void> {
+      state.hold(segment)
+      try {
+        found.bytes = yield* readSpread(segment.file, from, valueLength)
+        found.start = 0
+        found.end = valueLength
+      } finally {
+        state.letGo(segment)
+      }
+    }
+  }
+
+  /** Step 1: what does each operation replace, and do the conditions hold? */
+  #look(batch: WriteBatch): Status {
+    const { count } = batch
+    if (this.#hashes.length < count) this.#growScratch(count)
+    const lookup = this.#lookup
+    const { index, journal } = this.#state
+    const seed = this.#context.descriptor.hashSeed
+    const generation = ++this.#generation
+    const clock = journal.now()
+    for (let i = 0; i < count; i++) {
+      if (batch.kind[i] === DELETE_RANGE) {
+        checkRange(batch, i)
+        continue
+      }
+      const start = batch.keyStart[i]!
+      const length = batch.keyLength[i]!
+      const hash = hash32(batch.bytes, start, start + length, seed)
+      this.#hashes[i] = hash
+      const seen = hash & (SEEN_SLOTS - 1)
+      this.#repeated[i] = this.#seen[seen] === generation ? 1 : 0
+      this.#seen[seen] = generation
+      const status = this.#findForWrite(index, hash, batch, i)
+      if (status === BLOCKED) return BLOCKED
+      let version = 0
+      if (status === MISSING) this.#previous[i] = 0
+      else {
+        const { entry } = lookup
+        this.#previous[i] = lookup.position
+        this.#previousBytes[i] = entry.total
+        version = entry.expiry !== 0 && entry.expiry <= clock ? 0 : entry.sequence
+      }
+      const expected = batch.expected[i]!
+      if (expected !== UNCONDITIONAL && expected !== version) {
+        batch.conflict = i
+        batch.conflictVersion = version
+        return REFUSED
+      }
+    }
+    return DONE
+  }
+
+  #findForWrite(index: HashIndex, hash: number, batch: WriteBatch, i: number): 0 | 1 | 2 | 3 {
+    const lookup = this.#lookup
+    const start = batch.keyStart[i]!
+    const length = batch.keyLength[i]!
+    for (;;) {
+      const at = Number.POSITIVE_INFINITY
+      const status = lookup.find(index, hash, batch.bytes, start, length, at)
+      if (status !== BLOCKED || !batch.warmed) return status
+      const block = lookup.block!
+      block.load.sync()
+      block.release()
+    }
+  }
+
+  /** Deleting what is not there writes nothing. */
+  #changesSomething(batch: WriteBatch): boolean {
+    for (let i = 0; i < batch.count; i++) {
+      if (batch.kind[i] !== DELETE || this.#previous[i] !== 0 || this.#repeated[i] === 1) return true
+    }
+    return false
+  }
+
+  /** Step 2: into the journal, all of it or nothing that counts. */
+  #append(batch: WriteBatch): void {
+    const { journal } = this.#state
+    const { count } = batch
+    journal.prepare(journalBytes(batch))
+    const { base } = this.#state.segments.all.get(journal.active!.number)!
+    for (let i = 0; i < count; i++) {
+      const kind = batch.kind[i]!
+      if (kind === DELETE && this.#previous[i] === 0 && this.#repeated[i] === 0) {
+        this.#addresses[i] = -1
+        continue
+      }
+      this.#addresses[i] =
+        base +
+        journal.append(
+          kind,
+          batch.bytes,
+          batch.keyStart[i]!,
+          batch.keyLength[i]!,
+          batch.source(i),
+          batch.valueStart[i]!,
+          batch.valueLength[i]!,
+          batch.expiry[i]!,
+        )
+    }
+  }
+
+  /** Step 3: the index points to the new entries. */
+  #apply(batch: WriteBatch): void {
+    const state = this.#state
+    const { count } = batch
+    const active = state.segments.all.get(state.journal.active!.number)!
+    let sequence = state.journal.sequence - written(this.#addresses, count)
+    for (let i = 0; i < count; i++) {
+      const position = this.#addresses[i]!
+      if (position < 0) continue
+      sequence++
+      if (sequence < active.minSequence) active.minSequence = sequence
+      if (sequence > active.maxSequence) active.maxSequence = sequence
+      const valueLength = batch.valueLength[i]!
+      const keyLength = batch.keyLength[i]!
+      const bytes =
+        entryHeaderLength(keyLength, valueLength, batch.expiry[i]!) + keyLength + valueLength
+      active.total += bytes
+      state.sinceCheckpoint += bytes
+      const kind = batch.kind[i]!
+      if (kind === DELETE_RANGE) {
+        this.#clear(sequence, active, bytes)
+        continue
+      }
+      const hash = this.#hashes[i]!
+      let previous = this.#previous[i]!
+      let previousBytes = this.#previousBytes[i]!
+      if (this.#repeated[i] === 1) {
+        batch.warmed = true
+        const status = this.#findForWrite(state.index, hash, batch, i)
+        previous = status === MISSING ? 0 : this.#lookup.position
+        previousBytes = this.#lookup.entry.total
+      }
+      if (previous !== 0) {
+        state.segments.at(previous).stale += previousBytes
+        if (state.snapshots.living.length > 0) {
+          state.snapshots.superseded(state.index, hash, previous)
+        }
+      }
+      if (kind === PUT) {
+        if (previous === 0) state.index.insert(hash, position)
+        else state.index.replace(hash, previous, position)
+      } else {
+        if (previous !== 0) state.index.remove(hash, previous)
+        active.stale += bytes
+        active.tombstones += bytes
+      }
+    }
+  }
+
+  /** Everything so far is gone: a new era with an empty index. */
+  #clear(sequence: number, active: LogSegment, bytes: number): void {
+    const state = this.#state
+    for (const segment of state.segments.all.values()) {
+      segment.stale = segment.total
+      segment.tombstones = 0
+    }
+    active.tombstones = bytes
+    state.index = new HashIndex()
+    state.clearedSequence = sequence
+    this.#previous.fill(0)
+    this.#repeated.fill(1)
+    this.#compactor.cleared()
+  }
+
+  #growScratch(count: number): void {
+    const length = Math.max(count, this.#hashes.length * 2)
+    this.#hashes = new Uint32Array(length)
+    this.#previous = new Float64Array(length)
+    this.#previousBytes = new Float64Array(length)
+    this.#addresses = new Float64Array(length)
+    this.#repeated = new Uint8Array(length)
+  }
+}
+
+/** Whole-store clears only: an unordered index cannot find a range. */
+function checkRange(batch: WriteBatch, i: number): void {
+  if (batch.keyLength[i]! <= 1 && batch.valueLength[i]! <= 1) return
+  throw new KvarkError('UNSUPPORTED', 'the log engine can clear a whole table, not a range of keys', {
+    engines: [],
+  })
+}
+
+/** At most what a batch takes in a journal, with headers and the rests of windows. */
+function journalBytes(batch: WriteBatch): number {
+  const payload = batch.size + batch.count * 23 + 64
+  return payload + (Math.floor(payload / 14_000) + 1) * 2200
+}
+
+function written(addresses: Float64Array, count: number): number {
+  let n = 0
+  for (let i = 0; i < count; i++) if (addresses[i]! >= 0) n++
+  return n
+}
+

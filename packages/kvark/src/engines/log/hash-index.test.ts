@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { SeededRandom } from '../../bytes/random.ts'
+import { HashIndex, SHARDS } from './hash-index.ts'
+
+test('behaves as a multimap from hash to position, through growth, replacement and removal', () => {
+  const random = new SeededRandom(7)
+  const index = new HashIndex()
+  const model = new Map<number, Set<number>>()
+  const positions: [number, number][] = []
+  let next = 17
+  for (let i = 0; i < 60_000; i++) {
+    const step = random.below(10)
+    if (step < 6 || positions.length === 0) {
+      // Few shards and few tags, so that runs get long and wrap around.
+      const hash = ((random.below(3) << 24) | (0xffff00 + random.below(256))) >>> 0
+      const spread = random.below(2) === 0 ? hash : random.uint32()
+      const position = next
+      next += 1 + random.below(2 ** 20)
+      index.insert(spread, position)
+      const set = model.get(spread) ?? new Set()
+      set.add(position)
+      model.set(spread, set)
+      positions.push([spread, position])
+    } else {
+      const at = random.below(positions.length)
+      const [hash, position] = positions[at]!
+      if (step < 8) {
+        const moved = next
+        next += 1 + random.below(2 ** 20)
+        assert.equal(index.replace(hash, position, moved), true)
+        model.get(hash)!.delete(position)
+        model.get(hash)!.add(moved)
+        positions[at] = [hash, moved]
+      } else {
+        assert.equal(index.remove(hash, position), true)
+        assert.equal(index.remove(hash, position), false)
+        model.get(hash)!.delete(position)
+        positions[at] = positions[positions.length - 1]!
+        positions.pop()
+      }
+    }
+  }
+  assert.equal(index.count, positions.length)
+  const found: number[] = []
+  for (const [hash, set] of model) {
+    index.candidates(hash, found)
+    assert.deepEqual(new Set(found), set)
+    for (const position of set) assert.ok(index.has(hash, position))
+  }
+  const copy = new HashIndex()
+  for (let shard = 0; shard < SHARDS; shard++) copy.restore(shard, index.dump(shard))
+  assert.equal(copy.count, index.count)
+  for (const [hash, position] of positions) assert.ok(copy.has(hash, position))
+})
+
+test('keeps a key in 10 to 17 bytes at any size', () => {
+  const random = new SeededRandom(1)
+  const index = new HashIndex()
+  for (let i = 1; i <= 400_000; i++) {
+    index.insert(random.uint32(), i)
+    if (i > 100_000 && i % 10_000 === 0) assert.ok(index.bytes / i <= 17, `${index.bytes / i} at ${i}`)
+  }
+})

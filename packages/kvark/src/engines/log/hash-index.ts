@@ -1,0 +1,186 @@
+/**
+ * The index in memory: hash of a key → position of its entry. Keys are not kept; whoever looks up compares the key of
+ * the entry found, and asks on if it is another one.
+ *
+ *   hash (32 bits)   │ shard 8 │ tag 24 │                           shards: 256 open-addressed tables, each grows alone
+ *   slot (2 × u32)   │ position, low 32 │ tag 24, position high 8 │       position 0 … 2^40 − 1; low half 0: empty
+ *
+ * 1. An entry's home is floor(tag × capacity / 2^24): tables stay in the order of tags, so growing reads and writes in order.
+ *    Linear probing with wrap-around; deletion shifts back, so there are no tombstones.
+ * 2. At most three quarters full; growth by half. So a key takes 10.7 to 16 bytes, and one growth moves 1/256 of the keys.
+ * 3. A position is in the table at most once; several positions with one hash may be.
+ */
+
+const SHARD_BITS = 8
+export const SHARDS: number = 1 << SHARD_BITS
+const FIRST_CAPACITY = 8
+const TAG_SCALE = 1 / 0x100_0000
+export const TWO_32 = 0x1_0000_0000
+
+export class HashIndex {
+  /** Slots of each shard, two words each. */
+  readonly tables: Uint32Array[] = []
+  readonly #counts: Int32Array = new Int32Array(SHARDS)
+  /** Positions held. */
+  count = 0
+
+  constructor() {
+    for (let i = 0; i < SHARDS; i++) this.tables.push(new Uint32Array(2 * FIRST_CAPACITY))
+  }
+
+  /** Bytes of memory. */
+  get bytes(): number {
+    let bytes = 0
+    for (const table of this.tables) bytes += table.byteLength
+    return bytes
+  }
+
+  /** Positions in one shard. */
+  countOf(shard: number): number {
+    return this.#counts[shard]!
+  }
+
+  /** The slot to look at first for `hash`. */
+  home(hash: number): number {
+    const capacity = this.tables[hash >>> 24]!.length >>> 1
+    return ((hash & 0xff_ffff) * capacity * TAG_SCALE) | 0
+  }
+
+  /** Adds a position. The caller knows that it is not there. */
+  insert(hash: number, position: number): void {
+    const shard = hash >>> 24
+    let table = this.tables[shard]!
+    const count = this.#counts[shard]! + 1
+    if (count * 4 > (table.length >>> 1) * 3) table = this.#grow(shard, table)
+    this.#counts[shard] = count
+    this.count++
+    place(table, hash & 0xff_ffff, position >>> 0, Math.floor(position / TWO_32))
+  }
+
+  /** Puts `next` in the place of `previous`; false when that is not there. */
+  replace(hash: number, previous: number, next: number): boolean {
+    const table = this.tables[hash >>> 24]!
+    const slot = this.#slotOf(hash, previous)
+    if (slot < 0) return false
+    table[slot * 2] = next >>> 0
+    table[slot * 2 + 1] = (((hash & 0xff_ffff) << 8) | Math.floor(next / TWO_32)) >>> 0
+    return true
+  }
+
+  /** Takes a position out; false when it is not there. */
+  remove(hash: number, position: number): boolean {
+    let slot = this.#slotOf(hash, position)
+    if (slot < 0) return false
+    const shard = hash >>> 24
+    const table = this.tables[shard]!
+    const capacity = table.length >>> 1
+    // Shift back what would no longer be reached (Knuth, vol. 3, 6.4, algorithm R).
+    let next = slot
+    for (;;) {
+      next = next + 1 === capacity ? 0 : next + 1
+      if (table[next * 2] === 0) break
+      const home = ((table[next * 2 + 1]! >>> 8) * capacity * TAG_SCALE) | 0
+      const fits = slot <= next ? home <= slot || home > next : home <= slot && home > next
+      if (!fits) continue
+      table[slot * 2] = table[next * 2]!
+      table[slot * 2 + 1] = table[next * 2 + 1]!
+      slot = next
+    }
+    table[slot * 2] = 0
+    table[slot * 2 + 1] = 0
+    this.#counts[shard]!--
+    this.count--
+    return true
+  }
+
+  /** Whether exactly this position is held. */
+  has(hash: number, position: number): boolean {
+    return this.#slotOf(hash, position) >= 0
+  }
+
+  /** All positions whose hash has the same 32 bits, into `found`. */
+  candidates(hash: number, found: number[]): void {
+    found.length = 0
+    const table = this.tables[hash >>> 24]!
+    const capacity = table.length >>> 1
+    const tag = hash & 0xff_ffff
+    for (let slot = this.home(hash); ; slot = slot + 1 === capacity ? 0 : slot + 1) {
+      const low = table[slot * 2]!
+      if (low === 0) return
+      const high = table[slot * 2 + 1]!
+      if (high >>> 8 === tag) found.push((high & 0xff) * TWO_32 + low)
+    }
+  }
+
+  /** A shard's slots as they are stored: only the filled ones, [low, high] each. */
+  dump(shard: number): Uint32Array {
+    const table = this.tables[shard]!
+    const dump = new Uint32Array(this.#counts[shard]! * 2)
+    let at = 0
+    for (let i = 0; i < table.length; i += 2) {
+      if (table[i] === 0) continue
+      dump[at++] = table[i]!
+      dump[at++] = table[i + 1]!
+    }
+    return dump
+  }
+
+  /** Fills an empty shard with what `dump` gave. */
+  restore(shard: number, dump: Uint32Array): void {
+    const count = dump.length >>> 1
+    const capacity = Math.max(FIRST_CAPACITY, Math.ceil((count * 3) / 2))
+    const table = new Uint32Array(capacity * 2)
+    for (let i = 0; i < dump.length; i += 2) {
+      const high = dump[i + 1]!
+      place(table, high >>> 8, dump[i]!, high & 0xff)
+    }
+    this.tables[shard] = table
+    this.count += count - this.#counts[shard]!
+    this.#counts[shard] = count
+  }
+
+  /** Adds all positions to `other`. */
+  moveInto(other: HashIndex): void {
+    for (let shard = 0; shard < SHARDS; shard++) {
+      const table = this.tables[shard]!
+      for (let i = 0; i < table.length; i += 2) {
+        const low = table[i]!
+        if (low === 0) continue
+        const high = table[i + 1]!
+        other.insert(((shard << 24) | (high >>> 8)) >>> 0, (high & 0xff) * TWO_32 + low)
+      }
+    }
+  }
+
+  #slotOf(hash: number, position: number): number {
+    const table = this.tables[hash >>> 24]!
+    const capacity = table.length >>> 1
+    const low = position >>> 0
+    const high = (((hash & 0xff_ffff) << 8) | Math.floor(position / TWO_32)) >>> 0
+    for (let slot = this.home(hash); ; slot = slot + 1 === capacity ? 0 : slot + 1) {
+      const found = table[slot * 2]!
+      if (found === 0) return -1
+      if (found === low && table[slot * 2 + 1] === high) return slot
+    }
+  }
+
+  #grow(shard: number, table: Uint32Array): Uint32Array {
+    const larger = new Uint32Array(Math.ceil((table.length >>> 1) * 1.5) * 2)
+    for (let i = 0; i < table.length; i += 2) {
+      const low = table[i]!
+      if (low === 0) continue
+      const high = table[i + 1]!
+      place(larger, high >>> 8, low, high & 0xff)
+    }
+    this.tables[shard] = larger
+    return larger
+  }
+}
+
+function place(table: Uint32Array, tag: number, low: number, high: number): void {
+  const capacity = table.length >>> 1
+  let slot = (tag * capacity * TAG_SCALE) | 0
+  while (table[slot * 2] !== 0) slot = slot + 1 === capacity ? 0 : slot + 1
+  table[slot * 2] = low
+  table[slot * 2 + 1] = ((tag << 8) | high) >>> 0
+}

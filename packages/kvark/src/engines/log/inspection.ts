@@ -1,0 +1,172 @@
+/** Looking at a log: `verify` reads and checks every byte of it, `inspect` lists its files. */
+
+import type { Inspection, Progress, VerifyReport } from '../../engine/engine.ts'
+import type { Routine } from '../../environment/routine.ts'
+import { asKvarkError, corruption, type KvarkError } from '../../errors.ts'
+import { FILE_HEADER_BYTES, headerIntact } from '../../storage/segment-format.ts'
+import { DAMAGED, END, ENTRY, NEED, SegmentWalk } from '../../storage/segment-walk.ts'
+import { readCheckpoint } from './checkpoint.ts'
+import { HashIndex, SHARDS, TWO_32 } from './hash-index.ts'
+import { indexName } from './manifest.ts'
+import type { LogSegment } from './segments.ts'
+import type { LogSnapshot } from './snapshots.ts'
+import type { LogState } from './state.ts'
+
+/** Reads all segments and the stored index; every live entry must be where the index says. */
+export function* verify(
+  state: LogState,
+  progress: Progress | undefined,
+  signal: AbortSignal | undefined,
+): Routine<VerifyReport> {
+  const problems: KvarkError[] = []
+  const snapshot = state.snapshot()
+  let entries = 0
+  let bytes = 0
+  try {
+    const segments = state.segments.sorted().filter((one) => one.bornAt <= snapshot.number)
+    const total = segments.reduce((sum, one) => sum + one.file.end, 0)
+    for (const segment of segments) {
+      state.hold(segment)
+      try {
+        const done = bytes
+        const heard: Progress = (part) => progress?.(done + part, total)
+        entries += yield* verifySegment(state, snapshot, segment, problems, heard, signal)
+      } finally {
+        state.letGo(segment)
+      }
+      bytes += segment.file.end
+    }
+    bytes += yield* verifyIndex(state, problems)
+  } finally {
+    snapshot.release()
+  }
+  return { entries, bytes, problems }
+}
+
+function* verifySegment(
+  state: LogState,
+  snapshot: LogSnapshot,
+  segment: LogSegment,
+  problems: KvarkError[],
+  progress: Progress,
+  signal: AbortSignal | undefined,
+): Routine<number> {
+  const { file } = segment
+  const header = Buffer.alloc(FILE_HEADER_BYTES)
+  yield* file.readAt(header, 0, header.length)
+  if (!headerIntact(header)) {
+    problems.push(corruption(file.path, 0, 'a copy of the header is damaged'))
+  }
+  const live = yield* liveOffsets(state, snapshot, segment)
+  if (file.writer && !state.journal.failure) state.journal.seal()
+  const walk = new SegmentWalk(file, FILE_HEADER_BYTES, file.end)
+  let next = 0
+  let entries = 0
+  for (;;) {
+    let step: number
+    try {
+      step = walk.next()
+    } catch (error) {
+      problems.push(asKvarkError(error))
+      break
+    }
+    if (step === NEED) {
+      signal?.throwIfAborted()
+      yield* state.context.environment.pause
+      yield* walk.fill()
+      progress(walk.position, file.end)
+    } else if (step === DAMAGED) {
+      problems.push(corruption(file.path, walk.address, 'a block is damaged'))
+      walk.skipDamage()
+    } else if (step === ENTRY) {
+      while (next < live.length && live[next]! < walk.address) next++
+      if (next < live.length && live[next] === walk.address) entries++
+    } else if (step === END) break
+  }
+  if (entries < live.length && problems.length === 0) {
+    problems.push(corruption(file.path, 0, `${live.length - entries} live entries are missing`))
+  }
+  return entries
+}
+
+/** Where the snapshot's live entries begin in a segment, ascending. */
+function* liveOffsets(
+  state: LogState,
+  snapshot: LogSnapshot,
+  segment: LogSegment,
+): Routine<Float64Array> {
+  const first = segment.base
+  const end = first + Math.max(segment.file.end, 1)
+  const offsets: number[] = []
+  for (let shard = 0; shard < SHARDS; shard++) {
+    const table = snapshot.index.tables[shard]!
+    for (let i = 0; i < table.length; i += 2) {
+      if (table[i] === 0) continue
+      const position = (table[i + 1]! & 0xff) * TWO_32 + table[i]!
+      if (position >= first && position < end) offsets.push(position - first)
+    }
+    if ((shard & 15) === 15) yield* state.context.environment.pause
+  }
+  return Float64Array.from(offsets).sort()
+}
+
+function* verifyIndex(state: LogState, problems: KvarkError[]): Routine<number> {
+  const { index } = state.manifest
+  if (!index) return 0
+  const { environment, folder } = state.context
+  try {
+    yield* readCheckpoint(state, index.number, new HashIndex(), new Float64Array(SHARDS))
+  } catch (error) {
+    // A newer manifest may have replaced it while it was read.
+    if (state.manifest.index?.number === index.number) problems.push(asKvarkError(error))
+    return 0
+  }
+  return (yield* environment.files.stat(`${folder}/${indexName(index.number)}`))?.size ?? 0
+}
+
+/** Lists what the store consists of. */
+export function* inspect(state: LogState): Routine<Inspection> {
+  const { environment, folder } = state.context
+  const names = yield* environment.files.list(folder)
+  const files: Inspection['files'][number][] = []
+  const segments = new Map(state.segments.sorted().map((one) => [one.file.path, one]))
+  const retired = new Set(state.retired.map((one) => one.file.path))
+  for (const name of names) {
+    const path = `${folder}/${name}`
+    const bytes = (yield* environment.files.stat(path))?.size ?? 0
+    const segment = segments.get(path)
+    if (segment) {
+      files.push({
+        name,
+        kind: segment.packed ? 'packed segment' : segment.file.writer ? 'active segment' : 'segment',
+        bytes,
+        detail: {
+          entryBytes: segment.total,
+          staleBytes: segment.stale,
+          firstSequence: segment.maxSequence === 0 ? 0 : segment.minSequence,
+          lastSequence: segment.maxSequence,
+        },
+      })
+    } else files.push({ name, kind: kindOf(name, path, retired), bytes, detail: {} })
+  }
+  const { manifest, journal } = state
+  return {
+    files,
+    detail: {
+      manifest: manifest.number,
+      sequence: journal.sequence,
+      durableSequence: journal.syncedSequence,
+      entries: state.index.count,
+      clearedSequence: state.clearedSequence,
+    },
+  }
+}
+
+function kindOf(name: string, path: string, retired: ReadonlySet<string>): string {
+  if (retired.has(path)) return 'replaced segment, kept for a snapshot'
+  if (name === 'KVARK') return 'descriptor'
+  if (name === 'LOCK') return 'lock'
+  if (name === 'MANIFEST') return 'manifest'
+  return name.endsWith('.index') ? 'stored index' : 'other'
+}
+

@@ -1,0 +1,147 @@
+/**
+ * From a key to its entry: probe the index, read the entry where it points, compare the key, go on if it is another one.
+ *
+ * 1. Everything is read through the cache; what is not there makes the call answer `BLOCKED` with the page's `Block`.
+ * 2. An entry in a damaged block is `CORRUPTION`, never taken for another key.
+ *
+ * Filled-in fields instead of a result object: this is the hot path of every get and put.
+ */
+
+import { BLOCKED, FOUND, MISSING, SPREAD } from '../../engine/engine.ts'
+import { corruption } from '../../errors.ts'
+import { type Block, type Cache, PAGE_BITS, SLAB_BITS, SLAB_MASK } from '../../storage/cache.ts'
+import { EntryHeader } from '../../storage/entry.ts'
+import { WINDOW_BYTES, WINDOW_MASK } from '../../storage/segment-format.ts'
+import { advance, roomInWindow } from '../../storage/segment-walk.ts'
+import type { HashIndex } from './hash-index.ts'
+import { TWO_32 } from './hash-index.ts'
+import type { LogSegment, LogSegments } from './segments.ts'
+
+const TAG_SCALE = 1 / 0x100_0000
+const SLOT_MASK = 0x3ff_ffff
+
+export class Lookup {
+  readonly #segments: LogSegments
+  readonly #cache: Cache
+  /** The entry found: its position, segment, and address in the segment. */
+  position = 0
+  segment: LogSegment | undefined = undefined
+  address = 0
+  readonly entry: EntryHeader = new EntryHeader()
+  /** The page that holds the entry's beginning, and where in it the value begins (unless spread). */
+  bytes: Buffer = Buffer.alloc(0)
+  valueStart = 0
+  /** After `BLOCKED`. */
+  block: Block | undefined = undefined
+
+  constructor(segments: LogSegments, cache: Cache) {
+    this.#segments = segments
+    this.#cache = cache
+  }
+
+  /** Looks for the newest entry of `key[start .. start + length)` not written after `maxSequence`. */
+  find(
+    index: HashIndex,
+    hash: number,
+    key: Uint8Array,
+    start: number,
+    length: number,
+    maxSequence: number,
+  ): 0 | 1 | 2 | 3 {
+    const table = index.tables[hash >>> 24]!
+    const capacity = table.length >>> 1
+    const tag = hash & 0xff_ffff
+    let slot = (tag * capacity * TAG_SCALE) | 0
+    for (;;) {
+      const low = table[slot * 2]!
+      if (low === 0) return MISSING
+      const high = table[slot * 2 + 1]!
+      if (high >>> 8 === tag) {
+        const status = this.read(high & 0xff, low, key, start, length)
+        if (status === BLOCKED) return BLOCKED
+        if (status !== MISSING && this.entry.sequence <= maxSequence) return status
+      }
+      slot = slot + 1 === capacity ? 0 : slot + 1
+    }
+  }
+
+  /** Reads the entry at a position and compares its key: `MISSING` when it is another one. */
+  read(
+    high: number,
+    low: number,
+    key: Uint8Array,
+    start: number,
+    length: number,
+  ): 0 | 1 | 2 | 3 {
+    const slot = (high << 6) | (low >>> 26)
+    const segment = this.#segments.slots[slot]!
+    const address = (low & SLOT_MASK) + (slot - segment.slot) * (SLOT_MASK + 1)
+    const { file } = segment
+    const frame = file.pages.frames[address >>> PAGE_BITS]!
+    if (frame < 0) {
+      this.block = this.#cache.block(file.pages, address >>> PAGE_BITS)
+      return BLOCKED
+    }
+    const cache = this.#cache
+    cache.referenced[frame] = 1
+    const bytes = cache.slabs[frame >> SLAB_BITS]!
+    const at = ((frame & SLAB_MASK) << PAGE_BITS) + (address & WINDOW_MASK)
+    const end = at - (address & WINDOW_MASK) + WINDOW_BYTES
+    if (file.damage !== undefined) {
+      const damage = file.damageAt(address, 1)
+      if (damage) throw damage
+    }
+    // Most keys are shorter than 128 bytes: decide by one byte before reading the rest.
+    const short = bytes[at + 1]!
+    if (short < 0x80 && short !== length && (bytes[at]! & 3) !== 0) return MISSING
+    const { entry } = this
+    if (!entry.read(bytes, at, end) || entry.kind === 0) {
+      throw corruption(file.path, address, 'there is no entry where the index points')
+    }
+    if (entry.keyLength !== length) return MISSING
+    const keyAt = at + entry.length
+    if (keyAt + length <= end) {
+      for (let i = 0; i < length; i++) if (bytes[keyAt + i] !== key[start + i]) return MISSING
+    } else {
+      const status = this.#compareSpread(segment, address, key, start, length)
+      if (status !== FOUND) return status
+    }
+    this.position = high * TWO_32 + low
+    this.segment = segment
+    this.address = address
+    this.bytes = bytes
+    this.valueStart = keyAt + length
+    return keyAt + length + entry.valueLength <= end ? FOUND : SPREAD
+  }
+
+  /** Compares a key that runs through several windows. */
+  #compareSpread(
+    segment: LogSegment,
+    address: number,
+    key: Uint8Array,
+    start: number,
+    length: number,
+  ): 0 | 1 | 2 {
+    const { pages } = segment.file
+    let done = 0
+    while (done < length) {
+      const from = advance(address, this.entry.length + done)
+      const page = from >>> PAGE_BITS
+      const frame = pages.frames[page]!
+      if (frame < 0) {
+        this.block = this.#cache.block(pages, page)
+        return BLOCKED
+      }
+      const damage = segment.file.damageAt(from, 1)
+      if (damage) throw damage
+      this.#cache.referenced[frame] = 1
+      const bytes = this.#cache.slabs[frame >> SLAB_BITS]!
+      const at = ((frame & SLAB_MASK) << PAGE_BITS) + (from & WINDOW_MASK)
+      const part = Math.min(length - done, roomInWindow(from))
+      for (let i = 0; i < part; i++) if (bytes[at + i] !== key[start + done + i]) return MISSING
+      done += part
+    }
+    return FOUND
+  }
+}
+

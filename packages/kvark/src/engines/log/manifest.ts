@@ -1,0 +1,83 @@
+/**
+ * `MANIFEST`: which files make up the store, changed by one atomic step (see `storage/sealed-file.ts`).
+ *
+ *   packed    segments written by compaction; they are valid only because they are named here
+ *   journal   the journal segments at that time; later ones (from `nextFile` on) belong to the store too
+ *   index     the stored index, if any (see `checkpoint.ts`)
+ *   floor     how far the journal was durable: a missing tail below it is `CORRUPTION`
+ *
+ * 1. A file that is neither named nor a journal segment of the row is a leftover and is removed at open.
+ * 2. Before a manifest is written, all that it relies on is synced.
+ */
+
+import type { Environment } from '../../environment/environment.ts'
+import type { Routine } from '../../environment/routine.ts'
+import { KvarkError } from '../../errors.ts'
+import { readSealed, writeSealed } from '../../storage/sealed-file.ts'
+
+export const MANIFEST_NAME = 'MANIFEST'
+
+export interface PackedRecord {
+  readonly number: number
+  readonly end: number
+  readonly checksum: number
+  readonly packedAt: number
+}
+
+export interface Manifest {
+  /** Grows by one with every change. */
+  readonly number: number
+  /** Journal segments from this number on are newer than the manifest. */
+  readonly nextFile: number
+  readonly packed: readonly PackedRecord[]
+  /** Journal segments, by number. Earlier ones have been replaced. */
+  readonly journal: readonly number[]
+  /** Everything up to this sequence was cleared. */
+  readonly clearedSequence: number
+  readonly index: { readonly number: number } | undefined
+  readonly floor: { readonly segment: number; readonly end: number; readonly sequence: number }
+}
+
+const FORMAT = 1
+
+export const FIRST_MANIFEST: Manifest = {
+  number: 0,
+  nextFile: 1,
+  packed: [],
+  journal: [],
+  clearedSequence: 0,
+  index: undefined,
+  floor: { segment: 0, end: 0, sequence: 0 },
+}
+
+export function* readManifest(
+  environment: Environment,
+  folder: string,
+): Routine<Manifest | undefined> {
+  const content = (yield* readSealed(environment, folder, MANIFEST_NAME)) as
+    | (Manifest & { format: number })
+    | undefined
+  if (content === undefined) return undefined
+  const path = `${folder}/${MANIFEST_NAME}`
+  if (content.format !== FORMAT) {
+    throw new KvarkError('VERSION', `${path} was written by a newer kvark; open it with that one`, {
+      path,
+      expected: FORMAT,
+      found: content.format,
+    })
+  }
+  return content
+}
+
+export function* writeManifest(
+  environment: Environment,
+  folder: string,
+  manifest: Manifest,
+): Routine<void> {
+  yield* writeSealed(environment, folder, MANIFEST_NAME, { format: FORMAT, ...manifest })
+}
+
+/** Names of the store's files. */
+export const journalName = (number: number): string => `${number}.log`
+export const packedName = (number: number): string => `${number}.packed`
+export const indexName = (number: number): string => `${number}.index`

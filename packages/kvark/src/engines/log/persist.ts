@@ -1,0 +1,83 @@
+/**
+ * Writing down what the store consists of: the stored index and the manifest.
+ *
+ *   journal point ─► index, shard by shard ─► sync journal and names ─► manifest ─► what it no longer names may go
+ *
+ * The order is the safety: the index speaks of entries that must be on disk before anything names it.
+ */
+
+import type { Routine } from '../../environment/routine.ts'
+import { FILE_HEADER_BYTES } from '../../storage/segment-format.ts'
+import { writeCheckpoint } from './checkpoint.ts'
+import { indexName, type Manifest, writeManifest } from './manifest.ts'
+import type { LogState } from './state.ts'
+
+/** Below this many journal bytes since the last one, a clean close does not store the index anew. */
+const SHORT_TAIL_BYTES = 256 * 1024
+
+/** Stores the index, then a manifest that names it and everything that the store consists of now. */
+export function* persist(state: LogState): Routine<void> {
+  const { journal } = state
+  const { files } = state.context.environment
+  const before = state.sinceCheckpoint
+  const point = journal.point()
+  const replay =
+    journal.active === undefined
+      ? { segment: state.nextFile, address: FILE_HEADER_BYTES }
+      : { segment: point.segment, address: point.end }
+  const number = state.nextFile++
+  const previous = state.manifest.index
+  const written = yield* writeCheckpoint(state, number, {
+    ...replay,
+    sequence: point.sequence,
+    previousChecksum: point.checksum,
+  })
+  if (!written) {
+    yield* files.remove(`${state.context.folder}/${indexName(number)}`)
+    return
+  }
+  yield* commit(state, { number })
+  state.sinceCheckpoint -= before
+  if (previous) yield* files.remove(`${state.context.folder}/${indexName(previous.number)}`)
+}
+
+/** Everything durable, the manifest up to date, the journal ended with a close frame. */
+export function* closeCleanly(state: LogState): Routine<void> {
+  const compacted = [...state.segments.all.values()].some(
+    (one) => one.packed && !state.manifest.packed.some(({ number }) => number === one.file.number),
+  )
+  if (compacted || state.sinceCheckpoint > SHORT_TAIL_BYTES) yield* persist(state)
+  else yield* commit(state, state.manifest.index)
+  yield* state.journal.close(state.manifest.number)
+}
+
+/** Writes a manifest of what is there. */
+function* commit(state: LogState, index: Manifest['index']): Routine<void> {
+  const { environment, folder } = state.context
+  const floor = yield* state.journal.syncPoint()
+  yield* environment.files.syncFolder(folder)
+  const all = state.segments.sorted()
+  // A segment begun after the sync is not durable yet: it comes after the manifest.
+  const journal = all.filter((one) => !one.packed && one.file.named)
+  const unnamed = all.filter((one) => !one.packed && !one.file.named)
+  const retired = [...state.retired]
+  const manifest: Manifest = {
+    number: state.manifest.number + 1,
+    nextFile: Math.min(state.nextFile, ...unnamed.map((one) => one.file.number)),
+    packed: all
+      .filter((one) => one.packed)
+      .map((one) => ({
+        number: one.file.number,
+        end: one.file.end,
+        checksum: one.checksum,
+        packedAt: one.packedAt,
+      })),
+    journal: journal.map((one) => one.file.number),
+    clearedSequence: state.clearedSequence,
+    index,
+    floor,
+  }
+  yield* writeManifest(environment, folder, manifest)
+  state.manifest = manifest
+  for (const segment of retired) segment.removable = true
+}

@@ -1,0 +1,94 @@
+/**
+ * What an open log consists of. `recover` builds it, `resume` throws it away and builds another, everything else in
+ * this folder works on it.
+ */
+
+import type { EngineContext } from '../../engine/engine.ts'
+import type { Cache } from '../../storage/cache.ts'
+import type { Journal } from '../../storage/journal.ts'
+import type { HashIndex } from './hash-index.ts'
+import type { Manifest } from './manifest.ts'
+import type { LogSegment, LogSegments } from './segments.ts'
+import { type LogSnapshot, Snapshots } from './snapshots.ts'
+
+export class LogState {
+  readonly context: EngineContext
+  readonly cache: Cache
+  readonly segments: LogSegments
+  readonly snapshots: Snapshots = new Snapshots()
+  /** Set right after construction: the journal needs the state as its owner. */
+  declare journal: Journal
+  index: HashIndex
+  manifest: Manifest
+  nextFile: number
+  /** Everything written before it was cleared. */
+  clearedSequence: number
+  /** Replaced segments that a snapshot or a read under way still needs. */
+  retired: LogSegment[] = []
+  /** Told when a snapshot is gone: replaced segments may go. */
+  snapshotReleased: () => void = () => {}
+  /** Reads under way past the cache, by segment. */
+  readonly held: Map<LogSegment, number> = new Map()
+  /** Journal bytes written since the index was last stored. */
+  sinceCheckpoint = 0
+  /** The store was written to since it was opened. */
+  changed = false
+
+  constructor(
+    context: EngineContext,
+    cache: Cache,
+    segments: LogSegments,
+    index: HashIndex,
+    manifest: Manifest,
+    nextFile: number,
+    clearedSequence: number,
+  ) {
+    this.context = context
+    this.cache = cache
+    this.segments = segments
+    this.index = index
+    this.manifest = manifest
+    this.nextFile = nextFile
+    this.clearedSequence = clearedSequence
+  }
+
+  get storeId(): string {
+    return this.context.descriptor.storeId
+  }
+
+  /** Bytes of entries, and of stale ones among them, in all segments. */
+  totals(): { total: number; stale: number; tombstones: number } {
+    let total = 0
+    let stale = 0
+    let tombstones = 0
+    for (const segment of this.segments.all.values()) {
+      total += segment.total
+      stale += segment.stale
+      tombstones += segment.tombstones
+    }
+    return { total, stale, tombstones }
+  }
+
+  /** A fixed view of now. */
+  snapshot(): LogSnapshot {
+    if (!this.journal.failure) this.journal.seal()
+    return this.snapshots.take(
+      this.journal.sequence,
+      this.journal.now(),
+      this.index,
+      this.context.environment.monotonic(),
+      () => this.snapshotReleased(),
+    )
+  }
+
+  /** Keeps a segment's file while something reads it past the cache. */
+  hold(segment: LogSegment): void {
+    this.held.set(segment, (this.held.get(segment) ?? 0) + 1)
+  }
+
+  letGo(segment: LogSegment): void {
+    const count = this.held.get(segment)! - 1
+    if (count === 0) this.held.delete(segment)
+    else this.held.set(segment, count)
+  }
+}

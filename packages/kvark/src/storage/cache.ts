@@ -1,0 +1,293 @@
+/**
+ * The cache of pages: fixed memory for the blocks of all files of a store.
+ *
+ *   PageTable (one a file)                 frames, 128 to a slab of 2 MiB
+ *   frames: Int32Array   page ──► frame ──► slabs[frame >> 7] at (frame & 127) * 16 KiB
+ *                             −1: not here
+ *
+ * A hit is two typed-array reads and a store of the CLOCK bit: no object, no map. Memory that a writer fills before it
+ * is on disk is registered as a slab of its own, so readers see it through the same table.
+ *
+ * 1. A frame holds a page that its source has checked, or nothing.
+ * 2. A pinned frame is never reused. A page is pinned from the start of its loading until `release`.
+ * 3. A page is loaded once, however many wait for it; at most `LOADS_AT_ONCE` loads are awaited at a time.
+ * 4. Memory never exceeds the capacity plus the registered slabs; slabs are allocated when first needed.
+ *
+ * Replacement is CLOCK (F. J. Corbató, "A paging experiment with the Multics system", 1968).
+ */
+
+import { Effect } from '../environment/routine.ts'
+import { KvarkError } from '../errors.ts'
+
+export const PAGE_BITS = 14
+/** The size of a page: 16 KiB. */
+export const PAGE_BYTES: number = 1 << PAGE_BITS
+/** Frame → slab, and frame within it. */
+export const SLAB_BITS = 7
+export const SLAB_MASK: number = (1 << SLAB_BITS) - 1
+const SLAB_BYTES = PAGE_BYTES << SLAB_BITS
+const LOADS_AT_ONCE = 32
+const NO_SLAB: Buffer = Buffer.alloc(0)
+
+/** Something on disk that has to be in memory before a call can go on. */
+export interface Block {
+  /** Brings it into memory and keeps it there. */
+  readonly load: Effect<void>
+  /** Ends what `load` began; harmless before it and when repeated. */
+  release(): void
+}
+
+/** Where a file's pages come from. */
+export interface PageSource {
+  /** Reads page `page` into `target[at .. at + PAGE_BYTES)` and checks it; `CORRUPTION` where it is damaged. */
+  readPage(page: number, target: Buffer, at: number): Effect<void>
+}
+
+/** Which pages of one file are in memory. */
+export class PageTable {
+  /** Page → frame, −1 where absent. */
+  frames: Int32Array
+  readonly source: PageSource
+  /** Loads under way, by page. */
+  readonly loading: Map<number, Promise<number>> = new Map()
+  dropped = false
+
+  constructor(source: PageSource, pages: number) {
+    this.source = source
+    this.frames = new Int32Array(pages).fill(-1)
+  }
+
+  /** Makes room for at least `pages` pages. */
+  grow(pages: number): void {
+    if (pages <= this.frames.length) return
+    const frames = new Int32Array(Math.max(pages, this.frames.length * 2)).fill(-1)
+    frames.set(this.frames)
+    this.frames = frames
+  }
+}
+
+export class Cache {
+  /** Memory of the frames; see the drawing. Read directly by engines on their hot paths. */
+  readonly slabs: Buffer[] = []
+  /** CLOCK bits. */
+  readonly referenced: Uint8Array
+  /** Pages found and not found, as [hits, misses]. */
+  readonly counts: Float64Array = new Float64Array(2)
+  readonly #capacity: number
+  readonly #pins: Uint16Array
+  readonly #owners: (PageTable | undefined)[]
+  readonly #pages: Int32Array
+  readonly #free: number[] = []
+  readonly #registered: Set<number> = new Set()
+  #fresh = 0
+  #hand = 0
+  #loads = 0
+  readonly #waiting: (() => void)[] = []
+
+  constructor(bytes: number) {
+    this.#capacity = Math.max(16, Math.floor(bytes / PAGE_BYTES))
+    const slabs = Math.ceil(this.#capacity / (SLAB_MASK + 1))
+    for (let i = 0; i < slabs; i++) this.slabs.push(NO_SLAB)
+    // Registered slabs come behind; their CLOCK bits are written by readers too, hence the room for 16 of them.
+    this.referenced = new Uint8Array((slabs + 16) << SLAB_BITS)
+    this.#pins = new Uint16Array(this.#capacity)
+    this.#owners = new Array<PageTable | undefined>(this.#capacity).fill(undefined)
+    this.#pages = new Int32Array(this.#capacity)
+  }
+
+  /** Bytes of memory in use for frames. */
+  get bytes(): number {
+    let bytes = 0
+    for (const slab of this.slabs) bytes += slab.length
+    return bytes
+  }
+
+  /** Makes `memory` (at most one slab long) readable as frames; returns its first frame. */
+  register(memory: Buffer): number {
+    const reusable = this.#registered.values().next()
+    let slab = this.slabs.length
+    if (!reusable.done) {
+      slab = reusable.value
+      this.#registered.delete(slab)
+    }
+    this.slabs[slab] = memory
+    return slab << SLAB_BITS
+  }
+
+  /** Takes back `register`. No page table may point there any more. */
+  unregister(frame: number): void {
+    this.slabs[frame >> SLAB_BITS] = NO_SLAB
+    this.#registered.add(frame >> SLAB_BITS)
+  }
+
+  /** Copies a page that is known to be good into the cache. */
+  insert(table: PageTable, page: number, source: Buffer, at: number): void {
+    const present = table.frames[page]!
+    const frame =
+      present >= 0 && present < this.#capacity && this.#owners[present] === table
+        ? present
+        : this.#allocate()
+    if (frame < 0) {
+      table.frames[page] = -1
+      return
+    }
+    source.copy(this.slabs[frame >> SLAB_BITS]!, (frame & SLAB_MASK) << PAGE_BITS, at, at + PAGE_BYTES)
+    this.#own(frame, table, page)
+  }
+
+  /** What brings a page into memory, for a `Found`. */
+  block(table: PageTable, page: number): Block {
+    let pinned = -1
+    return {
+      load: new Effect(
+        () => {
+          pinned = this.#loadSync(table, page)
+        },
+        async () => {
+          pinned = await this.#load(table, page)
+        },
+      ),
+      release: () => {
+        if (pinned >= 0) this.#unpin(pinned)
+        pinned = -1
+      },
+    }
+  }
+
+  /** Forgets all pages of a file. */
+  drop(table: PageTable): void {
+    table.dropped = true
+    const { frames } = table
+    for (let page = 0; page < frames.length; page++) {
+      const frame = frames[page]!
+      if (frame < 0) continue
+      frames[page] = -1
+      if (frame < this.#capacity && this.#owners[frame] === table) this.#disown(frame)
+    }
+  }
+
+  #loadSync(table: PageTable, page: number): number {
+    if (table.dropped) return -1
+    const present = table.frames[page]!
+    if (present >= 0) return this.#pin(present)
+    const frame = this.#allocate()
+    if (frame < 0) throw exhausted()
+    this.counts[1]!++
+    this.#pin(frame)
+    try {
+      table.source.readPage(page, this.slabs[frame >> SLAB_BITS]!, (frame & SLAB_MASK) << PAGE_BITS).sync()
+    } catch (error) {
+      this.#unpin(frame)
+      throw error
+    }
+    this.#own(frame, table, page)
+    return frame
+  }
+
+  async #load(table: PageTable, page: number): Promise<number> {
+    // The file is gone: who asked looks again and finds its data elsewhere.
+    if (table.dropped) return -1
+    const present = table.frames[page]!
+    if (present >= 0) return this.#pin(present)
+    let loading = table.loading.get(page)
+    if (!loading) {
+      loading = this.#read(table, page).finally(() => table.loading.delete(page))
+      table.loading.set(page, loading)
+    }
+    let frame: number
+    try {
+      frame = await loading
+    } catch (error) {
+      if (table.dropped) return -1
+      throw error
+    }
+    // Several may have waited; the page may even have gone again before this one's turn came.
+    const now = table.frames[page]!
+    return now === frame ? this.#pin(frame) : this.#load(table, page)
+  }
+
+  async #read(table: PageTable, page: number): Promise<number> {
+    if (this.#loads >= LOADS_AT_ONCE || this.#loads >= this.#capacity >> 1) {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    } else this.#loads++
+    let frame = -1
+    try {
+      frame = this.#allocate()
+      if (frame < 0) throw exhausted()
+      this.counts[1]!++
+      this.#pin(frame)
+      await table.source
+        .readPage(page, this.slabs[frame >> SLAB_BITS]!, (frame & SLAB_MASK) << PAGE_BITS)
+        .async()
+      const other = table.frames[page]!
+      if (other >= 0) return other // A synchronous read was faster.
+      if (!table.dropped) this.#own(frame, table, page)
+      return frame
+    } finally {
+      if (frame >= 0) this.#unpin(frame)
+      const next = this.#waiting.shift()
+      if (next) next()
+      else this.#loads--
+    }
+  }
+
+  #pin(frame: number): number {
+    if (frame < this.#capacity) this.#pins[frame]!++
+    return frame
+  }
+
+  #unpin(frame: number): void {
+    if (frame >= this.#capacity) return
+    if (--this.#pins[frame]! === 0 && this.#owners[frame] === undefined) this.#free.push(frame)
+  }
+
+  #own(frame: number, table: PageTable, page: number): void {
+    this.#owners[frame] = table
+    this.#pages[frame] = page
+    table.frames[page] = frame
+    this.referenced[frame] = 1
+  }
+
+  /** A frame without an owner goes back to the free ones, unless somebody still reads it. */
+  #disown(frame: number): void {
+    this.#owners[frame] = undefined
+    if (this.#pins[frame] === 0) this.#free.push(frame)
+  }
+
+  /** A frame that holds nothing and that nobody pins; −1 when all are pinned. */
+  #allocate(): number {
+    const free = this.#free.pop()
+    if (free !== undefined) return free
+    if (this.#fresh < this.#capacity) {
+      const frame = this.#fresh++
+      const slab = frame >> SLAB_BITS
+      if (this.slabs[slab] === NO_SLAB) {
+        const rest = (this.#capacity - (slab << SLAB_BITS)) << PAGE_BITS
+        this.slabs[slab] = Buffer.allocUnsafeSlow(Math.min(SLAB_BYTES, rest))
+      }
+      return frame
+    }
+    for (let steps = 2 * this.#capacity; steps > 0; steps--) {
+      const frame = this.#hand
+      this.#hand = frame + 1 === this.#capacity ? 0 : frame + 1
+      if (this.#pins[frame] !== 0) continue
+      if (this.referenced[frame] !== 0) {
+        this.referenced[frame] = 0
+        continue
+      }
+      const owner = this.#owners[frame]
+      if (owner === undefined) continue // It is on its way to the free ones, or loading.
+      owner.frames[this.#pages[frame]!] = -1
+      this.#owners[frame] = undefined
+      return frame
+    }
+    return -1
+  }
+}
+
+function exhausted(): KvarkError {
+  return new KvarkError(
+    'INVALID_ARGUMENT',
+    'every page of the cache is in use at this moment; open the store with a larger cacheBytes',
+  )
+}

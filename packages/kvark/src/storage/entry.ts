@@ -1,0 +1,96 @@
+/**
+ * One entry as it lies in journals and logs.
+ *
+ *   │ kind, flags u8 │ key length varint │ value length varint │ sequence u48? │ expiry u48? │ key │ value │
+ *
+ *   bits 0–1  kind: 1 put, 2 delete, 3 delete-range (the value is the range's end)
+ *   bit 2     a sequence follows     bit 3  an expiry follows (ms since 1970)     bits 4–7 zero; anything else is `VERSION`
+ *
+ * The key is an internal one: table id (varint) and the user's bytes.
+ */
+
+import { readU48, readVarint, varintLength, writeU48, writeVarint } from '../bytes/varint.ts'
+import { KvarkError } from '../errors.ts'
+
+const KIND_BITS = 3
+const HAS_SEQUENCE = 4
+const HAS_EXPIRY = 8
+const UNKNOWN_BITS = 0xf0
+
+/** The longest header: kind, two varints, sequence, expiry. */
+export const MAX_ENTRY_HEADER_BYTES: number = 1 + 5 + 5 + 6 + 6
+
+/** Bytes of an entry's header, sequence included. */
+export function entryHeaderLength(keyLength: number, valueLength: number, expiry: number): number {
+  return 1 + varintLength(keyLength) + varintLength(valueLength) + 6 + (expiry === 0 ? 0 : 6)
+}
+
+/** Writes the header of an entry; returns the position behind it, where the key begins. */
+export function writeEntryHeader(
+  target: Uint8Array,
+  at: number,
+  kind: number,
+  keyLength: number,
+  valueLength: number,
+  sequence: number,
+  expiry: number,
+): number {
+  target[at] = kind | HAS_SEQUENCE | (expiry === 0 ? 0 : HAS_EXPIRY)
+  let next = writeVarint(target, at + 1, keyLength)
+  next = writeVarint(target, next, valueLength)
+  writeU48(target, next, sequence)
+  next += 6
+  if (expiry !== 0) {
+    writeU48(target, next, expiry)
+    next += 6
+  }
+  return next
+}
+
+/** A parsed entry header; reused. */
+export class EntryHeader {
+  kind = 0
+  keyLength = 0
+  valueLength = 0
+  sequence = 0
+  expiry = 0
+  /** Bytes of the header itself. */
+  length = 0
+
+  /** Bytes of the whole entry. */
+  get total(): number {
+    return this.length + this.keyLength + this.valueLength
+  }
+
+  /** Reads the header at `source[at ..]`, which ends before `end`; false where none is complete. */
+  read(source: Uint8Array, at: number, end: number): boolean {
+    if (at >= end) return false
+    const first = source[at]!
+    if ((first & UNKNOWN_BITS) !== 0) {
+      throw new KvarkError(
+        'VERSION',
+        'an entry has a flag that this version does not know; open the store with the kvark that wrote it',
+        { found: first },
+      )
+    }
+    let next = at + 1
+    const keyLength = readVarint(source, next, end)
+    if (keyLength < 0) return false
+    next += varintLength(keyLength)
+    const valueLength = readVarint(source, next, end)
+    if (valueLength < 0) return false
+    next += varintLength(valueLength)
+    const sequenceAt = next
+    if ((first & HAS_SEQUENCE) !== 0) next += 6
+    const expiryAt = next
+    if ((first & HAS_EXPIRY) !== 0) next += 6
+    if (next > end) return false
+    this.kind = first & KIND_BITS
+    this.keyLength = keyLength
+    this.valueLength = valueLength
+    this.sequence = (first & HAS_SEQUENCE) !== 0 ? readU48(source, sequenceAt) : 0
+    this.expiry = (first & HAS_EXPIRY) !== 0 ? readU48(source, expiryAt) : 0
+    this.length = next - at
+    return true
+  }
+}

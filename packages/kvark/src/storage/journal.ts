@@ -1,0 +1,532 @@
+/**
+ * The journal: the one order of all writes of a store, as a row of segments of which the last is being written.
+ *
+ *   append ─► frame in the append buffer ─► flush (`os`) ─► fdatasync (`disk`)
+ *             visible to readers            write(2), synchronous     shared by all who wait
+ *
+ * Everything appended between two flushes is one frame. Callers who want a durability join the round that is being
+ * gathered; the code of the running tick may still add to it. While one round's fdatasync is under way the next one gathers.
+ *
+ * 1. Frames reach the files in order and without holes: writing is synchronous, only syncing is awaited.
+ * 2. A write is acknowledged at `disk` when its segment, every segment before it, and their names are synced.
+ * 3. After a failed write or sync nothing more is written or synced here (`failure`). What a failed sync left behind is not
+ *    retried: a file system may call lost pages clean. Whoever opens the files again reads them and writes the suspect part
+ *    anew (`suspects`) before anything there is acknowledged.
+ * 4. `clock` never goes backwards, also across restarts.
+ *
+ * What entries mean, which segments still matter and how they are read is the engine's.
+ */
+
+import type { Environment, Timer } from '../environment/environment.ts'
+import { Effect, effect, type Routine, runAsync } from '../environment/routine.ts'
+import { asKvarkError, KvarkError } from '../errors.ts'
+import { Segment } from './segment.ts'
+import type { Cache } from './cache.ts'
+import { entryHeaderLength, writeEntryHeader } from './entry.ts'
+import { CLOSE, CONTIGUOUS_BYTES, type SegmentHeader, WINDOW_BYTES } from './segment-format.ts'
+import { APPEND_BUFFER_BYTES, SegmentWriter } from './segment-writer.ts'
+import { writeU32 } from '../bytes/varint.ts'
+
+/** A frame grows no longer than this, so that an abrupt end loses no more of what nobody waited for. */
+const FRAME_BYTES = 1024 * 1024
+/** What nobody waits for is flushed after this time. */
+const FLUSH_MS = 1000
+
+/** How far a write has gone when its promise resolves: our buffers, the operating system, the disk. */
+export type Durability = 'none' | 'os' | 'disk'
+
+/** Where a recovered journal goes on. */
+export interface JournalStart {
+  /** The segment to go on in; none: a new one is begun at the first write, behind `previous`. */
+  readonly segment: Segment | undefined
+  readonly previous: { readonly number: number; readonly end: number }
+  readonly previousChecksum: number
+  /** The bytes of the last window up to its end. */
+  readonly tail: Uint8Array
+  readonly sequence: number
+  readonly syncedSequence: number
+  readonly clock: number
+  /** Parts that may be in the page cache only: [segment, from]. */
+  readonly suspects: readonly (readonly [Segment, number])[]
+}
+
+/** A place in the journal: everything up to `sequence` lies before `end` of segment `segment`. */
+export interface JournalPoint {
+  readonly segment: number
+  readonly end: number
+  readonly sequence: number
+  /** Of the last frame. */
+  readonly checksum: number
+}
+
+/** What the journal asks of its engine. */
+export interface JournalOwner {
+  readonly storeId: string
+  readonly segmentBytes: number
+  /** The number of the next segment file. */
+  takeNumber(): number
+  pathOf(number: number): string
+  /** A segment has been begun for a batch of about `bytes`. */
+  begun(segment: Segment, bytes: number): void
+}
+
+interface Round {
+  readonly promise: Promise<void>
+  resolve(): void
+  reject(error: unknown): void
+}
+
+export class Journal {
+  readonly #environment: Environment
+  readonly #folder: string
+  readonly #cache: Cache
+  readonly #owner: JournalOwner
+  readonly #buffer: Buffer = Buffer.allocUnsafeSlow(APPEND_BUFFER_BYTES)
+  readonly #firstFrame: number
+  readonly #epoch: number
+  /** The segment being written. */
+  active: Segment | undefined
+  /** The last sequence given out, flushed to the operating system, synced to disk. */
+  sequence: number
+  flushedSequence: number
+  syncedSequence: number
+  clock: number
+  failure: KvarkError | undefined = undefined
+  #writer: SegmentWriter | undefined
+  #previous: { number: number; end: number; checksum: number }
+  #suspects: readonly (readonly [Segment, number])[]
+  /** Segments with something to sync, in order. */
+  #unsynced: Segment[] = []
+  #frameStart = 0
+  #osRound: Round | undefined
+  #diskRound: Round | undefined
+  #syncing: Promise<void> | undefined
+  #timer: Timer | undefined
+
+  constructor(
+    environment: Environment,
+    folder: string,
+    cache: Cache,
+    owner: JournalOwner,
+    start: JournalStart,
+  ) {
+    this.#environment = environment
+    this.#folder = folder
+    this.#cache = cache
+    this.#owner = owner
+    this.#firstFrame = cache.register(this.#buffer)
+    this.#epoch = Buffer.from(environment.random(4)).readUInt32LE()
+    this.active = start.segment
+    this.sequence = start.sequence
+    this.flushedSequence = start.sequence
+    this.syncedSequence = start.syncedSequence
+    this.clock = Math.max(start.clock, environment.now())
+    this.#suspects = start.suspects
+    this.#previous = { ...start.previous, checksum: start.previousChecksum }
+    const { segment } = start
+    if (segment) {
+      this.#writer = SegmentWriter.resume(
+        segment.handle,
+        segment.header,
+        this.#buffer,
+        segment.end,
+        start.previousChecksum,
+        start.tail,
+        this.#listener(segment),
+      )
+      segment.writer = this.#writer
+    }
+    for (const [suspect] of start.suspects) this.#unsynced.push(suspect)
+  }
+
+  /** Now, by a clock that never goes backwards. */
+  now(): number {
+    const now = this.#environment.now()
+    if (now > this.clock) this.clock = now
+    return this.clock
+  }
+
+  /** Prepares for a batch of about `bytes`: begins a new segment when the active one is full. */
+  prepare(bytes: number): void {
+    if (this.failure) throw readOnly(this.failure)
+    try {
+      if (this.active === undefined) this.#begin(bytes)
+      else if (this.#writer!.end + bytes > this.#owner.segmentBytes) {
+        this.#finishSegment()
+        this.#begin(bytes)
+      } else if (this.#writer!.frameOpen && this.#writer!.end - this.#frameStart > FRAME_BYTES) {
+        this.#endFrame()
+      }
+    } catch (error) {
+      throw this.#fail(error)
+    }
+    if (!this.active!.dirty) this.#markDirty()
+    this.#timer ??= this.#environment.timer(FLUSH_MS, () => this.#flushLate())
+  }
+
+  /** Appends an entry to the open frame under the next sequence; returns its address in the active segment. */
+  append(
+    kind: number,
+    key: Uint8Array,
+    keyStart: number,
+    keyLength: number,
+    value: Uint8Array,
+    valueStart: number,
+    valueLength: number,
+    expiry: number,
+  ): number {
+    const writer = this.#writer!
+    const header = entryHeaderLength(keyLength, valueLength, expiry)
+    const total = header + keyLength + valueLength
+    try {
+      if (!writer.frameOpen) this.#beginFrame()
+      const sequence = ++this.sequence
+      const address = writer.place(total)
+      const at = writer.bufferOffset(address)
+      writeEntryHeader(writer.buffer, at, kind, keyLength, valueLength, sequence, expiry)
+      writer.end = address + header
+      if (total <= CONTIGUOUS_BYTES) {
+        const { buffer } = writer
+        const keyAt = at + header
+        for (let i = 0; i < keyLength; i++) buffer[keyAt + i] = key[keyStart + i]!
+        if (valueLength < 32) {
+          const valueAt = keyAt + keyLength
+          for (let i = 0; i < valueLength; i++) buffer[valueAt + i] = value[valueStart + i]!
+          writer.end = address + total
+        } else {
+          writer.end += keyLength
+          writer.append(value, valueStart, valueLength)
+        }
+      } else {
+        writer.append(key, keyStart, keyLength)
+        writer.append(value, valueStart, valueLength)
+      }
+      return address
+    } catch (error) {
+      throw this.#fail(error)
+    }
+  }
+
+  /** Ends the open frame, so that everything written can be walked; nothing reaches the file. */
+  seal(): void {
+    if (this.#writer?.frameOpen) this.#endFrame()
+  }
+
+  /** Hands everything to the operating system. */
+  flush(): void {
+    if (this.failure) throw unknown(this.failure)
+    if (this.flushedSequence === this.sequence) return
+    try {
+      this.seal()
+      this.#writer!.flush()
+      this.flushedSequence = this.sequence
+    } catch (error) {
+      throw this.#fail(error)
+    }
+  }
+
+  /** Ends the active segment; the next write begins a new one. */
+  roll(): void {
+    if (this.active === undefined) return
+    try {
+      this.#finishSegment()
+    } catch (error) {
+      throw this.#fail(error)
+    }
+  }
+
+  /** Where the journal ends now. */
+  point(): JournalPoint {
+    this.seal()
+    const { sequence } = this
+    if (this.active === undefined) {
+      const { number, end, checksum } = this.#previous
+      return { segment: number, end, sequence, checksum }
+    }
+    const { end, previousChecksum } = this.#writer!
+    return { segment: this.active.number, end, sequence, checksum: previousChecksum }
+  }
+
+  /** Makes everything so far durable and tells where that was. */
+  *syncPoint(): Routine<JournalPoint> {
+    const point = this.point()
+    yield* this.commit('disk')
+    return point
+  }
+
+  /** Everything written so far becomes at least this durable. */
+  commit(durability: Durability): Effect<void> {
+    if (durability === 'none') {
+      return new Effect(
+        () => {},
+        async () => {},
+      )
+    }
+    if (durability === 'os') {
+      return new Effect(
+        () => this.flush(),
+        () => this.#joinFlush(),
+      )
+    }
+    return new Effect(
+      () => this.#syncNow(),
+      () => this.#joinSync(),
+    )
+  }
+
+  /** Ends the journal cleanly: everything is durable, then a close frame names the manifest that goes with it. */
+  *close(manifestNumber: number): Routine<void> {
+    this.#timer?.cancel()
+    this.#timer = undefined
+    const writer = this.#writer
+    if (writer === undefined) return
+    const payload = new Uint8Array(4)
+    writeU32(payload, 0, manifestNumber)
+    try {
+      this.seal()
+      writer.beginFrame(this.sequence + 1, this.#frameContext(), CLOSE)
+      writer.append(payload, 0, 4)
+      this.#endFrame()
+      writer.flush()
+      this.#markDirty()
+    } catch (error) {
+      throw this.#fail(error)
+    }
+    yield* effect(() => this.#syncFiles())
+  }
+
+  /** Stops all that is timed or awaited, without writing anything. */
+  abandon(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+    this.failure ??= new KvarkError('CLOSED', 'the store is closed')
+    if (this.active) this.active.writer = undefined
+    this.#cache.unregister(this.#firstFrame)
+  }
+
+  /** Waits until no sync is under way. */
+  idle(): Effect<void> {
+    return new Effect(
+      () => {},
+      async () => {
+        while (this.#syncing) await this.#syncing.catch(() => {})
+      },
+    )
+  }
+
+  #listener(segment: Segment): { opened(w: number, at: number): void; retired(w: number, at: number): void } {
+    return {
+      opened: (window, at) => {
+        segment.pages.grow(window + 1)
+        segment.pages.frames[window] = this.#firstFrame + at / WINDOW_BYTES
+      },
+      retired: (window, at) => {
+        segment.pages.frames[window] = -1
+        this.#cache.insert(segment.pages, window, this.#buffer, at)
+      },
+    }
+  }
+
+  /** Makes the next segment file. Its name is made durable by the next sync. */
+  #begin(bytes: number): void {
+    const number = this.#owner.takeNumber()
+    const handle = this.#environment.files.open(this.#owner.pathOf(number), 'create').sync()
+    const header: SegmentHeader = {
+      storeId: this.#owner.storeId,
+      life: Buffer.from(this.#environment.random(4)).readUInt32LE(),
+      number,
+      previousNumber: this.#previous.number,
+      previousEnd: this.#previous.end,
+      previousChecksum: this.#previous.checksum,
+    }
+    const segment = new Segment(handle, header, 0, false)
+    this.#writer = SegmentWriter.create(handle, header, this.#buffer, this.#listener(segment))
+    segment.writer = this.#writer
+    segment.end = this.#writer.end
+    this.active = segment
+    this.#owner.begun(segment, bytes)
+  }
+
+  #finishSegment(): void {
+    const writer = this.#writer!
+    const segment = this.active!
+    this.seal()
+    writer.flush()
+    this.flushedSequence = this.sequence
+    segment.end = writer.end
+    segment.writer = undefined
+    writer.retire()
+    this.#previous = {
+      number: segment.number,
+      end: writer.end,
+      checksum: writer.previousChecksum,
+    }
+    this.#writer = undefined
+    this.active = undefined
+  }
+
+  #frameContext(): { epoch: number; syncedSequence: number; clock: number } {
+    return { epoch: this.#epoch, syncedSequence: this.syncedSequence, clock: this.now() }
+  }
+
+  #beginFrame(): void {
+    const writer = this.#writer!
+    writer.beginFrame(this.sequence + 1, this.#frameContext())
+    this.#frameStart = writer.end
+  }
+
+  #endFrame(): void {
+    const writer = this.#writer!
+    writer.endFrame()
+    this.active!.end = writer.end
+  }
+
+  #markDirty(): void {
+    const active = this.active!
+    active.dirty = true
+    if (!this.#unsynced.includes(active)) this.#unsynced.push(active)
+  }
+
+  #flushLate(): void {
+    this.#timer = undefined
+    try {
+      if (!this.failure) this.flush()
+    } catch {
+      // The failure is remembered; whoever waits or writes next hears of it.
+    }
+  }
+
+  async #joinFlush(): Promise<void> {
+    if (this.failure) throw unknown(this.failure)
+    if (this.flushedSequence === this.sequence) return
+    let round = this.#osRound
+    if (!round) {
+      const begun = newRound()
+      round = this.#osRound = begun
+      this.#environment.defer(() => {
+        this.#osRound = undefined
+        try {
+          this.flush()
+          begun.resolve()
+        } catch (error) {
+          begun.reject(error)
+        }
+      })
+    }
+    return round.promise
+  }
+
+  #joinSync(): Promise<void> {
+    if (this.failure) return Promise.reject(unknown(this.failure))
+    if (this.syncedSequence === this.sequence) return Promise.resolve()
+    if (!this.#diskRound) {
+      this.#diskRound = newRound()
+      if (!this.#syncing) this.#environment.defer(() => this.#startRound())
+    }
+    return this.#diskRound.promise
+  }
+
+  #startRound(): void {
+    const round = this.#diskRound
+    if (!round || this.#syncing) return
+    this.#diskRound = undefined
+    this.#syncing = runAsync(this.#flushAndSync())
+    this.#syncing.then(round.resolve, round.reject).finally(() => {
+      this.#syncing = undefined
+      if (this.#diskRound) this.#environment.defer(() => this.#startRound())
+    })
+  }
+
+  #syncNow(): void {
+    if (this.failure) throw unknown(this.failure)
+    if (this.syncedSequence === this.sequence) return
+    effect(() => this.#flushAndSync()).sync()
+  }
+
+  *#flushAndSync(): Routine<void> {
+    this.flush()
+    // What comes now must not share a sector with what is about to be acknowledged.
+    this.#writer?.startSector()
+    const target = this.sequence
+    yield* this.#syncFiles()
+    if (target > this.syncedSequence) this.syncedSequence = target
+  }
+
+  /** Syncs all files written to, oldest first, and the folder when a name is new. */
+  *#syncFiles(): Routine<void> {
+    try {
+      const suspects = this.#suspects
+      if (suspects.length > 0) {
+        for (const [segment, from] of suspects) yield* rewrite(segment, from)
+        this.#suspects = []
+      }
+      const files = this.#unsynced
+      this.#unsynced = []
+      for (const segment of files) {
+        segment.dirty = false
+        // What is written while the sync is under way needs another one.
+        yield* segment.handle.sync()
+      }
+      if (files.some((segment) => !segment.named)) {
+        yield* this.#environment.files.syncFolder(this.#folder)
+        for (const segment of files) segment.named = true
+      }
+    } catch (error) {
+      throw this.#fail(error)
+    }
+  }
+
+  /** From here on nothing is written. Returns the error for those whose writes are now in doubt. */
+  #fail(error: unknown): KvarkError {
+    const cause = asKvarkError(error)
+    this.failure ??= cause
+    const doubt = unknown(this.failure)
+    this.#osRound?.reject(doubt)
+    this.#osRound = undefined
+    if (!this.#syncing) this.#diskRound?.reject(doubt)
+    return doubt
+  }
+}
+
+function newRound(): Round {
+  let resolve: () => void = () => {}
+  let reject: (error: unknown) => void = () => {}
+  const promise = new Promise<void>((yes, no) => {
+    resolve = yes
+    reject = no
+  })
+  promise.catch(() => {}) // Each caller awaits it; a round that nobody awaits must not end the process.
+  return { promise, resolve, reject }
+}
+
+/** Writes the bytes that are there again, so that a later sync really writes them. */
+function* rewrite(segment: Segment, from: number): Routine<void> {
+  const extent = Buffer.allocUnsafeSlow(APPEND_BUFFER_BYTES)
+  const end = segment.writer === undefined ? segment.end : segment.writer.flushed
+  for (let at = from; at < end; at += extent.length) {
+    const length = Math.min(extent.length, end - at)
+    const read = yield* segment.handle.read(extent, 0, length, at)
+    yield* segment.handle.write(extent, 0, read, at)
+  }
+}
+
+/** The error of a write whose fate is open until `resume` or the next open. */
+function unknown(failure: KvarkError): KvarkError {
+  if (failure.outcome === 'unknown' || failure.code === 'CLOSED') return failure
+  return new KvarkError(
+    failure.code,
+    `${failure.message} The write may or may not be kept; call resume() and read it back.`,
+    { ...failure, outcome: 'unknown', cause: failure },
+  )
+}
+
+/** The error of a write that was not even tried. */
+export function readOnly(failure: KvarkError): KvarkError {
+  if (failure.code === 'CLOSED') return failure
+  return new KvarkError(
+    'READ_ONLY',
+    `the store takes no writes since an earlier one failed (${failure.code}: ${failure.message}) ` +
+      'Remove the cause, then call resume().',
+    { cause: failure, ...(failure.path === undefined ? {} : { path: failure.path }) },
+  )
+}

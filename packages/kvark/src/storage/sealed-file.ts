@@ -1,0 +1,80 @@
+/**
+ * A small file that is replaced as a whole: one line of JSON, then the CRC-32 of that line in hex.
+ *
+ *   {"kvark":1,…}\n
+ *   9ae0daaf\n
+ *
+ * Only the rename is carried out at once under both drivers, so that it cannot still be under way when somebody else has
+ * written a newer content.
+ *
+ * 1. A reader sees the old content or the new one, never a mixture, also after a power cut: written to a temporary name,
+ *    synced, renamed, folder synced.
+ */
+
+import { crc32 } from 'node:zlib'
+import type { Environment } from '../environment/environment.ts'
+import type { Routine } from '../environment/routine.ts'
+import { corruption, KvarkError } from '../errors.ts'
+
+/** What a half-written file is called until it is complete; leftovers may be removed. */
+export const TEMPORARY_SUFFIX = '.tmp'
+
+/** Replaces the file `name` in `folder` by `content`. */
+export function* writeSealed(
+  environment: Environment,
+  folder: string,
+  name: string,
+  content: object,
+): Routine<void> {
+  const { files } = environment
+  const line = Buffer.from(`${JSON.stringify(content)}\n`, 'utf8')
+  const bytes = Buffer.concat([line, Buffer.from(`${checksum(line)}\n`, 'latin1')])
+  const path = `${folder}/${name}`
+  const unique = Buffer.from(environment.random(4)).toString('hex')
+  const temporary = `${path}.${unique}${TEMPORARY_SUFFIX}`
+  const handle = yield* files.open(temporary, 'create')
+  try {
+    yield* handle.write(bytes, 0, bytes.length, 0)
+    yield* handle.sync()
+  } finally {
+    yield* handle.close()
+  }
+  files.rename(temporary, path).sync()
+  yield* files.syncFolder(folder)
+}
+
+/** The content of the file, `undefined` when there is none; `CORRUPTION` when it is damaged. */
+export function* readSealed(
+  environment: Environment,
+  folder: string,
+  name: string,
+): Routine<unknown> {
+  const { files } = environment
+  const path = `${folder}/${name}`
+  if ((yield* files.stat(path)) === undefined) return undefined
+  const handle = yield* files.open(path, 'read')
+  let bytes: Buffer
+  try {
+    const size = yield* handle.size()
+    bytes = Buffer.alloc(size)
+    const read = yield* handle.read(bytes, 0, size, 0)
+    bytes = bytes.subarray(0, read)
+  } finally {
+    yield* handle.close()
+  }
+  const end = bytes.indexOf(0x0a)
+  if (end < 0) throw corruption(path, bytes.length, 'the file is cut short')
+  const line = bytes.subarray(0, end + 1)
+  if (bytes.toString('latin1', end + 1) !== `${checksum(line)}\n`) {
+    throw corruption(path, 0, 'the file does not match its checksum')
+  }
+  try {
+    return JSON.parse(line.toString('utf8'))
+  } catch (cause) {
+    throw new KvarkError('CORRUPTION', `${path} holds no JSON`, { path, offset: 0, cause })
+  }
+}
+
+function checksum(line: Uint8Array): string {
+  return crc32(line).toString(16).padStart(8, '0')
+}

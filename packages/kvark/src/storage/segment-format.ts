@@ -1,0 +1,248 @@
+/**
+ * The bytes of a segment: a file of frames, written from front to back. The journal is a row of segments; compaction
+ * writes segments too.
+ *
+ *   file      │ header 64 B │ … │ header again, in the next sector │ … │ frame │ frame │ …
+ *             in windows of 16 KiB; window 0 begins with the header, frames begin at 1024
+ *   frame     = one or more blocks: what is written, synced and lost as a whole
+ *   block     │ checksum u32 │ mark u32 │ length u16 │ flags u8 │ form u8 │ payload …       never across a window
+ *   payload   of a FIRST block begins with the frame's header:
+ *             │ kind u8 │ 0 u8 │ first sequence u48 │ epoch u32 │ checksum of the frame before u32 │
+ *             │ synced sequence u48 │ clock u48 │                                                        30 B
+ *             then entries. An entry of at most `CONTIGUOUS_BYTES` lies in one window; a longer one may run through the
+ *             payloads of several, filling each to its end.
+ *
+ * 1. A block's checksum covers its header and payload and is seeded with the life of the file and the block's place: a
+ *    block of another file, another life of it, or another place is not taken for this one.
+ * 2. A frame is there when all its blocks are, from FIRST to LAST, with one `mark` (from epoch and first sequence).
+ * 3. Each frame names the checksum of the one before (its last block's); the header names the segment before, where that one
+ *    ended and its last checksum. So a row of segments is one chain.
+ * 4. `synced sequence` says which writes were durable when the frame was made: what is damaged among those is `CORRUPTION`;
+ *    behind them the end may simply be missing.
+ * 5. Nothing but zeros fills the rest of a window or of a 512-byte sector. A block with length 0 means: go on at the next sector.
+ *    After a sync the next frame begins in a fresh sector, so that a torn write cannot hurt what was acknowledged.
+ * 6. One damaged sector does not take the header away: it stands twice. Where neither copy holds, none was ever completed.
+ * 7. `form` names compression (low 4 bits) and cipher (high 4 bits); 0: plain. An unknown one is `VERSION`.
+ */
+
+import { crc32 } from 'node:zlib'
+import { readU16, readU32, readU48, writeU16, writeU32, writeU48 } from '../bytes/varint.ts'
+import { KvarkError } from '../errors.ts'
+
+export const WINDOW_BITS = 14
+export const WINDOW_BYTES: number = 1 << WINDOW_BITS
+export const WINDOW_MASK: number = WINDOW_BYTES - 1
+export const SECTOR_BYTES = 512
+/** Where the frames begin. */
+export const FILE_HEADER_BYTES = 1024
+const HEADER_BYTES = 64
+export const BLOCK_HEADER_BYTES = 12
+export const FRAME_HEADER_BYTES = 30
+/** What one block can hold. */
+export const BLOCK_PAYLOAD_BYTES: number = WINDOW_BYTES - BLOCK_HEADER_BYTES
+/** Entries up to this length never cross a window. */
+export const CONTIGUOUS_BYTES = 2048
+
+export const FIRST = 1
+export const LAST = 2
+
+/** Frame kinds. */
+export const ENTRIES = 1
+/** The clean end of a journal; its payload names the manifest that goes with it. */
+export const CLOSE = 2
+
+const FORMAT_VERSION = 1
+const CRC32_ID = 1
+
+export interface SegmentHeader {
+  readonly storeId: string
+  /** Random; new for every file, also one of the same name. */
+  readonly life: number
+  readonly number: number
+  /** The segment before in the journal; 0: none. */
+  readonly previousNumber: number
+  readonly previousEnd: number
+  readonly previousChecksum: number
+}
+
+const MAGIC = Buffer.from('kvarkseg', 'latin1')
+
+/** Writes both copies of the header at the beginning of `target`. */
+export function writeSegmentHeader(target: Buffer, header: SegmentHeader): void {
+  target.fill(0, 0, FILE_HEADER_BYTES)
+  MAGIC.copy(target, 0)
+  target[8] = FORMAT_VERSION
+  target[9] = CRC32_ID
+  target.write(header.storeId, 16, 16, 'hex')
+  writeU32(target, 32, header.life)
+  writeU32(target, 36, header.number)
+  writeU32(target, 40, header.previousNumber)
+  writeU48(target, 44, header.previousEnd)
+  writeU32(target, 52, header.previousChecksum)
+  writeU32(target, 60, crc32(target.subarray(0, 60)))
+  target.copy(target, SECTOR_BYTES, 0, HEADER_BYTES)
+}
+
+/** Reads a segment's header from its first `length` bytes; `undefined` where neither copy is whole. */
+export function readSegmentHeader(
+  source: Buffer,
+  length: number,
+  path: string,
+  storeId: string,
+): SegmentHeader | undefined {
+  if (length < FILE_HEADER_BYTES) return undefined
+  const at = isHeader(source, 0) ? 0 : isHeader(source, SECTOR_BYTES) ? SECTOR_BYTES : -1
+  if (at < 0) return undefined
+  if (
+    source[at + 8] !== FORMAT_VERSION ||
+    source[at + 9] !== CRC32_ID ||
+    readU32(source, at + 12) !== 0
+  ) {
+    throw new KvarkError('VERSION', `${path} was written by a newer kvark; open it with that one`, {
+      path,
+      expected: FORMAT_VERSION,
+      found: source[at + 8]!,
+    })
+  }
+  const found = source.toString('hex', at + 16, at + 32)
+  if (found !== storeId) {
+    throw new KvarkError('CORRUPTION', `${path} belongs to another store; move it out of this folder`, {
+      path,
+      offset: at + 16,
+      expected: storeId,
+      found,
+    })
+  }
+  return {
+    storeId: found,
+    life: readU32(source, at + 32),
+    number: readU32(source, at + 36),
+    previousNumber: readU32(source, at + 40),
+    previousEnd: readU48(source, at + 44),
+    previousChecksum: readU32(source, at + 52),
+  }
+}
+
+/** Whether both copies of the header are whole. */
+export function headerIntact(source: Buffer): boolean {
+  return isHeader(source, 0) && isHeader(source, SECTOR_BYTES)
+}
+
+function isHeader(source: Buffer, at: number): boolean {
+  return (
+    crc32(source.subarray(at, at + 60)) === readU32(source, at + 60) &&
+    source.subarray(at, at + 8).equals(MAGIC)
+  )
+}
+
+/** The checksum of the block at `target[at]`, whose place in its file is `address`. */
+export function blockChecksum(
+  target: Buffer,
+  at: number,
+  length: number,
+  life: number,
+  address: number,
+): number {
+  const seed = (Math.imul(life ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(address + 1, 0xc2b2ae35)) >>> 0
+  return crc32(target.subarray(at + 4, at + BLOCK_HEADER_BYTES + length), seed)
+}
+
+/** Completes the header of a block whose payload lies behind it; returns its checksum. */
+export function sealBlock(
+  target: Buffer,
+  at: number,
+  length: number,
+  flags: number,
+  mark: number,
+  life: number,
+  address: number,
+): number {
+  writeU32(target, at + 4, mark)
+  writeU16(target, at + 8, length)
+  target[at + 10] = flags
+  target[at + 11] = 0
+  const checksum = blockChecksum(target, at, length, life, address)
+  writeU32(target, at, checksum)
+  return checksum
+}
+
+/** What all blocks of a frame carry. */
+export function frameMark(epoch: number, firstSequence: number): number {
+  const low = firstSequence >>> 0
+  const high = Math.floor(firstSequence / 0x1_0000_0000)
+  return (Math.imul(epoch ^ low, 0x9e3779b1) ^ Math.imul(high + 1, 0x85ebca77) ^ epoch) >>> 0
+}
+
+export interface FrameHeader {
+  readonly kind: number
+  readonly firstSequence: number
+  readonly epoch: number
+  readonly previousChecksum: number
+  readonly syncedSequence: number
+  readonly clock: number
+}
+
+export function writeFrameHeader(target: Buffer, at: number, header: FrameHeader): void {
+  target[at] = header.kind
+  target[at + 1] = 0
+  writeU48(target, at + 2, header.firstSequence)
+  writeU32(target, at + 8, header.epoch)
+  writeU32(target, at + 12, header.previousChecksum)
+  writeU48(target, at + 16, header.syncedSequence)
+  writeU48(target, at + 22, header.clock)
+  target[at + 28] = 0
+  target[at + 29] = 0
+}
+
+export function readFrameHeader(source: Buffer, at: number): FrameHeader {
+  return {
+    kind: source[at]!,
+    firstSequence: readU48(source, at + 2),
+    epoch: readU32(source, at + 8),
+    previousChecksum: readU32(source, at + 12),
+    syncedSequence: readU48(source, at + 16),
+    clock: readU48(source, at + 22),
+  }
+}
+
+/** The next sector's start at or behind `address`. */
+export function alignSector(address: number): number {
+  return Math.ceil(address / SECTOR_BYTES) * SECTOR_BYTES
+}
+
+/** Where a block may begin at or behind `address`: its header never crosses a sector, so that zeros are known for what they are. */
+export function blockStart(address: number): number {
+  const rest = SECTOR_BYTES - (address % SECTOR_BYTES)
+  return rest < BLOCK_HEADER_BYTES ? address + rest : address
+}
+
+/**
+ * Looks for a block in the window that lies at `window[base ..]`, from `offset` within it. Returns its offset, with
+ * `BLOCK_HEADER_BYTES` at least before `end`; −1 when nothing more is in the window. The block is not checked yet.
+ */
+export function nextBlock(window: Buffer, base: number, offset: number, end: number): number {
+  let at = blockStart(offset)
+  while (at + BLOCK_HEADER_BYTES <= end) {
+    if (readU16(window, base + at + 8) !== 0) return at
+    at = alignSector(at + 1)
+  }
+  return -1
+}
+
+/**
+ * Checks the block at `window[base + offset]`, `address` in its file; returns its payload length, or −1 where it is damaged or
+ * reaches behind `end`.
+ */
+export function checkBlock(
+  window: Buffer,
+  base: number,
+  offset: number,
+  end: number,
+  life: number,
+  address: number,
+): number {
+  const length = readU16(window, base + offset + 8)
+  if (length === 0 || offset + BLOCK_HEADER_BYTES + length > end) return -1
+  const found = blockChecksum(window, base + offset, length, life, address)
+  return found === readU32(window, base + offset) ? length : -1
+}

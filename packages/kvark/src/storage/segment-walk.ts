@@ -1,0 +1,318 @@
+/**
+ * Walks the blocks and entries of a segment from some address to its end, reading large extents: for recovery, scans,
+ * compaction and verification.
+ *
+ *   next(): FRAME ─► ENTRY ─► ENTRY ─► … ─► COMPLETE ─► FRAME …         NEED: run `fill`, then call again
+ *                                                       END: nothing more       DAMAGED: the block at `address` is bad
+ *
+ * 1. An entry is reported only from blocks whose checksum holds.
+ * 2. `next` never touches the file; `fill` does, one extent at a time.
+ * 3. An entry that runs through several windows is reported with `spread`: its header is at hand, its bytes are had from
+ *    `readSpread`.
+ */
+
+import type { Routine } from '../environment/routine.ts'
+import { corruption, KvarkError } from '../errors.ts'
+import { EntryHeader } from './entry.ts'
+import {
+  BLOCK_HEADER_BYTES,
+  BLOCK_PAYLOAD_BYTES,
+  blockStart,
+  checkBlock,
+  FILE_HEADER_BYTES,
+  FIRST,
+  FRAME_HEADER_BYTES,
+  type FrameHeader,
+  LAST,
+  nextBlock,
+  readFrameHeader,
+  WINDOW_BYTES,
+  WINDOW_MASK,
+} from './segment-format.ts'
+import { readU32 } from '../bytes/varint.ts'
+
+export const END = 0
+export const ENTRY = 1
+export const NEED = 2
+export const FRAME = 3
+export const COMPLETE = 4
+export const DAMAGED = 5
+export type WalkStep = 0 | 1 | 2 | 3 | 4 | 5
+
+const EXTENT_BYTES = 256 * 1024
+
+/** What a walk reads from: the file, or what a writer still holds. */
+export interface SegmentSource {
+  readonly path: string
+  readonly life: number
+  /** Fills `target` from `position`; returns the bytes read, fewer only at the end of the data. */
+  readAt(target: Buffer, position: number, length: number): Routine<number>
+}
+
+export class SegmentWalk {
+  readonly source: SegmentSource
+  /** The bytes at hand. */
+  readonly extent: Buffer
+  /** Place of the block or entry last reported. */
+  address = 0
+  /** The frame last reported, and the checksum of the block last checked. */
+  frame: FrameHeader | undefined
+  checksum = 0
+  /** The entry last reported; its bytes are `extent[at ..]` unless `spread`. */
+  readonly entry: EntryHeader = new EntryHeader()
+  at = 0
+  spread = false
+  #end: number
+  #extentStart = 0
+  #extentEnd = 0
+  /** The next thing to look at. */
+  #position: number
+  /** End of the payload that is being walked; 0: none. */
+  #payloadEnd = 0
+  #flags = 0
+  #mark = 0
+  #inFrame = false
+  /** Bytes of an entry that continue in the next block. */
+  #carry = 0
+
+  /** `from` must be where a block begins, or `FILE_HEADER_BYTES`. */
+  constructor(source: SegmentSource, from: number, end: number, extent?: Buffer) {
+    this.source = source
+    this.extent = extent ?? Buffer.allocUnsafeSlow(EXTENT_BYTES)
+    this.#position = Math.max(from, FILE_HEADER_BYTES)
+    this.#end = end
+    this.#extentStart = this.#extentEnd = this.#position - (this.#position & WINDOW_MASK)
+  }
+
+  /** Where the walk goes on: the end of what was reported. */
+  get position(): number {
+    return this.#position
+  }
+
+  /** Where in `extent` the rest of the payload that is being walked begins and ends. */
+  get payloadAt(): number {
+    return this.#position - this.#extentStart
+  }
+
+  get payloadEnd(): number {
+    return this.#payloadEnd - this.#extentStart
+  }
+
+  /** Goes on behind the payload that is being walked. */
+  skipPayload(): void {
+    if (this.#payloadEnd !== 0) this.#position = this.#payloadEnd
+  }
+
+  /** After `DAMAGED`: goes on behind the block if its length leads to a good one, else in the next window. */
+  skipDamage(): void {
+    const windowStart = this.address - (this.address & WINDOW_MASK)
+    const base = windowStart - this.#extentStart
+    const limit = Math.min(WINDOW_BYTES, this.#extentEnd - windowStart)
+    const claimed =
+      (this.address & WINDOW_MASK) +
+      BLOCK_HEADER_BYTES +
+      this.extent.readUInt16LE(base + (this.address & WINDOW_MASK) + 8)
+    let next = claimed < limit ? nextBlock(this.extent, base, claimed, limit) : -1
+    if (next >= 0) {
+      const { life } = this.source
+      if (checkBlock(this.extent, base, next, limit, life, windowStart + next) < 0) next = -1
+    }
+    this.restart(next < 0 ? windowStart + WINDOW_BYTES : windowStart + next)
+  }
+
+  /** Goes on from `position`, forgetting where in a frame it was. */
+  restart(position: number): void {
+    this.#position = position
+    this.#payloadEnd = 0
+    this.#inFrame = false
+    this.#carry = 0
+  }
+
+  next(): WalkStep {
+    for (;;) {
+      if (this.#payloadEnd !== 0) {
+        if (this.#position < this.#payloadEnd) return this.#entry()
+        this.#payloadEnd = 0
+        if ((this.#flags & LAST) !== 0 && this.#inFrame) {
+          this.#inFrame = false
+          return COMPLETE
+        }
+      }
+      const step = this.#block()
+      if (step !== ENTRY) return step
+    }
+  }
+
+  /** Reads the extent that the walk needs. */
+  *fill(): Routine<void> {
+    const start = this.#position - (this.#position & WINDOW_MASK)
+    const length = Math.min(this.extent.length, this.#end - start)
+    this.#extentStart = start
+    this.#extentEnd = start
+    if (length <= 0) return
+    const read = yield* this.source.readAt(this.extent, start, length)
+    this.#extentEnd = start + read
+    if (read < length) this.#end = start + read
+  }
+
+  /** Finds and checks the next block. ENTRY: its payload is ready. */
+  #block(): WalkStep {
+    for (;;) {
+      this.#position = blockStart(this.#position)
+      if (this.#position + BLOCK_HEADER_BYTES > this.#end) return END
+      const windowStart = this.#position - (this.#position & WINDOW_MASK)
+      const windowEnd = Math.min(windowStart + WINDOW_BYTES, this.#end)
+      if (windowStart < this.#extentStart || windowEnd > this.#extentEnd) return NEED
+      const base = windowStart - this.#extentStart
+      const limit = windowEnd - windowStart
+      const offset = nextBlock(this.extent, base, this.#position - windowStart, limit)
+      if (offset < 0) {
+        this.#position = windowStart + WINDOW_BYTES
+        continue
+      }
+      const address = windowStart + offset
+      this.address = address
+      const { life } = this.source
+      const length = checkBlock(this.extent, base, offset, limit, life, address)
+      if (length < 0) {
+        this.#position = address
+        return DAMAGED
+      }
+      const at = base + offset
+      this.checksum = readU32(this.extent, at)
+      const mark = readU32(this.extent, at + 4)
+      this.#flags = this.extent[at + 10]!
+      if (this.extent[at + 11] !== 0) throw unknownForm(this.source.path, address)
+      this.#position = address + BLOCK_HEADER_BYTES
+      const payloadEnd = this.#position + length
+      if ((this.#flags & FIRST) !== 0) {
+        this.frame = readFrameHeader(this.extent, at + BLOCK_HEADER_BYTES)
+        this.#position += FRAME_HEADER_BYTES
+        this.#payloadEnd = payloadEnd
+        this.#mark = mark
+        this.#inFrame = true
+        this.#carry = 0
+        return FRAME
+      }
+      if (!this.#inFrame || mark !== this.#mark) {
+        // The rest of a frame whose beginning is missing: entries cannot be told apart in it.
+        this.#position = payloadEnd
+        this.#inFrame = false
+        continue
+      }
+      this.#payloadEnd = payloadEnd
+      const carried = Math.min(this.#carry, length)
+      this.#carry -= carried
+      this.#position += carried
+      return ENTRY
+    }
+  }
+
+  #entry(): WalkStep {
+    const at = this.#position - this.#extentStart
+    const end = this.#payloadEnd - this.#extentStart
+    if (!this.entry.read(this.extent, at, end)) {
+      throw corruption(this.source.path, this.#position, 'an entry is malformed')
+    }
+    this.address = this.#position
+    this.at = at
+    const { total } = this.entry
+    const room = this.#payloadEnd - this.#position
+    this.spread = total > room
+    this.#carry = this.spread ? total - room : 0
+    this.#position += this.spread ? room : total
+    return ENTRY
+  }
+}
+
+function unknownForm(path: string, offset: number): KvarkError {
+  return new KvarkError(
+    'VERSION',
+    `${path}: the block at offset ${offset} is compressed or encrypted in a way that this version does not know; ` +
+      'open the store with the kvark that wrote it',
+    { path, offset },
+  )
+}
+
+/** How far the bytes of one window reach from `address` (inside a payload that fills the window). */
+export function roomInWindow(address: number): number {
+  return WINDOW_BYTES - (address & WINDOW_MASK)
+}
+
+/** The address of the byte `distance` behind `address` in an entry that runs through several windows. */
+export function advance(address: number, distance: number): number {
+  const room = roomInWindow(address)
+  if (distance < room) return address + distance
+  const rest = distance - room
+  const windows = Math.floor(rest / BLOCK_PAYLOAD_BYTES)
+  return (
+    address +
+    room +
+    windows * WINDOW_BYTES +
+    BLOCK_HEADER_BYTES +
+    (rest - windows * BLOCK_PAYLOAD_BYTES)
+  )
+}
+
+/** Reads `length` bytes of an entry from `address` on, through as many windows as they take; checks every block. */
+export function* readSpread(
+  source: SegmentSource,
+  address: number,
+  length: number,
+): Routine<Buffer> {
+  const result = Buffer.allocUnsafeSlow(length)
+  const extent = Buffer.allocUnsafeSlow(
+    Math.min(EXTENT_BYTES, (Math.ceil(length / BLOCK_PAYLOAD_BYTES) + 2) * WINDOW_BYTES),
+  )
+  let done = 0
+  let position = address
+  while (done < length) {
+    const start = position - (position & WINDOW_MASK)
+    const read = yield* source.readAt(extent, start, extent.length)
+    let base = 0
+    while (done < length && base < extent.length) {
+      const offset = position - start - base
+      const end = Math.min(WINDOW_BYTES, read - base)
+      const part = Math.min(length - done, WINDOW_BYTES - offset)
+      checkPayload(source, extent, base, end, start + base, offset, part)
+      extent.copy(result, done, base + offset, base + offset + part)
+      done += part
+      base += WINDOW_BYTES
+      position = start + base + BLOCK_HEADER_BYTES
+    }
+  }
+  return result
+}
+
+/** Checks the block of the window at `extent[base ..]` that holds `offset .. offset + length`. */
+function checkPayload(
+  source: SegmentSource,
+  extent: Buffer,
+  base: number,
+  end: number,
+  windowStart: number,
+  offset: number,
+  length: number,
+): void {
+  let at = windowStart === 0 ? FILE_HEADER_BYTES : 0
+  for (;;) {
+    at = nextBlock(extent, base, at, end)
+    if (at < 0 || at > offset) break
+    const payload = checkBlock(extent, base, at, end, source.life, windowStart + at)
+    if (payload < 0) {
+      if (at + BLOCK_HEADER_BYTES <= offset) {
+        // Perhaps another block of the window: only its own damage counts, if its length can still be believed.
+        const claimed = extent.readUInt16LE(base + at + 8)
+        if (at + BLOCK_HEADER_BYTES + claimed <= offset) {
+          at += BLOCK_HEADER_BYTES + claimed
+          continue
+        }
+      }
+      break
+    }
+    const from = at + BLOCK_HEADER_BYTES
+    if (offset >= from && offset + length <= from + payload) return
+    at = from + payload
+  }
+  throw corruption(source.path, windowStart + offset, 'the block that holds the entry is damaged')
+}

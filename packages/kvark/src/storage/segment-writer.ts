@@ -1,0 +1,274 @@
+/**
+ * Writes a segment from front to back through one append buffer of 256 KiB, which always holds whole windows:
+ *
+ *   file    ────────────────┬──────────────────────────────────────────────
+ *                      base ▼        ▼ flushed         ▼ end
+ *   buffer                  │ window │ window │ window │    …     │ 16 windows
+ *                                             ▲ block: the one being filled, sealed when its window or frame ends
+ *
+ * 1. What has an address can be read in the buffer at once; it is in the file after `flush`.
+ * 2. Writing to the file is synchronous and in order: no hole can stand before an acknowledged write.
+ * 3. A frame is begun by the first `reserve` and ended by `endFrame`. Frames longer than the buffer are written in parts, without
+ *    LAST, so they do not count until they are complete.
+ * 4. After a failed write the writer is of no further use.
+ *
+ * It knows nothing of syncing, rolling or groups of callers: that is the journal's.
+ */
+
+import type { FileHandle } from '../vfs/files.ts'
+import {
+  alignSector,
+  BLOCK_HEADER_BYTES,
+  blockStart,
+  CONTIGUOUS_BYTES,
+  ENTRIES,
+  FIRST,
+  FRAME_HEADER_BYTES,
+  frameMark,
+  LAST,
+  type SegmentHeader,
+  sealBlock,
+  WINDOW_BYTES,
+  WINDOW_MASK,
+  writeFrameHeader,
+  writeSegmentHeader,
+  FILE_HEADER_BYTES,
+} from './segment-format.ts'
+import { MAX_ENTRY_HEADER_BYTES } from './entry.ts'
+
+/** Size of the append buffer; larger ones fall out of the processor's cache and are slower. */
+export const APPEND_BUFFER_BYTES: number = 256 * 1024
+
+/** What a frame says about the moment it was made. */
+export interface FrameContext {
+  readonly epoch: number
+  /** The last sequence known to be on disk. */
+  readonly syncedSequence: number
+  readonly clock: number
+}
+
+/** Hears which windows the buffer holds, so that they can be read there. */
+export interface WindowListener {
+  /** Window `window` of the file begins at `buffer[at]`. */
+  opened(window: number, at: number): void
+  /** The buffer is about to be used for something else; `buffer[at ..]` holds the window's bytes. */
+  retired(window: number, at: number): void
+}
+
+export class SegmentWriter {
+  readonly handle: FileHandle
+  readonly header: SegmentHeader
+  readonly buffer: Buffer
+  /** Next free byte of the file. */
+  end: number
+  /** Everything before it is in the file. */
+  flushed: number
+  /** Checksum of the last frame that is complete. */
+  previousChecksum: number
+  readonly #listener: WindowListener | undefined
+  #base: number
+  /** Windows of the buffer in use. */
+  #windows = 0
+  /** Where the open block begins, −1: none. */
+  #block = -1
+  #flags = 0
+  #mark = 0
+  #frameOpen = false
+  #freshSector = false
+
+  private constructor(
+    handle: FileHandle,
+    header: SegmentHeader,
+    buffer: Buffer,
+    listener: WindowListener | undefined,
+    end: number,
+    previousChecksum: number,
+  ) {
+    this.handle = handle
+    this.header = header
+    this.buffer = buffer
+    this.#listener = listener
+    this.end = end
+    this.flushed = end
+    this.previousChecksum = previousChecksum
+    this.#base = end - (end & WINDOW_MASK)
+  }
+
+  /** Begins a new segment; its header goes out with the first flush. */
+  static create(
+    handle: FileHandle,
+    header: SegmentHeader,
+    buffer: Buffer,
+    listener?: WindowListener,
+  ): SegmentWriter {
+    const writer = new SegmentWriter(handle, header, buffer, listener, 0, header.previousChecksum)
+    writer.#openWindow()
+    writeSegmentHeader(buffer, header)
+    writer.end = FILE_HEADER_BYTES
+    return writer
+  }
+
+  /** Goes on at `end` of a segment. `tail` holds the bytes of its last window up to there. */
+  static resume(
+    handle: FileHandle,
+    header: SegmentHeader,
+    buffer: Buffer,
+    end: number,
+    previousChecksum: number,
+    tail: Uint8Array,
+    listener?: WindowListener,
+  ): SegmentWriter {
+    const writer = new SegmentWriter(handle, header, buffer, listener, end, previousChecksum)
+    if ((end & WINDOW_MASK) !== 0) {
+      writer.#openWindow()
+      buffer.set(tail, 0)
+    }
+    writer.#freshSector = true
+    return writer
+  }
+
+  /** Whether a frame is begun. */
+  get frameOpen(): boolean {
+    return this.#frameOpen
+  }
+
+  /** Makes the next frame begin in a fresh sector: what is before it has been synced. */
+  startSector(): void {
+    this.#freshSector = true
+  }
+
+  /** Begins a frame unless one is open. */
+  beginFrame(firstSequence: number, context: FrameContext, kind: number = ENTRIES): void {
+    if (this.#frameOpen) return
+    if (this.#freshSector) this.end = alignSector(this.end)
+    this.#freshSector = false
+    this.#mark = frameMark(context.epoch, firstSequence)
+    this.#openBlock(FIRST, FRAME_HEADER_BYTES + MAX_ENTRY_HEADER_BYTES)
+    writeFrameHeader(this.buffer, this.end - this.#base, {
+      kind,
+      firstSequence,
+      epoch: context.epoch,
+      previousChecksum: this.previousChecksum,
+      syncedSequence: context.syncedSequence,
+      clock: context.clock,
+    })
+    this.end += FRAME_HEADER_BYTES
+    this.#frameOpen = true
+  }
+
+  /**
+   * Makes room for an entry of `length` bytes in the open frame; returns its address. A contiguous one can then be written to
+   * `buffer` at `bufferOffset(address)`; in any case through `append`, which moves `end`.
+   */
+  place(length: number): number {
+    const rest = WINDOW_BYTES - (this.end & WINDOW_MASK)
+    const needed = length <= CONTIGUOUS_BYTES ? length : MAX_ENTRY_HEADER_BYTES
+    // A window that is exactly full leaves `end` at the start of the next one, which is not open yet.
+    if (this.end - this.#base === this.#windows * WINDOW_BYTES || rest < needed) {
+      this.#nextBlock()
+    }
+    return this.end
+  }
+
+  /** Where `address` lies in `buffer`; only for what was placed since the last flush of a full buffer. */
+  bufferOffset(address: number): number {
+    return address - this.#base
+  }
+
+  /** Copies bytes of the placed entry, through as many windows as they need. */
+  append(source: Uint8Array, start: number, length: number): void {
+    let from = start
+    let left = length
+    while (left > 0) {
+      if (this.end - this.#base === this.#windows * WINDOW_BYTES) this.#nextBlock()
+      const room = WINDOW_BYTES - (this.end & WINDOW_MASK)
+      const part = left < room ? left : room
+      const at = this.end - this.#base
+      if (part === source.length) this.buffer.set(source, at)
+      else if (part < 48) for (let i = 0; i < part; i++) this.buffer[at + i] = source[from + i]!
+      else this.buffer.set(source.subarray(from, from + part), at)
+      this.end += part
+      from += part
+      left -= part
+    }
+  }
+
+  /** Completes the open frame, if any. */
+  endFrame(): void {
+    if (!this.#frameOpen) return
+    this.previousChecksum = this.#seal(LAST)
+    this.#frameOpen = false
+  }
+
+  /** Hands everything that is complete to the file. */
+  flush(): void {
+    if (this.flushed === this.end) return
+    const from = this.flushed - this.#base
+    this.handle.write(this.buffer, from, this.end - this.flushed, this.flushed).sync()
+    this.flushed = this.end
+  }
+
+  /** Lets go of the buffer: its windows are retired. */
+  retire(): void {
+    for (let i = 0; i < this.#windows; i++) {
+      this.#listener?.retired((this.#base + i * WINDOW_BYTES) / WINDOW_BYTES, i * WINDOW_BYTES)
+    }
+    this.#base += this.#windows * WINDOW_BYTES
+    this.#windows = 0
+  }
+
+  /** Seals the open block and goes on with one of the same frame in the next window. */
+  #nextBlock(): void {
+    this.#seal(0)
+    const used = this.end & WINDOW_MASK
+    if (used !== 0) this.end += WINDOW_BYTES - used
+    this.#openBlock(0, 0)
+  }
+
+  #openBlock(flags: number, payload: number): void {
+    let start = blockStart(this.end)
+    const rest = WINDOW_BYTES - (start & WINDOW_MASK)
+    if (rest < BLOCK_HEADER_BYTES + payload) start += rest
+    this.end = start
+    if (start - this.#base === this.#windows * WINDOW_BYTES) this.#openWindow()
+    this.#block = start
+    this.#flags = flags
+    this.end = start + BLOCK_HEADER_BYTES
+  }
+
+  #seal(flags: number): number {
+    const at = this.#block - this.#base
+    const length = this.end - this.#block - BLOCK_HEADER_BYTES
+    const { life } = this.header
+    this.#block = -1
+    return sealBlock(
+      this.buffer,
+      at,
+      length,
+      this.#flags | flags,
+      this.#mark,
+      life,
+      this.#base + at,
+    )
+  }
+
+  #openWindow(): void {
+    if (this.#windows * WINDOW_BYTES === this.buffer.length) {
+      this.#flushAll()
+      this.retire()
+    }
+    const at = this.#windows * WINDOW_BYTES
+    this.buffer.fill(0, at, at + WINDOW_BYTES)
+    this.#windows++
+    this.#listener?.opened((this.#base + at) / WINDOW_BYTES, at)
+  }
+
+  #flushAll(): void {
+    const full = this.#base + this.#windows * WINDOW_BYTES
+    if (this.flushed === full) return
+    this.handle
+      .write(this.buffer, this.flushed - this.#base, full - this.flushed, this.flushed)
+      .sync()
+    this.flushed = full
+  }
+}

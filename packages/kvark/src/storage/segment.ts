@@ -1,0 +1,131 @@
+/**
+ * One segment file in use: its handle, what is known of its data, and the ways to read it.
+ *
+ *   pages      through the cache, for lookups: `readPage` checks every block of a page as it comes in
+ *   extents    past the cache, for walks: `readAt`, which also sees what a writer has not handed to the file yet
+ *
+ * 1. `end` is the end of the data; behind it the file may hold anything.
+ * 2. A damaged block is remembered in `damage` and refused by whoever meets it; the rest of its page stays readable. A block
+ *    that was lost as zeros is not seen as one: its entries are refused because no entry has kind 0.
+ */
+
+import { Effect, type Routine } from '../environment/routine.ts'
+import { corruption, type KvarkError } from '../errors.ts'
+import type { FileHandle } from '../vfs/files.ts'
+import { PAGE_BYTES, PageTable, type PageSource } from './cache.ts'
+import {
+  BLOCK_HEADER_BYTES,
+  checkBlock,
+  FILE_HEADER_BYTES,
+  nextBlock,
+  type SegmentHeader,
+} from './segment-format.ts'
+import type { SegmentSource } from './segment-walk.ts'
+import type { SegmentWriter } from './segment-writer.ts'
+
+export class Segment implements SegmentSource, PageSource {
+  readonly number: number
+  path: string
+  readonly handle: FileHandle
+  readonly header: SegmentHeader
+  readonly pages: PageTable
+  /** End of the data; of a segment that is being written, as of the last flush of its frame. */
+  end: number
+  /** Present while it is written. */
+  writer: SegmentWriter | undefined = undefined
+  /** Written to since it was last synced. */
+  dirty = false
+  /** Its name is durable. */
+  named: boolean
+  /** Damaged places, as [from, to) pairs. */
+  damage: number[] | undefined = undefined
+
+  constructor(handle: FileHandle, header: SegmentHeader, end: number, named: boolean) {
+    this.handle = handle
+    this.header = header
+    this.number = header.number
+    this.path = handle.path
+    this.end = end
+    this.named = named
+    this.pages = new PageTable(this, Math.max(16, Math.ceil(end / PAGE_BYTES)))
+  }
+
+  get life(): number {
+    return this.header.life
+  }
+
+  /** The first damaged place that touches `address .. address + length`, as an error. */
+  damageAt(address: number, length: number): KvarkError | undefined {
+    const { damage } = this
+    if (damage === undefined) return undefined
+    for (let i = 0; i < damage.length; i += 2) {
+      if (address < damage[i + 1]! && address + length > damage[i]!) {
+        return corruption(this.path, damage[i]!, 'the block that holds the entry is damaged')
+      }
+    }
+    return undefined
+  }
+
+  readPage(page: number, target: Buffer, at: number): Effect<void> {
+    const position = page * PAGE_BYTES
+    const read = this.handle.read(target, at, PAGE_BYTES, position)
+    return new Effect(
+      () => this.#check(page, target, at, read.sync()),
+      async () => this.#check(page, target, at, await read.async()),
+    )
+  }
+
+  *readAt(target: Buffer, position: number, length: number): Routine<number> {
+    let done = 0
+    while (done < length) {
+      const at = position + done
+      const { writer } = this
+      const end = writer === undefined ? this.end : writer.end
+      const flushed = writer === undefined ? this.end : writer.flushed
+      const wanted = Math.min(length - done, end - at)
+      if (wanted <= 0) break
+      if (at < flushed) {
+        const read = yield* this.handle.read(target, done, Math.min(wanted, flushed - at), at)
+        if (read === 0) break
+        done += read
+      } else {
+        const from = writer!.bufferOffset(at)
+        writer!.buffer.copy(target, done, from, from + wanted)
+        done += wanted
+      }
+    }
+    return done
+  }
+
+  #check(page: number, target: Buffer, at: number, read: number): void {
+    if (read < PAGE_BYTES) target.fill(0, at + read, at + PAGE_BYTES)
+    const windowStart = page * PAGE_BYTES
+    const end = Math.min(PAGE_BYTES, this.end - windowStart)
+    let offset = page === 0 ? FILE_HEADER_BYTES : 0
+    for (;;) {
+      const next = nextBlock(target, at, offset, end)
+      if (next < 0) break
+      const length = checkBlock(target, at, next, end, this.life, windowStart + next)
+      if (length < 0) {
+        const behind = this.#behindDamage(target, at, next, end, windowStart)
+        this.#damaged(windowStart + next, windowStart + behind)
+        offset = behind
+      } else offset = next + BLOCK_HEADER_BYTES + length
+    }
+  }
+
+  /** Where the first good block behind a damaged one begins, if the damaged one's length leads there; else the window's end. */
+  #behindDamage(target: Buffer, at: number, offset: number, end: number, start: number): number {
+    const claimed = offset + BLOCK_HEADER_BYTES + target.readUInt16LE(at + offset + 8)
+    if (claimed < end) {
+      const next = nextBlock(target, at, claimed, end)
+      if (next >= 0 && checkBlock(target, at, next, end, this.life, start + next) >= 0) return claimed
+    }
+    return end
+  }
+
+  #damaged(from: number, to: number): void {
+    this.damage ??= []
+    if (!this.damageAt(from, to - from)) this.damage.push(from, to)
+  }
+}
