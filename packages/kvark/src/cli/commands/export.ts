@@ -1,0 +1,63 @@
+/**
+ * `export`: writes all entries as lines of JSON, from one fixed view, in the form that `import` reads. A file appears
+ * under its name only when it is complete.
+ */
+
+import { EXIT_OK } from '../errors.ts'
+import { writeFile } from '../files.ts'
+import { countOf } from '../output.ts'
+import { type Context, locate, type Place, type RawStore, withStore } from '../session.ts'
+import { type RangeArguments, rangeOf } from './range.ts'
+
+/** Lines gather up to here before they go into the file. */
+const CHUNK_CHARACTERS = 64 * 1024
+
+export async function exportEntries(
+  context: Context,
+  file: string,
+  options: RangeArguments,
+): Promise<number> {
+  const { output } = context
+  const place = await locate(context, { encoding: 'utf8' })
+  if (file === '-') {
+    await withStore(place, async (store) => {
+      for await (const line of entryLines(store, place, options)) await output.write(line)
+      await output.flush()
+    })
+    return EXIT_OK
+  }
+  const exported = await withStore(place, (store) =>
+    exportTo(file, entryLines(store, place, options)),
+  )
+  if (output.json) await output.jsonLine({ exported, file })
+  else output.talk(`Exported ${countOf(exported, 'entry', 'entries')} to ${file}.`)
+  return EXIT_OK
+}
+
+async function* entryLines(
+  store: RawStore,
+  place: Place,
+  options: RangeArguments,
+): AsyncGenerator<string, void> {
+  const { keys, values } = place
+  // A cursor walks a fixed view.
+  for await (const [key, value] of store.entries(rangeOf(place, options))) {
+    yield `${JSON.stringify({ key: keys.toJson(key), value: values.toJson(value) })}\n`
+  }
+}
+
+async function exportTo(file: string, entries: AsyncIterable<string>): Promise<number> {
+  let exported = 0
+  await writeFile(file, async (write) => {
+    let chunk = ''
+    for await (const line of entries) {
+      chunk += line
+      exported++
+      if (chunk.length < CHUNK_CHARACTERS) continue
+      await write(Buffer.from(chunk))
+      chunk = ''
+    }
+    await write(Buffer.from(chunk))
+  })
+  return exported
+}

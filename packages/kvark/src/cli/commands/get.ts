@@ -1,0 +1,47 @@
+/** `get`: prints the value of a key. */
+
+import { KvarkError } from '../../index.ts'
+import { visible } from '../bytes.ts'
+import { EXIT_OK } from '../errors.ts'
+import { writeFile } from '../files.ts'
+import { type Context, locate, type Place, withStore } from '../session.ts'
+
+export interface GetOptions {
+  /** Exactly the value's bytes, nothing added. */
+  readonly raw?: boolean
+  /** A file for exactly the value's bytes. */
+  readonly output?: string
+}
+
+export async function get(context: Context, keyText: string, options: GetOptions): Promise<number> {
+  const place = await locate(context)
+  const key = place.keys.parse(keyText)
+  const entry = await withStore(place, (store) => store.getEntry(key))
+  if (entry === undefined) throw missing(place, keyText)
+  const { output } = context
+  const { value, version, expiresAt } = entry
+  if (options.output !== undefined) {
+    await writeFile(options.output, (write) => write(value))
+  } else if (options.raw) {
+    await output.write(value)
+  } else if (output.json) {
+    await output.jsonLine({
+      key: place.keys.toJson(key),
+      value: place.values.toJson(value),
+      version,
+      ...(expiresAt !== undefined && { expiresAt }),
+    })
+  } else {
+    const shown = place.values.show(value)
+    await output.write(output.terminal ? visible(shown.toString(), true) : shown, '\n')
+  }
+  return EXIT_OK
+}
+
+/** The failure of a command whose key is not in the store. */
+export function missing(place: Place, keyText: string): KvarkError {
+  const { dataDir } = place.context.options
+  return new KvarkError('NOT_FOUND', `There is no key ${JSON.stringify(keyText)} in ${dataDir}.`, {
+    path: dataDir,
+  })
+}

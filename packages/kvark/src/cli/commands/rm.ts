@@ -1,0 +1,22 @@
+/** `rm`: removes a key. */
+
+import { EXIT_OK } from '../errors.ts'
+import { type Context, locate, withStore } from '../session.ts'
+import { missing } from './get.ts'
+import { type ConditionOptions, writeOptions } from './write-options.ts'
+
+export async function rm(
+  context: Context,
+  keyText: string,
+  options: ConditionOptions,
+): Promise<number> {
+  const place = await locate(context)
+  const key = place.keys.parse(keyText)
+  const version = await withStore(place, async (store) => {
+    // Nobody else writes between the two: the store is ours alone.
+    if (!(await store.has(key))) throw missing(place, keyText)
+    return await store.delete(key, writeOptions(context, options))
+  })
+  if (context.output.json) await context.output.jsonLine({ key: place.keys.toJson(key), version })
+  return EXIT_OK
+}

@@ -1,0 +1,32 @@
+/** `stats`: the store's numbers. */
+
+import type { Stats } from '../../index.ts'
+import { EXIT_OK } from '../errors.ts'
+import { humanBytes, humanNumber } from '../output.ts'
+import { type Context, locate, withStore } from '../session.ts'
+
+export async function stats(context: Context): Promise<number> {
+  const { output } = context
+  const found = await withStore(await locate(context), async (store) => store.stats())
+  if (output.json) {
+    await output.jsonLine(found)
+    return EXIT_OK
+  }
+  await output.table(rowsOf(found))
+  return EXIT_OK
+}
+
+function rowsOf(found: Stats): string[][] {
+  const rows = [
+    ['path', found.path],
+    ['engine', found.engine],
+    ['entries', humanNumber(found.entries)],
+    ['files', humanNumber(found.files)],
+    ['size on disk', humanBytes(found.diskBytes)],
+    ['of it stale', `${humanBytes(found.staleBytes)} (\`kvark compact\` frees it)`],
+    ['index in memory', humanBytes(found.indexBytes)],
+    ['last version', humanNumber(found.sequence)],
+  ]
+  if (found.readOnly !== undefined) rows.push(['takes no writes', found.readOnly.message])
+  return rows
+}

@@ -1,0 +1,301 @@
+/**
+ * The commands and options, with the help that people read: what each takes, and examples that can be typed as they
+ * stand. What a command does is in `commands/`.
+ */
+
+import { readFileSync } from 'node:fs'
+import { styleText } from 'node:util'
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { ENCODINGS } from './bytes.ts'
+import { compact } from './commands/compact.ts'
+import { count } from './commands/count.ts'
+import { exportEntries } from './commands/export.ts'
+import { type GetOptions, get } from './commands/get.ts'
+import { has } from './commands/has.ts'
+import { importEntries } from './commands/import.ts'
+import { inspect } from './commands/inspect.ts'
+import type { RangeArguments } from './commands/range.ts'
+import { rm } from './commands/rm.ts'
+import { type ScanArguments, scan } from './commands/scan.ts'
+import { set } from './commands/set.ts'
+import { stats } from './commands/stats.ts'
+import { verify } from './commands/verify.ts'
+import type { CodecOptions, ConditionOptions } from './commands/write-options.ts'
+import { addCompletion } from './completion.ts'
+import { EXIT_OK, EXIT_USAGE, usageError } from './errors.ts'
+import type { Io } from './io.ts'
+import { KEY_CODECS, VALUE_CODECS } from './notation.ts'
+import type { Output } from './output.ts'
+import type { Action, GlobalOptions } from './session.ts'
+
+/** How an action is carried out, once its options are known. */
+type Run = (action: Action) => Promise<void>
+
+/** Runs the command that `argv` asks for and gives its exit code. */
+export async function runProgram(argv: readonly string[], io: Io, output: Output): Promise<number> {
+  let exitCode: number = EXIT_OK
+  const program = createProgram(io, output, async (action) => {
+    exitCode = await action({ io, output, options: program.opts<GlobalOptions>() })
+  })
+  try {
+    await program.parseAsync(argv, { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    // Help and version have been printed already; help that nobody asked for means that a command is missing.
+    if (error.exitCode === 0) return EXIT_OK
+    if (error.code === 'commander.help') return EXIT_USAGE
+    throw usageError(error)
+  }
+  return exitCode
+}
+
+function createProgram(io: Io, output: Output, run: Run): Command {
+  const program = new Command('kvark')
+  // Before the commands, which inherit it.
+  program.exitOverride().configureOutput({
+    writeOut: (text) => io.stdout.write(text),
+    writeErr: (text) => io.stderr.write(text),
+    outputError: () => {},
+    getOutHasColors: () => output.colored(io.stdout),
+    getErrHasColors: () => output.colored(io.stderr),
+  })
+  program.configureHelp({
+    showGlobalOptions: true,
+    styleTitle: (title) => styleText('bold', title, { validateStream: false }),
+  })
+  program
+    .description('Keeps keys and values in a folder: an embedded key-value database.')
+    .version(version(), '--version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .addHelpCommand(
+      new Command('help')
+        .argument('[command]')
+        .description('print help for a command')
+        .helpGroup('Other:'),
+    )
+  addGlobalOptions(program)
+  addEntryCommands(program, run)
+  addTransferCommands(program, run)
+  addCareCommands(program, run)
+  program.commandsGroup('Other:')
+  addCompletion(program)
+    .description('print a script that completes commands and options in a shell')
+    .addHelpText(
+      'after',
+      examples(
+        ['source <(kvark complete bash)', 'in ~/.bashrc; zsh: the same in ~/.zshrc'],
+        ['kvark complete fish | source', 'in ~/.config/fish/config.fish'],
+      ),
+    )
+  program.addHelpText('after', PROGRAM_HELP)
+  return program
+}
+
+const PROGRAM_HELP = `
+Examples:
+  $ kvark set user:1 Alice      stores a value; makes the store ./data
+  $ kvark get user:1            prints it
+  $ kvark scan --limit 10       prints the first entries
+  $ kvark help set              tells more about a command
+
+Exit codes:
+  0 done   1 not there, or the answer is no   2 wrong usage   3 disk or damage
+  4 the store is in use   5 not allowed   130 interrupted`
+
+function addGlobalOptions(program: Command): void {
+  program
+    .option('--data-dir <dir>', 'folder of the store', './data')
+    .option('--engine <name>', 'storage engine (a new store gets "log")')
+    .addOption(
+      new Option('--encoding <name>', 'how keys and values are typed and shown')
+        .choices(ENCODINGS)
+        .default('utf8'),
+    )
+    .addOption(
+      new Option('--durability <level>', 'what a write waits for').choices(['none', 'os', 'disk']),
+    )
+    .option('--json', 'print one JSON object per line, errors too')
+    .option('--quiet', 'print results and errors only')
+    .option('--no-color', 'no colours')
+}
+
+function addEntryCommands(program: Command, run: Run): void {
+  program.commandsGroup('Entries:')
+  addCodecOptions(program.command('set').alias('put').description('store a value under a key'))
+    .argument('<key>', 'the key')
+    .argument(
+      '<value>',
+      'the value; - reads stdin, @file reads a file, @@ stands for an @ at the start',
+    )
+    .option('--if-absent', 'only if the key is not there yet')
+    .option('--if-version <n>', 'only if the entry still has this version', wholeNumber)
+    .action((key: string, value: string, options: CodecOptions & ConditionOptions) =>
+      run((context) => set(context, key, value, options)),
+    )
+    .addHelpText(
+      'after',
+      examples(
+        ['kvark set greeting "Hello, world"', 'makes the store ./data where there is none'],
+        [
+          'kvark set picture @cat.png --values bytes --data-dir ./pictures',
+          'any bytes, in a store of bytes',
+        ],
+        ['printf "%s" "$TEXT" | kvark set note -', 'the value from stdin, exactly as it comes'],
+        ['kvark set lock me --if-absent', 'exit code 1 if the key is there already'],
+        ['kvark set -- -n 5', 'a key that begins with a dash'],
+      ),
+    )
+  program
+    .command('get')
+    .description('print the value of a key')
+    .argument('<key>', 'the key')
+    .option('--raw', "print exactly the value's bytes, without a line end")
+    .option('--output <file>', "write exactly the value's bytes into a file")
+    .action((key: string, options: GetOptions) => run((context) => get(context, key, options)))
+    .addHelpText(
+      'after',
+      examples(
+        ['kvark get greeting', 'the value and a line end'],
+        ['kvark get picture --output cat.png --data-dir ./pictures', 'byte for byte'],
+        ['kvark get greeting --raw | sha256sum', 'byte for byte, to a pipe'],
+        ['kvark get greeting --json', 'with the version, for --if-version'],
+      ),
+    )
+  program
+    .command('rm')
+    .aliases(['delete', 'del'])
+    .description('remove a key')
+    .argument('<key>', 'the key')
+    .option('--if-version <n>', 'only if the entry still has this version', wholeNumber)
+    .action((key: string, options: ConditionOptions) => run((context) => rm(context, key, options)))
+    .addHelpText('after', examples(['kvark rm greeting', 'exit code 1 if it is not there']))
+  program
+    .command('has')
+    .description('print whether a key is there')
+    .argument('<key>', 'the key')
+    .action((key: string) => run((context) => has(context, key)))
+    .addHelpText(
+      'after',
+      examples(
+        ['kvark has greeting', 'true, or false and exit code 1'],
+        ['kvark has greeting > /dev/null && echo yes', 'in a script'],
+      ),
+    )
+  addRangeOptions(program.command('scan').description('print entries: key, tab, value'))
+    .addOption(new Option('--keys-only', 'print keys only').conflicts('valuesOnly'))
+    .option('--values-only', 'print values only')
+    .action((options: ScanArguments) => run((context) => scan(context, options)))
+    .addHelpText(
+      'after',
+      examples(
+        ['kvark scan --limit 10', 'ten entries'],
+        ['kvark scan --keys-only', 'keys only'],
+        ['kvark scan --json', 'for values of several lines'],
+      ),
+    )
+  addRangeOptions(program.command('count').description('print the number of entries'))
+    .action((options: RangeArguments) => run((context) => count(context, options)))
+    .addHelpText('after', examples(['kvark count', 'how many entries there are']))
+}
+
+function addTransferCommands(program: Command, run: Run): void {
+  program.commandsGroup('Import and export:')
+  addCodecOptions(program.command('import').description('store entries from lines of JSON'))
+    .addArgument(new Argument('[file]', 'a file, or - for stdin').default('-'))
+    .action((file: string, options: CodecOptions) =>
+      run((context) => importEntries(context, file, options)),
+    )
+    .addHelpText(
+      'after',
+      `
+Each line is {"key":"…","value":"…"}; bytes that are not UTF-8 are {"base64":"…"}.
+${examples(
+  ['kvark import entries.ndjson', 'from a file'],
+  ['kvark export | kvark import --data-dir ./copy', 'from one store into another'],
+)}`,
+    )
+  addRangeOptions(program.command('export').description('write all entries as lines of JSON'))
+    .addArgument(new Argument('[file]', 'a file, or - for stdout').default('-'))
+    .action((file: string, options: RangeArguments) =>
+      run((context) => exportEntries(context, file, options)),
+    )
+    .addHelpText(
+      'after',
+      examples(
+        ['kvark export entries.ndjson', 'the file appears when it is complete'],
+        ['kvark export | gzip > entries.ndjson.gz', 'to a pipe'],
+      ),
+    )
+}
+
+function addCareCommands(program: Command, run: Run): void {
+  program.commandsGroup('Care:')
+  program
+    .command('stats')
+    .description('print sizes and numbers')
+    .action(() => run(stats))
+    .addHelpText(
+      'after',
+      examples(['kvark stats', ''], ['kvark stats --json', 'all numbers, in bytes']),
+    )
+  program
+    .command('verify')
+    .description('read and check every byte')
+    .action(() => run(verify))
+    .addHelpText('after', examples(['kvark verify', 'exit code 3 if anything is damaged']))
+  program
+    .command('compact')
+    .description('free the space of what was overwritten and removed')
+    .action(() => run(compact))
+    .addHelpText('after', examples(['kvark compact', 'it also happens by itself']))
+  program
+    .command('inspect')
+    .description('print the files of the store and what is in them')
+    .action(() => run(inspect))
+    .addHelpText('after', examples(['kvark inspect', '']))
+}
+
+function addCodecOptions(command: Command): Command {
+  return command
+    .option(
+      '--keys <codec>',
+      `codec of the keys of a new store: ${KEY_CODECS.join(', ')} (default utf8)`,
+    )
+    .option(
+      '--values <codec>',
+      `codec of the values of a new store: ${VALUE_CODECS.join(', ')} (default utf8)`,
+    )
+}
+
+function addRangeOptions(command: Command): Command {
+  return command
+    .option('--limit <n>', 'at most this many', wholeNumber)
+    .optionsGroup('Ranges (engines that keep keys in order):')
+    .option('--prefix <key>', 'only keys that begin with this')
+    .option('--gte <key>', 'from this key')
+    .option('--gt <key>', 'after this key')
+    .option('--lte <key>', 'up to this key')
+    .option('--lt <key>', 'before this key')
+    .option('--reverse', 'from the last to the first')
+    .optionsGroup('Options:')
+}
+
+function wholeNumber(text: string): number {
+  const value = Number(text)
+  if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value
+  throw new InvalidArgumentError('It must be a whole number.')
+}
+
+function examples(...lines: readonly (readonly [command: string, what: string])[]): string {
+  const width = Math.max(...lines.map(([command]) => command.length))
+  return `\nExamples:\n${lines
+    .map(([command, what]) =>
+      `  $ ${command.padEnd(width)}${what === '' ? '' : `   # ${what}`}`.trimEnd(),
+    )
+    .join('\n')}`
+}
+
+function version(): string {
+  const file = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(file) as { version: string }).version
+}

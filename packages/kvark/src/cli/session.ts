@@ -1,0 +1,154 @@
+/**
+ * A command's store: found, opened with codecs that pass bytes through (see `notation.ts`), handed to the command, and
+ * closed whatever happens, also when the command is interrupted.
+ */
+
+import {
+  type AtomicStore,
+  type Durability,
+  describe,
+  KvarkError,
+  open,
+  type Store,
+  type StoreDescription,
+} from '../index.ts'
+import type { Encoding } from './bytes.ts'
+import type { Io } from './io.ts'
+import {
+  type CodecChoice,
+  KEY_CODECS,
+  type Key,
+  keyNotation,
+  type Notation,
+  VALUE_CODECS,
+  valueNotation,
+} from './notation.ts'
+import type { Output } from './output.ts'
+
+/** Options that every command takes, besides those of `Output`. */
+export interface GlobalOptions {
+  readonly dataDir: string
+  readonly engine?: string
+  readonly encoding: Encoding
+  readonly durability?: Durability
+}
+
+/** What a command works with. */
+export interface Context {
+  readonly io: Io
+  readonly output: Output
+  readonly options: GlobalOptions
+}
+
+/** Which store a command needs. */
+export interface StoreRequest {
+  /** Make the store when there is none. Commands that only read never do. */
+  readonly create?: boolean
+  /** Codec names given by the user. */
+  readonly keys?: string
+  readonly values?: string
+  /** How bytes stand in text, where it is not what `--encoding` says. */
+  readonly encoding?: Encoding
+}
+
+/** A store that was found, or may be made, but is not open yet: its keys and values can be read already. */
+export interface Place {
+  readonly context: Context
+  /** No store is there yet. */
+  readonly missing: boolean
+  readonly engine: string
+  readonly create: boolean
+  readonly keys: Notation<Key>
+  readonly values: Notation<Uint8Array>
+}
+
+export type RawStore = Store<Key, Uint8Array>
+
+/** A command: does its work and gives the exit code. */
+export type Action = (context: Context) => Promise<number>
+
+/** Engine of a store that the command line makes. */
+const DEFAULT_ENGINE = 'log'
+
+/** Finds the store of `--data-dir`. */
+export async function locate(context: Context, request: StoreRequest = {}): Promise<Place> {
+  const { options } = context
+  const path = options.dataDir
+  const found = await describeIfThere(path)
+  if (found === undefined) {
+    if (!request.create) {
+      throw new KvarkError(
+        'NOT_FOUND',
+        `There is no store in ${path}. The first \`kvark set KEY VALUE --data-dir ${path}\` makes one.`,
+        { path },
+      )
+    }
+    checkCodec('keys', request.keys, KEY_CODECS)
+    checkCodec('values', request.values, VALUE_CODECS)
+  }
+  const encoding = request.encoding ?? options.encoding
+  return {
+    context,
+    missing: found === undefined,
+    engine: options.engine ?? (found === undefined ? DEFAULT_ENGINE : 'any'),
+    create: request.create === true,
+    keys: keyNotation(choose(request.keys, found?.keys), encoding),
+    values: valueNotation(choose(request.values, found?.values), encoding),
+  }
+}
+
+async function describeIfThere(path: string): Promise<StoreDescription | undefined> {
+  try {
+    return await describe(path)
+  } catch (error) {
+    if (error instanceof KvarkError && error.code === 'NOT_FOUND') return undefined
+    throw error
+  }
+}
+
+/** `open` with options that are known only now; its types want to know them when the program is written. */
+const openRaw = open as unknown as (path: string, options: object) => Promise<RawStore>
+
+export async function withStore<T>(place: Place, use: (store: RawStore) => Promise<T>): Promise<T> {
+  const { io, options, output } = place.context
+  io.signal.throwIfAborted()
+  const store = await openRaw(options.dataDir, {
+    engine: place.engine,
+    create: place.create,
+    keys: place.keys.codec,
+    values: place.values.codec,
+  })
+  // Not what someone meant who misspelt --data-dir.
+  if (place.missing) output.talk(`Made a new store in ${store.path} (engine ${store.engine}).`)
+  let failed = true
+  try {
+    io.signal.throwIfAborted()
+    const result = await use(store)
+    failed = false
+    return result
+  } finally {
+    await store.close().catch((error: unknown) => {
+      // The first failure says more than what it does to the close.
+      if (!failed) throw error
+    })
+  }
+}
+
+/** The store with batches and snapshots, `undefined` where the engine has none. */
+export function atomic(store: RawStore): AtomicStore<Key, Uint8Array> | undefined {
+  return store.supports.atomicBatch ? (store as AtomicStore<Key, Uint8Array>) : undefined
+}
+
+/** A contradiction between what the user named and what is there is for `open` to report. */
+function choose(named: string | undefined, stored: string | undefined): CodecChoice {
+  return { name: named ?? stored ?? 'utf8', named: named !== undefined }
+}
+
+/** A misspelt codec would stay in the new store for good. */
+function checkCodec(option: string, name: string | undefined, known: readonly string[]): void {
+  if (name === undefined || known.includes(name)) return
+  throw new KvarkError(
+    'INVALID_ARGUMENT',
+    `--${option} of a new store must be one of ${known.join(', ')}, not ${name}.`,
+  )
+}
