@@ -1,0 +1,204 @@
+/**
+ * A file system in memory: inodes and the names that lead to them. It knows no effects and no handles; the files in
+ * memory (`memory.ts`) and the simulated disk (`simulated.ts`) are built on it.
+ *
+ *   FolderInode ── 'data' ──► FolderInode ── '000001.log' ──► FileInode { bytes, size }
+ *
+ * 1. A file lives as long as a name or an open handle leads to it, as on a POSIX system.
+ * 2. What changes names is described by `NameChange`s, so that the simulated disk can apply them again elsewhere.
+ * 3. Bytes beyond `size` are zero, so that growing a file needs no filling.
+ */
+
+import { resolve, sep } from 'node:path'
+import type { FileStat, OpenMode } from './files.ts'
+import { systemErrorOf } from './system-error.ts'
+
+export type Inode = FileInode | FolderInode
+
+const NOTHING: Uint8Array = new Uint8Array(0)
+const SMALLEST_CAPACITY = 512
+
+export class FileInode {
+  readonly kind = 'file'
+  size = 0
+  locked = false
+  #bytes = NOTHING
+
+  read(target: Uint8Array, offset: number, length: number, position: number): number {
+    const count = Math.max(0, Math.min(length, this.size - position))
+    target.set(this.#bytes.subarray(position, position + count), offset)
+    return count
+  }
+
+  write(source: Uint8Array, offset: number, length: number, position: number): void {
+    if (length === 0) return
+    this.#grow(position + length)
+    this.#bytes.set(source.subarray(offset, offset + length), position)
+  }
+
+  truncate(size: number): void {
+    if (size > this.size) this.#grow(size)
+    else this.#bytes.fill(0, size, this.size)
+    this.size = size
+    if (size === 0) this.#bytes = NOTHING
+  }
+
+  copy(): FileInode {
+    const copy = new FileInode()
+    copy.write(this.#bytes, 0, this.size, 0)
+    return copy
+  }
+
+  #grow(size: number): void {
+    if (size > this.#bytes.length) {
+      const larger = new Uint8Array(Math.max(size, this.#bytes.length * 2, SMALLEST_CAPACITY))
+      larger.set(this.#bytes.subarray(0, this.size))
+      this.#bytes = larger
+    }
+    if (size > this.size) this.size = size
+  }
+}
+
+export class FolderInode {
+  readonly kind = 'folder'
+  readonly names: Map<string, Inode> = new Map()
+}
+
+/** In one step `inode` loses the name `removed` in a folder and gets the name `added` there. */
+export interface NameChange {
+  readonly folder: FolderInode
+  readonly inode: Inode
+  readonly removed: string | undefined
+  readonly added: string | undefined
+}
+
+/** Applies a change to the folder's names, or to an older state of them: there, what does not fit has no effect. */
+export function applyNameChange(names: Map<string, Inode>, change: NameChange): void {
+  const { inode, removed, added } = change
+  if (removed !== undefined && names.get(removed) === inode) names.delete(removed)
+  if (added !== undefined && names.get(added)?.kind !== 'folder') names.set(added, inode)
+}
+
+/** The names from one root on; paths are made absolute as the system does it. */
+export class Tree {
+  readonly root: FolderInode
+
+  constructor(root: FolderInode = new FolderInode()) {
+    this.root = root
+  }
+
+  find(path: string): Inode | undefined {
+    let inode: Inode | undefined = this.root
+    for (const name of partsOf(path)) {
+      if (inode?.kind !== 'folder') return undefined
+      inode = inode.names.get(name)
+    }
+    return inode
+  }
+
+  folder(path: string, action: string): FolderInode {
+    const inode = this.find(path)
+    if (inode?.kind === 'folder') return inode
+    throw systemErrorOf(inode === undefined ? 'ENOENT' : 'ENOTDIR', action, path)
+  }
+
+  /** The file for `mode`, and the change when it was made. */
+  open(path: string, mode: OpenMode): { file: FileInode; change: NameChange | undefined } {
+    const action = mode === 'create' ? 'create' : 'open'
+    const { folder, name } = this.#place(path, action)
+    const inode = folder.names.get(name)
+    if (mode === 'create') {
+      if (inode !== undefined) throw systemErrorOf('EEXIST', action, path)
+      const file = new FileInode()
+      return { file, change: this.#apply({ folder, inode: file, removed: undefined, added: name }) }
+    }
+    if (inode === undefined) throw systemErrorOf('ENOENT', action, path)
+    if (inode.kind === 'folder') throw systemErrorOf('EISDIR', action, path)
+    return { file: inode, change: undefined }
+  }
+
+  /** One change within a folder; between two folders the new name comes first, then the old one goes. */
+  rename(from: string, to: string): NameChange[] {
+    const action = `rename to ${to} the file`
+    const source = this.#place(from, action)
+    const target = this.#place(to, action)
+    const inode = source.folder.names.get(source.name)
+    if (inode === undefined) throw systemErrorOf('ENOENT', action, from)
+    const replaced = target.folder.names.get(target.name)
+    if (replaced === inode) return []
+    if (replaced?.kind === 'folder') {
+      throw systemErrorOf(inode.kind === 'file' ? 'EISDIR' : 'ENOTEMPTY', action, from)
+    }
+    if (inode.kind === 'folder') {
+      if (replaced !== undefined) throw systemErrorOf('ENOTDIR', action, from)
+      if (`${resolve(to)}${sep}`.startsWith(`${resolve(from)}${sep}`)) {
+        throw systemErrorOf('EINVAL', action, from)
+      }
+    }
+    if (source.folder === target.folder) {
+      const change = { folder: source.folder, inode, removed: source.name, added: target.name }
+      return [this.#apply(change)]
+    }
+    return [
+      this.#apply({ folder: target.folder, inode, removed: undefined, added: target.name }),
+      this.#apply({ folder: source.folder, inode, removed: source.name, added: undefined }),
+    ]
+  }
+
+  remove(path: string): NameChange | undefined {
+    const parent = this.find(resolve(path, '..'))
+    if (parent === undefined) return undefined
+    const { folder, name } = this.#place(path, 'remove')
+    const inode = folder.names.get(name)
+    if (inode === undefined) return undefined
+    if (inode.kind === 'folder') throw systemErrorOf('EISDIR', 'remove', path)
+    return this.#apply({ folder, inode, removed: name, added: undefined })
+  }
+
+  /** The new folders, with the ones that hold them. */
+  makeFolder(path: string): NameChange[] {
+    const made: NameChange[] = []
+    let folder = this.root
+    const parts = partsOf(path)
+    for (const [i, name] of parts.entries()) {
+      let next = folder.names.get(name)
+      if (next === undefined) {
+        next = new FolderInode()
+        made.push(this.#apply({ folder, inode: next, removed: undefined, added: name }))
+      } else if (next.kind === 'file') {
+        const errno = i === parts.length - 1 ? 'EEXIST' : 'ENOTDIR'
+        throw systemErrorOf(errno, 'make the folder', path)
+      }
+      folder = next
+    }
+    return made
+  }
+
+  list(path: string): string[] {
+    return [...this.folder(path, 'list').names.keys()].sort()
+  }
+
+  stat(path: string): FileStat | undefined {
+    const inode = this.find(path)
+    return inode && { kind: inode.kind, size: inode.kind === 'file' ? inode.size : 0 }
+  }
+
+  #place(path: string, action: string): { folder: FolderInode; name: string } {
+    const name = partsOf(path).at(-1)
+    if (name === undefined) throw systemErrorOf('EISDIR', action, path)
+    const parent = this.find(resolve(path, '..'))
+    if (parent?.kind === 'folder') return { folder: parent, name }
+    throw systemErrorOf(parent === undefined ? 'ENOENT' : 'ENOTDIR', action, path)
+  }
+
+  #apply(change: NameChange): NameChange {
+    applyNameChange(change.folder.names, change)
+    return change
+  }
+}
+
+function partsOf(path: string): string[] {
+  return resolve(path)
+    .split(sep)
+    .filter((part) => part !== '')
+}

@@ -1,0 +1,206 @@
+/**
+ * The exclusive lock of a store: a kernel lock on a file, which ends with the process however that dies.
+ *
+ *   open the lock file ──► flock -n -x 3 (a child that inherits our descriptor as its 3) ──► 0: ours; 1: taken
+ *                                                          │
+ *                                                          └─► no flock(1) on this system: `node-lock-fallback.ts`
+ *
+ * `flock` locks the open file that the child shares with us, and exits; our descriptor keeps the lock. Waiting is
+ * `flock -x 3` without `-n`, ended after the timeout.
+ *
+ * 1. The lock file is never removed: two processes could then hold locks on two files of one name. Should somebody else
+ *    remove it while we wait, the lock is taken anew on the file that has the name now.
+ * 2. Its content is the holder's pid, which is for messages only.
+ * 3. Node opens descriptors close-on-exec: no other child of ours keeps the lock alive.
+ * 4. A registry by device and inode refuses a second lock by this thread without asking the kernel. On file systems that
+ *    emulate flock by record locks, merely closing a second descriptor would end the first lock.
+ */
+
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import fs from 'node:fs'
+import { Effect, immediate, type Routine } from '../environment/routine.ts'
+import { KvarkError } from '../errors.ts'
+import type { FileLock } from './files.ts'
+import { lockedError } from './locked-error.ts'
+import { takeFallbackLock } from './node-lock-fallback.ts'
+import { errnoOf, systemError, systemErrorOf } from './system-error.ts'
+
+const { O_CREAT, O_RDWR } = fs.constants
+
+const LONGEST_TIMEOUT_MS = 2 ** 31 - 1
+
+/** So often the lock file may vanish while we take it. */
+const ATTEMPTS = 5
+
+/** The lock files that this thread holds, by device and inode. */
+const held = new Set<string>()
+
+export function* takeLock(path: string, timeoutMs: number): Routine<FileLock> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    yield* refuseOwn(path, timeoutMs)
+    const fd = openLockFile(path)
+    let keep = false
+    try {
+      const unlock = yield* lockDescriptor(path, fd, timeoutMs)
+      if (unlock === undefined) throw lockedError(path, readPid(fd))
+      const key = keyOf(fs.fstatSync(fd, { bigint: true }))
+      if (key === keyAt(path)) {
+        writePid(fd)
+        held.add(key)
+        keep = true
+        return new HeldLock(key, fd, unlock)
+      }
+      unlock()
+    } finally {
+      if (!keep) fs.closeSync(fd)
+    }
+  }
+  throw systemErrorOf('ESTALE', 'lock', path)
+}
+
+class HeldLock implements FileLock {
+  readonly #key: string
+  readonly #fd: number
+  readonly #unlock: () => void
+  #released = false
+
+  constructor(key: string, fd: number, unlock: () => void) {
+    this.#key = key
+    this.#fd = fd
+    this.#unlock = unlock
+  }
+
+  release(): Effect<void> {
+    return immediate(() => {
+      if (this.#released) return
+      this.#released = true
+      held.delete(this.#key)
+      this.#unlock()
+      fs.closeSync(this.#fd)
+    })
+  }
+}
+
+/** `LOCKED` when this thread holds the lock and will not let go while we wait: always so under the sync driver. */
+function* refuseOwn(path: string, timeoutMs: number): Routine<void> {
+  const key = keyAt(path)
+  if (key === undefined || !held.has(key)) return
+  if (timeoutMs === 0) throw lockedError(path, process.pid)
+  yield* new Effect(
+    () => {
+      throw lockedError(path, process.pid)
+    },
+    async () => {},
+  )
+}
+
+/** How to unlock; `undefined` when the lock stayed taken. */
+function* lockDescriptor(
+  path: string,
+  fd: number,
+  timeoutMs: number,
+): Routine<(() => void) | undefined> {
+  // Closing the descriptor is what ends a lock of the kernel.
+  const unlock = (): void => {}
+  const first = yield* flock(path, fd, undefined)
+  if (first === 'locked') return unlock
+  if (first === 'missing') return yield* takeFallbackLock(path, timeoutMs)
+  if (timeoutMs === 0) return undefined
+  return (yield* flock(path, fd, timeoutMs)) === 'locked' ? unlock : undefined
+}
+
+type FlockOutcome = 'locked' | 'taken' | 'missing'
+
+interface FlockExit {
+  readonly error: Error | undefined
+  readonly status: number | null
+  readonly signal: string | null
+  readonly stderr: string
+}
+
+/** Runs flock(1) on our descriptor; with a `timeoutMs` it waits so long, without one not at all. */
+function flock(path: string, fd: number, timeoutMs: number | undefined): Effect<FlockOutcome> {
+  const options = {
+    stdio: ['ignore', 'ignore', 'pipe', fd] as ('ignore' | 'pipe' | number)[],
+    ...(timeoutMs === undefined
+      ? undefined
+      : { timeout: Math.max(1, Math.min(Math.ceil(timeoutMs), LONGEST_TIMEOUT_MS)) }),
+  }
+  // Not `-w`: BusyBox has none.
+  const args = timeoutMs === undefined ? ['-n', '-x', '3'] : ['-x', '3']
+  return new Effect(
+    () => {
+      const { error, status, signal, stderr } = spawnSync('flock', args, {
+        ...options,
+        encoding: 'utf8',
+      })
+      return judge(path, { error, status, signal, stderr: stderr ?? '' })
+    },
+    async () => judge(path, await exitOf(() => spawn('flock', args, options))),
+  )
+}
+
+function exitOf(start: () => ChildProcess): Promise<FlockExit> {
+  return new Promise((resolve) => {
+    const child = start()
+    let stderr = ''
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text
+    })
+    child.on('error', (error) => resolve({ error, status: null, signal: null, stderr }))
+    child.on('close', (status, signal) => resolve({ error: undefined, status, signal, stderr }))
+  })
+}
+
+function judge(path: string, { error, status, signal, stderr }: FlockExit): FlockOutcome {
+  const errno = errnoOf(error)
+  if (errno === 'ENOENT') return 'missing'
+  if (errno === 'ETIMEDOUT') return 'taken'
+  if (error !== undefined) throw systemError(error, 'run flock to lock', path)
+  if (status === 0) return 'locked'
+  // Ended by us after the timeout.
+  if (signal === 'SIGTERM') return 'taken'
+  if (status === 1 && stderr === '') return 'taken'
+  const said = stderr.trim() || `it ended with ${signal ?? status}`
+  throw new KvarkError(
+    'IO',
+    `Cannot lock ${path}: ${said}. The file system may have no locks; keep the store on a local one.`,
+    { path },
+  )
+}
+
+function openLockFile(path: string): number {
+  try {
+    return fs.openSync(path, O_RDWR | O_CREAT, 0o600)
+  } catch (error) {
+    throw systemError(error, 'open the lock file', path)
+  }
+}
+
+function keyOf(stats: fs.BigIntStats): string {
+  return `${stats.dev}:${stats.ino}`
+}
+
+function keyAt(path: string): string | undefined {
+  try {
+    const stats = fs.statSync(path, { bigint: true, throwIfNoEntry: false })
+    return stats && keyOf(stats)
+  } catch (error) {
+    throw systemError(error, 'look at the lock file', path)
+  }
+}
+
+function writePid(fd: number): void {
+  try {
+    fs.ftruncateSync(fd, 0)
+    fs.writeSync(fd, `${process.pid}\n`, 0)
+  } catch {
+    // The pid is for messages only: a full disk must not keep a store from being opened.
+  }
+}
+
+function readPid(fd: number): number | undefined {
+  const bytes = Buffer.alloc(20)
+  const pid = Number.parseInt(bytes.toString('latin1', 0, fs.readSync(fd, bytes, 0, 20, 0)), 10)
+  return pid > 0 ? pid : undefined
+}

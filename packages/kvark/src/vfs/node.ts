@@ -1,0 +1,191 @@
+/**
+ * The machine's files, on `node:fs`.
+ *
+ * 1. Files get mode 0600, folders 0700; what exists keeps its mode.
+ * 2. A folder that was made is durable when `makeFolder` returns: the folders above it are synced too.
+ *
+ * Left out: on Windows folders cannot be synced; names are as durable there as NTFS makes them.
+ */
+
+import fs from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { Effect, effect } from '../environment/routine.ts'
+import type { FileHandle, FileStat, Files, OpenMode } from './files.ts'
+import { NodeHandle } from './node-handle.ts'
+import { takeLock } from './node-lock.ts'
+import { errnoOf, systemError } from './system-error.ts'
+
+const { O_CREAT, O_EXCL, O_RDONLY, O_RDWR } = fs.constants
+
+const FLAGS: Readonly<Record<OpenMode, number>> = {
+  read: O_RDONLY,
+  write: O_RDWR,
+  create: O_RDWR | O_CREAT | O_EXCL,
+}
+
+const FILE_MODE = 0o600
+const FOLDER_MODE = 0o700
+
+export const nodeFiles: Files = {
+  shareable: true,
+
+  open(path: string, mode: OpenMode): Effect<FileHandle> {
+    const action = mode === 'create' ? 'create' : 'open'
+    return act(
+      action,
+      path,
+      () => new NodeHandle(path, fs.openSync(path, FLAGS[mode], FILE_MODE)),
+      async () => new NodeHandle(path, await openDescriptor(path, FLAGS[mode])),
+    )
+  },
+
+  rename(from: string, to: string): Effect<void> {
+    return act(
+      `rename to ${to} the file`,
+      from,
+      () => fs.renameSync(from, to),
+      () => fs.promises.rename(from, to),
+    )
+  },
+
+  remove(path: string): Effect<void> {
+    return act(
+      'remove',
+      path,
+      () => unless('ENOENT', () => fs.unlinkSync(path)),
+      () => fs.promises.unlink(path).catch(ignore('ENOENT')),
+    )
+  },
+
+  list(folder: string): Effect<string[]> {
+    return act(
+      'list',
+      folder,
+      () => fs.readdirSync(folder).sort(),
+      async () => (await fs.promises.readdir(folder)).sort(),
+    )
+  },
+
+  makeFolder(path: string): Effect<void> {
+    const options = { recursive: true, mode: FOLDER_MODE } as const
+    return act(
+      'make the folder',
+      path,
+      () => {
+        const first = fs.mkdirSync(path, options)
+        for (const folder of parentsOfNew(first, path)) syncFolderAtOnce(folder)
+      },
+      async () => {
+        const first = await fs.promises.mkdir(path, options)
+        for (const folder of parentsOfNew(first, path)) await syncFolder(folder)
+      },
+    )
+  },
+
+  syncFolder(path: string): Effect<void> {
+    return act(
+      'sync the folder',
+      path,
+      () => syncFolderAtOnce(path),
+      () => syncFolder(path),
+    )
+  },
+
+  stat(path: string): Effect<FileStat | undefined> {
+    return act(
+      'look at',
+      path,
+      () => {
+        const stats = unless('ENOTDIR', () => fs.statSync(path, { throwIfNoEntry: false }))
+        return stats && describe(stats)
+      },
+      async () => {
+        const stats = await fs.promises.stat(path).catch(ignore('ENOENT', 'ENOTDIR'))
+        return stats && describe(stats)
+      },
+    )
+  },
+
+  lock: (path, timeoutMs) => effect(() => takeLock(path, timeoutMs)),
+}
+
+/** An effect whose failures are `KvarkError`s about `path`. */
+function act<T>(action: string, path: string, sync: () => T, async: () => Promise<T>): Effect<T> {
+  return new Effect(
+    () => {
+      try {
+        return sync()
+      } catch (error) {
+        throw systemError(error, action, path)
+      }
+    },
+    async () => {
+      try {
+        return await async()
+      } catch (error) {
+        throw systemError(error, action, path)
+      }
+    },
+  )
+}
+
+function openDescriptor(path: string, flags: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.open(path, flags, FILE_MODE, (error, fd) => {
+      if (error) reject(error)
+      else resolve(fd)
+    })
+  })
+}
+
+/** The folders that hold the names of new folders: from the parent of `first`, the uppermost new one, to that of `path`. */
+function parentsOfNew(first: string | undefined, path: string): string[] {
+  if (first === undefined) return []
+  const parents: string[] = []
+  const top = dirname(resolve(first))
+  let folder = resolve(path)
+  do parents.unshift((folder = dirname(folder)))
+  while (folder.length > top.length)
+  return parents
+}
+
+function syncFolderAtOnce(path: string): void {
+  if (process.platform === 'win32') return
+  const fd = fs.openSync(path, O_RDONLY)
+  try {
+    unless('EINVAL', () => fs.fsyncSync(fd))
+  } finally {
+    fs.closeSync(fd)
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  if (process.platform === 'win32') return
+  const folder = await fs.promises.open(path, O_RDONLY)
+  try {
+    // Some network file systems have no such thing for folders and answer EINVAL; they keep names by themselves.
+    await folder.sync().catch(ignore('EINVAL'))
+  } finally {
+    await folder.close()
+  }
+}
+
+function describe(stats: fs.Stats): FileStat {
+  const kind = stats.isFile() ? 'file' : stats.isDirectory() ? 'folder' : 'other'
+  return { kind, size: stats.size }
+}
+
+function unless<T>(errno: string, call: () => T): T | undefined {
+  try {
+    return call()
+  } catch (error) {
+    if (errnoOf(error) === errno) return undefined
+    throw error
+  }
+}
+
+function ignore(...errnos: readonly string[]): (error: unknown) => undefined {
+  return (error) => {
+    if (!errnos.includes(errnoOf(error) ?? '')) throw error
+  }
+}

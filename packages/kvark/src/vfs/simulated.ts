@@ -1,0 +1,278 @@
+/**
+ * A simulated disk behind `Files`: it records every call, forgets at a crash what was not synced, and fails where a test
+ * wants it to.
+ *
+ *   const files = new SimulatedFiles()
+ *   …                                                       a store runs on it
+ *   files.failNext({ call: 'sync', error: 'EIO' })          a call fails
+ *   const after = files.crash({ mode: 'subset', random })   power loss: `files` is dead, `after` is the disk afterwards
+ *
+ * 1. What a crash keeps is said in `simulated-disk.ts`. The handles and locks of before are gone with it.
+ * 2. An awaited call happens a moment after it was made, not at once, so that what runs in between can get in its way.
+ *    In which order calls happen depends on the calls only.
+ * 3. A full disk takes the part of a write that fits before it fails, as a real one does.
+ */
+
+import { SeededRandom } from '../bytes/random.ts'
+import { Effect } from '../environment/routine.ts'
+import type { FileHandle, FileLock, FileStat, Files, OpenMode } from './files.ts'
+import { type FileInode, type FolderInode, Tree } from './inode.ts'
+import { lockInode } from './memory.ts'
+import { type CrashMode, SimulatedDisk } from './simulated-disk.ts'
+import { errnoOf, systemErrorOf } from './system-error.ts'
+
+/** A call that reached the disk. */
+export interface FileCall {
+  readonly call: keyof Files | keyof FileHandle | 'release'
+  readonly path: string
+  /** `rename`: the new path. */
+  readonly to?: string
+  readonly mode?: OpenMode
+  /** `read`, `write`: where; `truncate`: the new size. */
+  readonly position?: number
+  readonly length?: number
+  /** How many syncs, of files and folders, had succeeded before. */
+  readonly epoch: number
+  /** The errno of a call that failed. */
+  error?: string
+}
+
+/** Which call fails, and how. */
+export interface Fault {
+  readonly call: FileCall['call']
+  /** The end of the path, such as `.log` or a name; absent: any path. */
+  readonly path?: string
+  /** The how many-th matching call from now on; default 1, the next one. */
+  readonly nth?: number
+  /** The errno: `EIO`, `ENOSPC`, … */
+  readonly error: string
+  /** All matching calls from there on fail, not only this one. */
+  readonly forever?: boolean
+}
+
+/** Looks at each call before it happens; an errno makes it fail. */
+export type FaultRule = (call: FileCall) => string | undefined
+
+export interface CrashOptions {
+  /** Default `drop`. */
+  readonly mode?: CrashMode
+  readonly random?: SeededRandom
+}
+
+type Details = Omit<FileCall, 'epoch' | 'error'>
+
+/** How an error speaks of a call, where not by its name. */
+const ACTIONS: Partial<Record<FileCall['call'], string>> = {
+  write: 'write to',
+  stat: 'look at',
+  size: 'look at',
+  truncate: 'resize',
+  makeFolder: 'make the folder',
+  syncFolder: 'sync the folder',
+}
+
+export class SimulatedFiles implements Files {
+  readonly shareable = false
+  /** Every call so far, the failed ones too. May be emptied. */
+  readonly calls: FileCall[] = []
+  /** The bytes that all files together may have. */
+  capacityBytes: number
+  readonly #tree: Tree
+  readonly #disk: SimulatedDisk
+  readonly #open = new Map<FileHandle, FileInode>()
+  #rules: FaultRule[] = []
+  #epoch = 0
+  #crashed = false
+
+  constructor(options: { readonly capacityBytes?: number; readonly root?: FolderInode } = {}) {
+    this.capacityBytes = options.capacityBytes ?? Number.POSITIVE_INFINITY
+    this.#tree = new Tree(options.root)
+    this.#disk = new SimulatedDisk(this.#tree)
+  }
+
+  /** Changes that a crash now would put at risk. */
+  get unsyncedChanges(): number {
+    return this.#disk.pending
+  }
+
+  /** Lets a call fail, or hands every call to a rule until `clearFaults`. */
+  failNext(fault: Fault | FaultRule): void {
+    this.#rules.push(typeof fault === 'function' ? fault : ruleOf(fault))
+  }
+
+  clearFaults(): void {
+    this.#rules = []
+  }
+
+  /** Power loss: every call from now on fails; the disk as it is found afterwards is returned. */
+  crash(options: CrashOptions = {}): SimulatedFiles {
+    const after = this.afterCrash(options)
+    this.#crashed = true
+    return after
+  }
+
+  /** The disk as a crash now would leave it; this one goes on. */
+  afterCrash({ mode = 'drop', random = new SeededRandom(0) }: CrashOptions = {}): SimulatedFiles {
+    const root = this.#disk.afterCrash(this.#tree.root, mode, random)
+    return new SimulatedFiles({ capacityBytes: this.capacityBytes, root })
+  }
+
+  open(path: string, mode: OpenMode): Effect<FileHandle> {
+    return this.#effect({ call: 'open', path, mode }, () => {
+      const { file, change } = this.#tree.open(path, mode)
+      if (change !== undefined) this.#disk.nameChanged(change)
+      return this.#handle(path, file, mode !== 'read')
+    })
+  }
+
+  rename(from: string, to: string): Effect<void> {
+    return this.#effect({ call: 'rename', path: from, to }, () => {
+      for (const change of this.#tree.rename(from, to)) this.#disk.nameChanged(change)
+    })
+  }
+
+  remove(path: string): Effect<void> {
+    return this.#effect({ call: 'remove', path }, () => {
+      const change = this.#tree.remove(path)
+      if (change !== undefined) this.#disk.nameChanged(change)
+    })
+  }
+
+  list(folder: string): Effect<string[]> {
+    return this.#effect({ call: 'list', path: folder }, () => this.#tree.list(folder))
+  }
+
+  makeFolder(path: string): Effect<void> {
+    return this.#effect({ call: 'makeFolder', path }, () => {
+      for (const change of this.#tree.makeFolder(path)) this.#disk.folderMade(change)
+    })
+  }
+
+  syncFolder(path: string): Effect<void> {
+    return this.#effect({ call: 'syncFolder', path }, () => {
+      this.#disk.syncFolder(this.#tree.folder(path, 'sync the folder'))
+      this.#epoch++
+    })
+  }
+
+  stat(path: string): Effect<FileStat | undefined> {
+    return this.#effect({ call: 'stat', path }, () => this.#tree.stat(path))
+  }
+
+  lock(path: string): Effect<FileLock> {
+    return this.#effect({ call: 'lock', path }, () => {
+      const { lock, change } = lockInode(this.#tree, path)
+      if (change !== undefined) this.#disk.nameChanged(change)
+      return { release: () => this.#effect({ call: 'release', path }, () => lock.release().sync()) }
+    })
+  }
+
+  #handle(path: string, file: FileInode, writable: boolean): FileHandle {
+    const act = <T>(
+      details: Omit<Details, 'path'>,
+      call: () => T,
+      onFault?: () => void,
+    ): Effect<T> =>
+      this.#effect(
+        { ...details, path },
+        () => {
+          if (!this.#open.has(handle)) throw systemErrorOf('EBADF', actionOf(details.call), path)
+          return call()
+        },
+        onFault,
+      )
+    const handle: FileHandle = {
+      path,
+      read: (target, offset, length, position) =>
+        act({ call: 'read', position, length }, () => file.read(target, offset, length, position)),
+      write: (source, offset, length, position) =>
+        act({ call: 'write', position, length }, () => {
+          if (!writable) throw systemErrorOf('EBADF', 'write to', path)
+          const fitting = Math.min(length, Math.max(0, this.#largestSize(file) - position))
+          if (fitting > 0) {
+            file.write(source, offset, fitting, position)
+            this.#disk.written(file, source.subarray(offset, offset + fitting), position)
+          }
+          if (fitting < length) throw systemErrorOf('ENOSPC', 'write to', path)
+        }),
+      sync: () =>
+        act(
+          { call: 'sync' },
+          () => {
+            this.#disk.syncFile(file)
+            this.#epoch++
+          },
+          () => this.#disk.loseFile(file),
+        ),
+      size: () => act({ call: 'size' }, () => file.size),
+      truncate: (size) =>
+        act({ call: 'truncate', position: size }, () => {
+          if (!writable) throw systemErrorOf('EINVAL', 'resize', path)
+          if (size > this.#largestSize(file)) throw systemErrorOf('ENOSPC', 'resize', path)
+          file.truncate(size)
+          this.#disk.truncated(file, size)
+        }),
+      close: () =>
+        this.#effect({ call: 'close', path }, () => {
+          this.#open.delete(handle)
+        }),
+    }
+    this.#open.set(handle, file)
+    return handle
+  }
+
+  /** How large the file may get; never less than it is. */
+  #largestSize(file: FileInode): number {
+    if (this.capacityBytes === Number.POSITIVE_INFINITY) return this.capacityBytes
+    const files = new Set(this.#open.values())
+    const walk = (folder: FolderInode): void => {
+      for (const inode of folder.names.values()) {
+        if (inode.kind === 'folder') walk(inode)
+        else files.add(inode)
+      }
+    }
+    walk(this.#tree.root)
+    let used = 0
+    for (const other of files) used += other.size
+    return file.size + Math.max(0, this.capacityBytes - used)
+  }
+
+  #effect<T>(details: Details, call: () => T, onFault?: () => void): Effect<T> {
+    const perform = (): T => this.#perform(details, call, onFault)
+    return new Effect(perform, async () => {
+      await undefined
+      return perform()
+    })
+  }
+
+  #perform<T>(details: Details, call: () => T, onFault: (() => void) | undefined): T {
+    const record: FileCall = { ...details, epoch: this.#epoch }
+    if (this.#crashed) throw systemErrorOf('EIO', actionOf(record.call), record.path)
+    this.calls.push(record)
+    try {
+      // Every rule sees every call, so that each counts for itself.
+      const [errno] = this.#rules.map((rule) => rule(record)).filter((found) => found !== undefined)
+      if (errno !== undefined) {
+        onFault?.()
+        throw systemErrorOf(errno, actionOf(record.call), record.path)
+      }
+      return call()
+    } catch (error) {
+      record.error = errnoOf(error) ?? String(error)
+      throw error
+    }
+  }
+}
+
+function ruleOf({ call, path = '', nth = 1, error, forever = false }: Fault): FaultRule {
+  let seen = 0
+  return (made) => {
+    if (made.call !== call || !made.path.endsWith(path)) return undefined
+    seen++
+    return seen === nth || (forever && seen > nth) ? error : undefined
+  }
+}
+
+function actionOf(call: FileCall['call']): string {
+  return ACTIONS[call] ?? call
+}
