@@ -1,0 +1,85 @@
+/**
+ * The worker threads of this process, shared by all its stores.
+ *
+ * 1. Nothing starts before the first job; at most two threads, and one where there are two processors.
+ * 2. A thread never keeps the process alive, not even while it has jobs: a process that has nothing else to do ends,
+ *    and what its jobs left behind is what a crash leaves.
+ * 3. A job goes to the thread with the fewest; several in one thread take turns at their effects.
+ * 4. A thread that dies fails its jobs with `IO`; the next job starts another.
+ */
+
+import { availableParallelism } from 'node:os'
+import { Worker } from 'node:worker_threads'
+import { asKvarkError, KvarkError } from '../errors.ts'
+import type { Job } from './environment.ts'
+import { fromPlainError, type JobMessage, type ResultMessage } from './messages.ts'
+
+interface Waiting {
+  resolve(result: unknown): void
+  reject(error: KvarkError): void
+}
+
+class PoolThread {
+  readonly #worker: Worker
+  readonly #waiting = new Map<number, Waiting>()
+  #lastId = 0
+
+  /** `died` is called once, before the jobs fail. */
+  constructor(died: (thread: PoolThread) => void) {
+    // Flags of this process, such as --input-type, may not fit a worker's file.
+    const entry = new URL('../worker.js', import.meta.url)
+    this.#worker = new Worker(entry, { execArgv: [], name: 'kvark' })
+    this.#worker.unref()
+    let cause: unknown
+    this.#worker.on('error', (error) => {
+      cause = error
+    })
+    this.#worker.on('exit', (status) => {
+      died(this)
+      for (const { reject } of this.#waiting.values()) {
+        const why = cause instanceof Error ? cause.message : `it ended with ${status}`
+        const message = `A worker thread of kvark died: ${why}. Its work is undone; it is tried again later in another thread.`
+        reject(new KvarkError('IO', message, { cause, retryable: true }))
+      }
+      this.#waiting.clear()
+    })
+    this.#worker.on('message', (message: ResultMessage) => {
+      const waiting = this.#waiting.get(message.id)
+      this.#waiting.delete(message.id)
+      if ('error' in message) waiting?.reject(fromPlainError(message.error))
+      else waiting?.resolve(message.result)
+    })
+  }
+
+  get jobs(): number {
+    return this.#waiting.size
+  }
+
+  execute(job: Job): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const message: JobMessage = { id: ++this.#lastId, job }
+      try {
+        this.#worker.postMessage(message)
+      } catch (error) {
+        throw asKvarkError(error)
+      }
+      this.#waiting.set(message.id, { resolve, reject })
+    })
+  }
+}
+
+const threads = new Set<PoolThread>()
+
+/** `Environment.execute` on the threads of this process. */
+export function executeInPool(job: Job): Promise<unknown> {
+  let chosen: PoolThread | undefined
+  for (const thread of threads) {
+    if (chosen === undefined || thread.jobs < chosen.jobs) chosen = thread
+  }
+  const most = Math.max(1, Math.min(2, availableParallelism() - 1))
+  if (chosen === undefined || (chosen.jobs > 0 && threads.size < most)) {
+    chosen = new PoolThread((thread) => threads.delete(thread))
+    threads.add(chosen)
+  }
+  return chosen.execute(job)
+}
