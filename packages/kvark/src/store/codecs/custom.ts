@@ -6,7 +6,7 @@
 import type { Codec } from '../codec.ts'
 import type { InternalCodec, Sink } from '../internal-codec.ts'
 import { checkBytes } from './bytes.ts'
-import { type Role, refusal, undecodable } from './refuse.ts'
+import { brief, type Role, refusal, undecodable } from './refuse.ts'
 
 export class CustomCodec implements InternalCodec<unknown> {
   readonly name: string
@@ -31,7 +31,7 @@ export class CustomCodec implements InternalCodec<unknown> {
     try {
       encoded = this.#codec.encode(value)
     } catch (error) {
-      throw refusal(this.#role, `what the codec '${this.name}' takes`, 'this', String(error), error)
+      throw refusal(this.#role, `what the codec '${this.name}' takes`, 'this', brief(error), error)
     }
     checkBytes(encoded, this.#role, `It is what \`encode\` of the codec '${this.name}' returned.`)
     return encoded
@@ -41,7 +41,7 @@ export class CustomCodec implements InternalCodec<unknown> {
     try {
       return this.#codec.decode(new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start))
     } catch (error) {
-      throw undecodable(this.#role, this.name, String(error), error)
+      throw undecodable(this.#role, this.name, brief(error), error)
     }
   }
 }

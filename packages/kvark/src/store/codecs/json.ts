@@ -5,7 +5,7 @@
  */
 
 import type { InternalCodec, Sink } from '../internal-codec.ts'
-import { describe, refusal, undecodable } from './refuse.ts'
+import { brief, describe, refusal, undecodable } from './refuse.ts'
 import { decodeUtf8, writeUtf8 } from './utf8.ts'
 
 export class JsonCodec implements InternalCodec<unknown> {
@@ -20,7 +20,7 @@ export class JsonCodec implements InternalCodec<unknown> {
         'value',
         'JSON',
         `${describe(value)} that cannot be written as it`,
-        String(error),
+        brief(error),
         error,
       )
     }

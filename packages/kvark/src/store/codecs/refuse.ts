@@ -40,3 +40,10 @@ export function describe(value: unknown): string {
   const name: unknown = value.constructor?.name
   return typeof name === 'string' && name !== '' ? name : 'object'
 }
+
+const SHOWN_CHARACTERS = 200
+
+/** The beginning of what somebody else's code threw, for a message; the whole is the `cause`. */
+export function brief(error: unknown): string {
+  return String(error).slice(0, SHOWN_CHARACTERS)
+}

@@ -1,0 +1,61 @@
+/**
+ * The contract that every engine keeps, as tests: one line in an engine's test file runs all of it.
+ *
+ *   contractSuite({ engine: logModule, environments: ['node', 'memory'], options: { segmentBytes: 65536 } })
+ *
+ * The chapters are in `contract/`; each case runs in a place of its own, on the machine's files and on files in memory. A
+ * case is skipped only where the engine says by `supports` that it does not have what is tested.
+ */
+
+import { describe, test } from 'node:test'
+import { cursors } from './contract/cursors.ts'
+import { errors } from './contract/errors.ts'
+import { expiry } from './contract/expiry.ts'
+import { failures } from './contract/failures.ts'
+import { lifetime } from './contract/lifetime.ts'
+import { limits } from './contract/limits.ts'
+import { model } from './contract/model.ts'
+import { order } from './contract/order.ts'
+import { type Case, type Chapter, Place, type Subject } from './contract/place.ts'
+import { reads } from './contract/reads.ts'
+import { snapshots } from './contract/snapshots.ts'
+import { writes } from './contract/writes.ts'
+
+const CHAPTERS: readonly Chapter[] = [
+  reads,
+  writes,
+  limits,
+  cursors,
+  order,
+  snapshots,
+  lifetime,
+  errors,
+  expiry,
+  failures,
+  model,
+]
+
+/** Runs the whole contract on an engine. */
+export function contractSuite(subject: Subject): void {
+  for (const environment of subject.environments) {
+    for (const chapter of CHAPTERS) {
+      describe(`${subject.engine.name} on ${environment} files: ${chapter.name}`, () => {
+        for (const one of chapter.cases) {
+          test(one.name, { skip: reasonToSkip(one, subject) }, async (t) => {
+            const place = new Place(subject, environment)
+            try {
+              await one.run(place, t)
+            } finally {
+              await place.leave()
+            }
+          })
+        }
+      })
+    }
+  }
+}
+
+function reasonToSkip(one: Case, subject: Subject): string | false {
+  const lacking = (one.needs ?? []).filter((need) => !subject.engine.supports[need])
+  return lacking.length === 0 ? false : `${subject.engine.name} has no ${lacking.join(', ')}`
+}

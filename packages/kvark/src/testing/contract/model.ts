@@ -1,0 +1,253 @@
+/**
+ * Contract, chapter 9: random work, compared with a map after every step. A failure prints the seed; the same seed does
+ * the same again.
+ */
+
+import assert from 'node:assert/strict'
+import type { BatchOperation, Reader, Snapshot } from '../../store/types.ts'
+import { Random } from '../random.ts'
+import { bytes, collect, pattern, rejects, text, throws } from './check.ts'
+import type { BytesStore, Case, Chapter, Place } from './place.ts'
+
+const SEEDS = 20
+const STEPS = 300
+const KEYS = 40
+
+interface Stored {
+  readonly value: Uint8Array
+  readonly version: number
+}
+/** Key, as text, to what is stored. */
+type Model = Map<string, Stored>
+
+class Run {
+  readonly #place: Place
+  readonly #random: Random
+  #db: BytesStore
+  #model: Model = new Map()
+  #snapshots: { snapshot: Snapshot<Uint8Array, Uint8Array>; model: Model }[] = []
+
+  constructor(place: Place, db: BytesStore, random: Random) {
+    this.#place = place
+    this.#db = db
+    this.#random = random
+  }
+
+  async step(): Promise<void> {
+    const { atomicBatch, snapshots, order } = this.#db.supports
+    const actions: [weight: number, act: () => Promise<void>][] = [
+      [30, () => this.#put()],
+      [12, () => this.#delete()],
+      [8, () => this.#conditional()],
+      [20, () => this.#read()],
+      [atomicBatch ? 8 : 0, () => this.#batch()],
+      [snapshots ? 3 : 0, () => this.#takeSnapshot()],
+      [snapshots ? 4 : 0, () => this.#readSnapshot()],
+      [4, () => this.checkAll()],
+      [order ? 6 : 0, () => this.#range()],
+      [2, () => this.#compact()],
+      [1, () => this.#clear()],
+      [1, () => this.#reopen()],
+    ]
+    let at = this.#random.below(actions.reduce((sum, [weight]) => sum + weight, 0))
+    for (const [weight, act] of actions) {
+      at -= weight
+      if (at < 0) return await act()
+    }
+  }
+
+  async checkAll(): Promise<void> {
+    await this.#compare(this.#db, this.#model)
+    assert.equal(this.#db.stats().entries, this.#model.size)
+  }
+
+  async finish(): Promise<void> {
+    for (const { snapshot, model } of this.#snapshots) await this.#compare(snapshot, model)
+    await this.#reopen()
+    await this.checkAll()
+    assert.deepEqual((await this.#db.verify()).problems, [])
+  }
+
+  async #put(): Promise<void> {
+    const key = this.#key()
+    const value = this.#value()
+    const version = this.#random.chance(0.5)
+      ? await this.#db.put(key, value, this.#durability())
+      : this.#db.putSync(key, value, this.#durability())
+    this.#model.set(text(key), { value, version })
+  }
+
+  async #delete(): Promise<void> {
+    const key = this.#key()
+    if (this.#random.chance(0.5)) await this.#db.delete(key, this.#durability())
+    else this.#db.deleteSync(key, this.#durability())
+    this.#model.delete(text(key))
+  }
+
+  async #conditional(): Promise<void> {
+    const key = this.#key()
+    const stored = this.#model.get(text(key))
+    const options = this.#random.chance(0.4)
+      ? { ifAbsent: true }
+      : { ifVersion: Math.max(1, (stored?.version ?? 1) - Number(this.#random.chance(0.3))) }
+    const holds =
+      'ifAbsent' in options ? stored === undefined : stored?.version === options.ifVersion
+    const value = this.#value()
+    if (!holds) {
+      await rejects('CONFLICT', () => this.#db.put(key, value, options))
+      throws('CONFLICT', () => this.#db.putSync(key, value, options))
+      return
+    }
+    this.#model.set(text(key), { value, version: await this.#db.put(key, value, options) })
+  }
+
+  async #batch(): Promise<void> {
+    const operations: BatchOperation<Uint8Array, Uint8Array>[] = []
+    const before = this.#db.stats().sequence
+    for (let left = this.#random.below(12); left > 0; left--) {
+      const key = this.#key()
+      const put = { type: 'put' as const, key, value: this.#value() }
+      operations.push(this.#random.chance(0.7) ? put : { type: 'delete', key })
+    }
+    const version = this.#random.chance(0.5)
+      ? await this.#db.batch(operations, this.#durability())
+      : this.#db.batchSync(operations, this.#durability())
+    for (const operation of operations) {
+      this.#model.delete(text(operation.key))
+      if (operation.type === 'delete') continue
+      const entry = this.#db.getEntrySync(operation.key)
+      // Its version cannot be known beforehand; what is known is where it must lie.
+      if (entry !== undefined) assert.ok(entry.version > before && entry.version <= version)
+      this.#model.set(text(operation.key), {
+        value: operation.value,
+        version: entry?.version ?? -1,
+      })
+    }
+    for (const { key } of operations) await this.#compareKey(this.#db, this.#model, key)
+  }
+
+  async #read(): Promise<void> {
+    for (let left = 3; left > 0; left--) await this.#compareKey(this.#db, this.#model, this.#key())
+  }
+
+  async #takeSnapshot(): Promise<void> {
+    if (this.#snapshots.length >= 4) this.#release()
+    this.#snapshots.push({ snapshot: this.#db.snapshot(), model: new Map(this.#model) })
+  }
+
+  async #readSnapshot(): Promise<void> {
+    if (this.#snapshots.length === 0) return
+    const { snapshot, model } = this.#random.pick(this.#snapshots)
+    if (this.#random.chance(0.3)) await this.#compare(snapshot, model)
+    else await this.#compareKey(snapshot, model, this.#key())
+    if (this.#random.chance(0.3)) this.#release()
+  }
+
+  #release(): void {
+    const [released] = this.#snapshots.splice(this.#random.below(this.#snapshots.length), 1)
+    released!.snapshot.close()
+  }
+
+  async #range(): Promise<void> {
+    const [a, b] = [this.#key(), this.#key()].sort((x, y) => Buffer.compare(x, y)) as [
+      Uint8Array,
+      Uint8Array,
+    ]
+    const reverse = this.#random.chance(0.5)
+    const found = await collect(this.#db.keys({ gte: a, lt: b, reverse }))
+    const expected = sortedKeys(this.#model).filter(
+      (key) => Buffer.compare(key, a) >= 0 && Buffer.compare(key, b) < 0,
+    )
+    if (reverse) expected.reverse()
+    assert.deepEqual(found.map(text), expected.map(text))
+  }
+
+  async #compact(): Promise<void> {
+    if (this.#random.chance(0.5)) await this.#db.compact()
+    else this.#db.compactSync()
+  }
+
+  async #clear(): Promise<void> {
+    if (this.#random.chance(0.5)) await this.#db.clear(this.#durability())
+    else this.#db.clearSync(this.#durability())
+    this.#model.clear()
+  }
+
+  async #reopen(): Promise<void> {
+    this.#snapshots = []
+    if (this.#random.chance(0.5)) await this.#db.close()
+    else this.#db.closeSync()
+    this.#db = this.#random.chance(0.5)
+      ? await this.#place.openBytes({ durability: 'os' })
+      : this.#place.openSync({ keys: 'bytes', values: 'bytes', durability: 'os' })
+    await this.checkAll()
+  }
+
+  async #compareKey(
+    reader: Reader<Uint8Array, Uint8Array>,
+    model: Model,
+    key: Uint8Array,
+  ): Promise<void> {
+    const stored = model.get(text(key))
+    const entry = stored && { ...stored, expiresAt: undefined }
+    if (this.#random.chance(0.5)) assert.deepEqual(await reader.getEntry(key), entry)
+    else assert.deepEqual(reader.getEntrySync(key), entry)
+    if (this.#random.chance(0.5)) assert.deepEqual(await reader.get(key), stored?.value)
+    else assert.deepEqual(reader.getSync(key), stored?.value)
+  }
+
+  async #compare(reader: Reader<Uint8Array, Uint8Array>, model: Model): Promise<void> {
+    const entries = this.#random.chance(0.5)
+      ? await collect(reader.entries())
+      : [...reader.entries()]
+    if (!this.#db.supports.order) entries.sort(([a], [b]) => Buffer.compare(a, b))
+    const expected = sortedKeys(model).map((key) => [key, model.get(text(key))!.value])
+    assert.deepEqual(entries, expected)
+    assert.equal(reader.countSync(), model.size)
+  }
+
+  #key(): Uint8Array {
+    const i = this.#random.below(KEYS)
+    if (i === 0) return new Uint8Array(0)
+    return bytes(`${'ab'.repeat(i % 3)}${String.fromCharCode(i * 6)}`)
+  }
+
+  #value(): Uint8Array {
+    const random = this.#random
+    const length = random.chance(0.05)
+      ? 3000 + random.below(60_000)
+      : random.below(random.chance(0.1) ? 3000 : 150)
+    return pattern(length, random.below(256))
+  }
+
+  #durability(): { durability: 'none' | 'os' } {
+    return { durability: this.#random.chance(0.7) ? 'none' : 'os' }
+  }
+}
+
+function sortedKeys(model: Model): Uint8Array[] {
+  return [...model.keys()].map(bytes).sort((x, y) => Buffer.compare(x, y))
+}
+
+function seedCase(seed: number): Case {
+  return {
+    name: `seed ${seed}`,
+    async run(place) {
+      const db = await place.openBytes({ durability: 'os' })
+      const run = new Run(place, db, new Random(seed))
+      for (let step = 0; step < STEPS; step++) {
+        try {
+          await run.step()
+        } catch (error) {
+          throw new Error(`seed ${seed} failed at step ${step}`, { cause: error })
+        }
+      }
+      await run.finish()
+    },
+  }
+}
+
+export const model: Chapter = {
+  name: 'model',
+  cases: Array.from({ length: SEEDS }, (_, i) => seedCase(i + 1)),
+}

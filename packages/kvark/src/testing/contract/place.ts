@@ -1,0 +1,103 @@
+/**
+ * Where one case of the contract suite happens: files of its own, on the machine or in memory, and the stores opened
+ * there. Leaving the place closes what is still open and removes the files.
+ */
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import type { EngineModule, Supports } from '../../engine/engine.ts'
+import type { Environment } from '../../environment/environment.ts'
+import { nodeEnvironment } from '../../environment/node.ts'
+import { openWith } from '../../store/open.ts'
+import type { OrderedStore } from '../../store/types.ts'
+import { memoryFiles } from '../../vfs/memory.ts'
+
+export type EnvironmentName = 'node' | 'memory'
+
+/** An engine under test. */
+export interface Subject {
+  readonly engine: EngineModule
+  /** Engine options that make much happen in little data: small files, low thresholds. */
+  readonly options?: Readonly<Record<string, unknown>>
+  readonly environments: readonly EnvironmentName[]
+}
+
+/** One promise of the contract and how it is checked. */
+export interface Case {
+  readonly name: string
+  /** What the engine must support for the promise to mean something. */
+  readonly needs?: readonly (keyof Supports)[]
+  run(place: Place, t: TestContext): Promise<void> | void
+}
+
+/** A part of the contract. */
+export interface Chapter {
+  readonly name: string
+  readonly cases: readonly Case[]
+}
+
+/** Options of `open` as a test hands them in, possibly wrong ones. */
+export type Options = Readonly<Record<string, unknown>>
+
+/** The widest store; a case uses of it what its `needs` allow. */
+export type AnyStore<K = string, V = string> = OrderedStore<K, V>
+export type BytesStore = AnyStore<Uint8Array, Uint8Array>
+
+/** The least that `open` takes. */
+const CACHE_BYTES = 1024 * 1024
+
+export class Place {
+  readonly engine: EngineModule
+  readonly environment: Environment
+  /** Where the store of this place goes; nothing is there yet. */
+  readonly path: string
+  readonly engineOptions: Options
+  readonly #options: Options
+  readonly #folder: string | undefined
+  readonly #stores: AnyStore<never, unknown>[] = []
+
+  constructor(subject: Subject, name: EnvironmentName) {
+    this.engine = subject.engine
+    this.#folder = name === 'node' ? mkdtempSync(join(tmpdir(), 'kvark-contract-')) : undefined
+    this.path = join(this.#folder ?? '/memory', 'store')
+    this.environment = name === 'node' ? nodeEnvironment() : nodeEnvironment(memoryFiles())
+    this.engineOptions = subject.options ?? {}
+    this.#options = { ...subject.options, cacheBytes: CACHE_BYTES, environment: this.environment }
+  }
+
+  /** Opens the store of this place. */
+  async open<K = string, V = string>(options: Options = {}): Promise<AnyStore<K, V>> {
+    return this.#keep<K, V>(await this.#opening(options).async())
+  }
+
+  openSync<K = string, V = string>(options: Options = {}): AnyStore<K, V> {
+    return this.#keep<K, V>(this.#opening(options).sync())
+  }
+
+  /** Bytes in, bytes out. */
+  async openBytes(options: Options = {}): Promise<BytesStore> {
+    return await this.open<Uint8Array, Uint8Array>({ keys: 'bytes', values: 'bytes', ...options })
+  }
+
+  async leave(): Promise<void> {
+    for (const store of this.#stores) await store.close().catch(() => {})
+    if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true })
+  }
+
+  #opening(options: Options): { sync(): unknown; async(): Promise<unknown> } {
+    const { engine } = this
+    return openWith({ [engine.name]: engine }, this.path, {
+      ...this.#options,
+      engine: engine.name,
+      ...options,
+    })
+  }
+
+  #keep<K, V>(opened: unknown): AnyStore<K, V> {
+    const store = opened as AnyStore<K, V>
+    this.#stores.push(store as unknown as AnyStore<never, unknown>)
+    return store
+  }
+}
