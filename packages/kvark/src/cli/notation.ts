@@ -26,7 +26,10 @@ import { parseTuple, tupleFromJson, tupleToJson } from './tuple.ts'
 
 export type Key = Uint8Array | Tuple
 
-/** One store's way with its keys, or with its values. */
+/**
+ * One store's way with its keys, or with its values. A store gives back the kind that its codec makes, so a notation of
+ * tuples is never handed bytes, though `Key` would let it.
+ */
 export interface Notation<T> {
   /** What `open` takes as `keys` or `values`. */
   readonly codec: 'tuple' | Codec<Uint8Array>
@@ -53,8 +56,7 @@ export interface CodecChoice {
 }
 
 export function keyNotation(codec: CodecChoice, encoding: Encoding): Notation<Key> {
-  // What comes out of a store is of the kind that its codec gives, hence the narrowing by codec.
-  return (codec.name === 'tuple' ? TUPLES : bytesNotation('key', codec, encoding)) as Notation<Key>
+  return codec.name === 'tuple' ? TUPLES : bytesNotation('key', codec, encoding)
 }
 
 export function valueNotation(codec: CodecChoice, encoding: Encoding): Notation<Uint8Array> {

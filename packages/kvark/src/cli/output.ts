@@ -77,7 +77,7 @@ export class Output {
       this.#pendingBytes = 0
       await new Promise<void>((resolve) => {
         this.#io.stdout.write(chunk, (error) => {
-          if (error != null) this.#failure ??= error
+          if (error instanceof Error) this.#failure ??= error
           resolve()
         })
       })

@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { styleText } from 'node:util'
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { KvarkError } from '../index.ts'
 import { ENCODINGS } from './bytes.ts'
 import { compact } from './commands/compact.ts'
 import { count } from './commands/count.ts'
@@ -67,17 +68,13 @@ function createProgram(io: Io, output: Output, run: Run): Command {
     .description('Keeps keys and values in a folder: an embedded key-value database.')
     .version(version(), '--version', 'print the version')
     .helpOption('-h, --help', 'print help')
-    .addHelpCommand(
-      new Command('help')
-        .argument('[command]')
-        .description('print help for a command')
-        .helpGroup('Other:'),
-    )
+    .helpCommand(false)
   addGlobalOptions(program)
   addEntryCommands(program, run)
   addTransferCommands(program, run)
   addCareCommands(program, run)
   program.commandsGroup('Other:')
+  addHelp(program)
   addCompletion(program)
     .description('print a script that completes commands and options in a shell')
     .addHelpText(
@@ -89,6 +86,22 @@ function createProgram(io: Io, output: Output, run: Run): Command {
     )
   program.addHelpText('after', PROGRAM_HELP)
   return program
+}
+
+/** Commander's own help command answers for an unknown command as if none had been named. */
+function addHelp(program: Command): void {
+  program
+    .command('help')
+    .description('print help for a command')
+    .argument('[command]', 'the command')
+    .action((name?: string) => {
+      const known = (command: Command): boolean =>
+        command.name() === name || command.aliases().includes(name ?? '')
+      const command = name === undefined ? program : program.commands.find(known)
+      if (command !== undefined) return command.outputHelp()
+      throw new KvarkError('INVALID_ARGUMENT', `There is no command '${name}'. See \`kvark help\`.`)
+    })
+    .addHelpText('after', examples(['kvark help set', 'how to store a value']))
 }
 
 const PROGRAM_HELP = `

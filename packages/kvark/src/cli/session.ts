@@ -92,8 +92,8 @@ export async function locate(context: Context, request: StoreRequest = {}): Prom
     missing: found === undefined,
     engine: options.engine ?? (found === undefined ? DEFAULT_ENGINE : 'any'),
     create: request.create === true,
-    keys: keyNotation(choose(request.keys, found?.keys), encoding),
-    values: valueNotation(choose(request.values, found?.values), encoding),
+    keys: keyNotation(choose('keys', request.keys, found?.keys), encoding),
+    values: valueNotation(choose('values', request.values, found?.values), encoding),
   }
 }
 
@@ -107,7 +107,7 @@ async function describeIfThere(path: string): Promise<StoreDescription | undefin
 }
 
 /** `open` with options that are known only now; its types want to know them when the program is written. */
-const openRaw = open as unknown as (path: string, options: object) => Promise<RawStore>
+const openRaw: (path: string, options: object) => Promise<RawStore> = open
 
 export async function withStore<T>(place: Place, use: (store: RawStore) => Promise<T>): Promise<T> {
   const { io, options, output } = place.context
@@ -139,8 +139,19 @@ export function atomic(store: RawStore): AtomicStore<Key, Uint8Array> | undefine
   return store.supports.atomicBatch ? (store as AtomicStore<Key, Uint8Array>) : undefined
 }
 
-/** A contradiction between what the user named and what is there is for `open` to report. */
-function choose(named: string | undefined, stored: string | undefined): CodecChoice {
+function choose(
+  option: string,
+  named: string | undefined,
+  stored: string | undefined,
+): CodecChoice {
+  if (named !== undefined && stored !== undefined && named !== stored) {
+    // `open` would say so too, but only after what is to be written was judged by the wrong codec.
+    throw new KvarkError(
+      'MISMATCH',
+      `The store was made with --${option} ${stored}, not ${named}. Leave the option out, or make another store.`,
+      { expected: named, found: stored },
+    )
+  }
   return { name: named ?? stored ?? 'utf8', named: named !== undefined }
 }
 

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type ErrorCode, KvarkError } from '../index.ts'
+import { exitCodeOf, fileError, Interrupted, jsonOf, messageOf, OutputClosed } from './errors.ts'
+
+test('exit codes', () => {
+  const expected: Record<ErrorCode, number> = {
+    NOT_FOUND: 1,
+    CONFLICT: 1,
+    INVALID_ARGUMENT: 2,
+    INVALID_KEY: 2,
+    INVALID_VALUE: 2,
+    MISMATCH: 2,
+    UNSUPPORTED: 2,
+    DECODE: 3,
+    CLOSED: 3,
+    NO_SPACE: 3,
+    IO: 3,
+    CORRUPTION: 3,
+    COMPACTION_FAILED: 3,
+    VERSION: 3,
+    LOCKED: 4,
+    READ_ONLY: 5,
+    BAD_ENCRYPTION_KEY: 5,
+  }
+  for (const [code, exit] of Object.entries(expected)) {
+    assert.equal(exitCodeOf(new KvarkError(code as ErrorCode, '')), exit, code)
+  }
+  for (const errno of ['EACCES', 'EPERM', 'EROFS']) {
+    assert.equal(exitCodeOf(new KvarkError('IO', '', { errno })), 5, errno)
+  }
+  assert.equal(exitCodeOf(new KvarkError('IO', '', { errno: 'EIO' })), 3)
+  assert.equal(exitCodeOf(new Interrupted('SIGINT')), 130)
+  assert.equal(exitCodeOf(new Interrupted('SIGTERM')), 143)
+  assert.equal(exitCodeOf(new OutputClosed()), 0)
+  assert.equal(exitCodeOf(new TypeError('surprise')), 3)
+  assert.equal(exitCodeOf('a string'), 3)
+})
+
+test('a message is one line, whatever was thrown', () => {
+  assert.equal(messageOf(new TypeError('one\n  two\r\nthree\n')), 'one two three')
+  assert.equal(messageOf('plain'), 'plain')
+})
+
+test('a held store names its holder once', () => {
+  assert.match(messageOf(new KvarkError('LOCKED', 'In use.', { pid: 4711 })), /4711/)
+  assert.equal(
+    messageOf(new KvarkError('LOCKED', 'In use by 4711.', { pid: 4711 })),
+    'In use by 4711.',
+  )
+})
+
+test('as JSON an error keeps its fields', () => {
+  const error = new KvarkError('CORRUPTION', 'Bad block.', { path: 'x', offset: 5 })
+  assert.deepEqual(JSON.parse(JSON.stringify(jsonOf(error))), {
+    error: { code: 'CORRUPTION', message: 'Bad block.', path: 'x', offset: 5, retryable: false },
+  })
+  assert.deepEqual(jsonOf(new TypeError('surprise')), {
+    error: { code: 'IO', message: 'surprise' },
+  })
+})
+
+test("Node's file errors become sentences", () => {
+  const cause = Object.assign(new Error('ENOSPC: …'), { code: 'ENOSPC' })
+  const error = fileError(cause, 'write x', 'x')
+  assert.equal(error.code, 'NO_SPACE')
+  assert.equal(error.message, 'Cannot write x: the disk is full.')
+  assert.equal(error.errno, 'ENOSPC')
+})

@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Tuple } from '../index.ts'
+import { parseTuple, tupleFromJson, tupleToJson } from './tuple.ts'
+
+test('every kind of element survives JSON', () => {
+  const tuple: Tuple = [
+    null,
+    true,
+    -1.5,
+    Number.POSITIVE_INFINITY,
+    Number.NEGATIVE_INFINITY,
+    2n ** 70n,
+    -1n,
+    'text',
+    Uint8Array.of(0, 255),
+    new Date(0),
+    ['nested', [1n]],
+  ]
+  const json: unknown = JSON.parse(JSON.stringify(tupleToJson(tuple)))
+  const back = tupleFromJson(json)
+  assert.deepEqual(new Uint8Array(back[8] as Uint8Array), tuple[8])
+  assert.deepEqual(back.toSpliced(8, 1), tuple.toSpliced(8, 1))
+})
+
+test('what is no tuple is refused', () => {
+  for (const text of ['user', '"user"', '{}', '1', '[']) {
+    assert.throws(() => parseTuple(text), { code: 'INVALID_KEY', message: /JSON array/ }, text)
+  }
+  for (const element of [
+    '{}',
+    '{"a":"b"}',
+    '{"bigint":"1.5"}',
+    '{"date":"soon"}',
+    '{"number":"NaN"}',
+  ]) {
+    assert.throws(() => parseTuple(`[${element}]`), { code: 'INVALID_KEY' }, element)
+  }
+  assert.throws(() => parseTuple('[{"base64":"AA==","hex":"00"}]'), { code: 'INVALID_KEY' })
+})
