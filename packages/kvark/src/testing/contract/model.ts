@@ -1,9 +1,10 @@
 /**
- * Contract, chapter 9: random work, compared with a map after every step. A failure prints the seed; the same seed does
- * the same again.
+ * Contract, chapter 9: random work, compared with a map as it goes. A failure prints the seed and the last steps; the same
+ * seed does the same again.
  */
 
 import assert from 'node:assert/strict'
+import { crc32 } from 'node:zlib'
 import type { BatchOperation, Reader, Snapshot } from '../../store/types.ts'
 import { Random } from '../random.ts'
 import { bytes, collect, pattern, rejects, text, throws } from './check.ts'
@@ -12,6 +13,8 @@ import type { BytesStore, Case, Chapter, Place } from './place.ts'
 const SEEDS = 20
 const STEPS = 300
 const KEYS = 40
+/** So many of the last steps are printed. */
+const TRACED = 25
 
 interface Stored {
   readonly value: Uint8Array
@@ -25,6 +28,8 @@ class Run {
   readonly #random: Random
   #db: BytesStore
   #model: Model = new Map()
+  /** What was done, a line each. */
+  readonly trace: string[] = []
   #snapshots: { snapshot: Snapshot<Uint8Array, Uint8Array>; model: Model }[] = []
 
   constructor(place: Place, db: BytesStore, random: Random) {
@@ -71,6 +76,7 @@ class Run {
   async #put(): Promise<void> {
     const key = this.#key()
     const value = this.#value()
+    this.trace.push(`put ${shownKey(key)} = ${shown(value)}`)
     const version = this.#random.chance(0.5)
       ? await this.#db.put(key, value, this.#durability())
       : this.#db.putSync(key, value, this.#durability())
@@ -79,6 +85,7 @@ class Run {
 
   async #delete(): Promise<void> {
     const key = this.#key()
+    this.trace.push(`delete ${shownKey(key)}`)
     if (this.#random.chance(0.5)) await this.#db.delete(key, this.#durability())
     else this.#db.deleteSync(key, this.#durability())
     this.#model.delete(text(key))
@@ -93,6 +100,9 @@ class Run {
     const holds =
       'ifAbsent' in options ? stored === undefined : stored?.version === options.ifVersion
     const value = this.#value()
+    this.trace.push(
+      `put ${shownKey(key)} = ${shown(value)} if ${JSON.stringify(options)}: ${holds}`,
+    )
     if (!holds) {
       await rejects('CONFLICT', () => this.#db.put(key, value, options))
       throws('CONFLICT', () => this.#db.putSync(key, value, options))
@@ -108,6 +118,10 @@ class Run {
       const key = this.#key()
       const put = { type: 'put' as const, key, value: this.#value() }
       operations.push(this.#random.chance(0.7) ? put : { type: 'delete', key })
+    }
+    for (const operation of operations) {
+      const value = operation.type === 'put' ? ` = ${shown(operation.value)}` : ''
+      this.trace.push(`  in a batch: ${operation.type} ${shownKey(operation.key)}${value}`)
     }
     const version = this.#random.chance(0.5)
       ? await this.#db.batch(operations, this.#durability())
@@ -132,6 +146,7 @@ class Run {
 
   async #takeSnapshot(): Promise<void> {
     if (this.#snapshots.length >= 4) this.#release()
+    this.trace.push('snapshot')
     this.#snapshots.push({ snapshot: this.#db.snapshot(), model: new Map(this.#model) })
   }
 
@@ -144,6 +159,7 @@ class Run {
   }
 
   #release(): void {
+    this.trace.push('release a snapshot')
     const [released] = this.#snapshots.splice(this.#random.below(this.#snapshots.length), 1)
     released!.snapshot.close()
   }
@@ -163,17 +179,20 @@ class Run {
   }
 
   async #compact(): Promise<void> {
+    this.trace.push('compact')
     if (this.#random.chance(0.5)) await this.#db.compact()
     else this.#db.compactSync()
   }
 
   async #clear(): Promise<void> {
+    this.trace.push('clear')
     if (this.#random.chance(0.5)) await this.#db.clear(this.#durability())
     else this.#db.clearSync(this.#durability())
     this.#model.clear()
   }
 
   async #reopen(): Promise<void> {
+    this.trace.push('close and open')
     this.#snapshots = []
     if (this.#random.chance(0.5)) await this.#db.close()
     else this.#db.closeSync()
@@ -189,11 +208,12 @@ class Run {
     key: Uint8Array,
   ): Promise<void> {
     const stored = model.get(text(key))
-    const entry = stored && { ...stored, expiresAt: undefined }
-    if (this.#random.chance(0.5)) assert.deepEqual(await reader.getEntry(key), entry)
-    else assert.deepEqual(reader.getEntrySync(key), entry)
-    if (this.#random.chance(0.5)) assert.deepEqual(await reader.get(key), stored?.value)
-    else assert.deepEqual(reader.getSync(key), stored?.value)
+    const entry = this.#random.chance(0.5) ? await reader.getEntry(key) : reader.getEntrySync(key)
+    const name = shownKey(key)
+    assert.equal(entry && shown(entry.value), stored && shown(stored.value), name)
+    assert.equal(entry?.version, stored?.version, name)
+    const value = this.#random.chance(0.5) ? await reader.get(key) : reader.getSync(key)
+    assert.equal(value && shown(value), stored && shown(stored.value), name)
   }
 
   async #compare(reader: Reader<Uint8Array, Uint8Array>, model: Model): Promise<void> {
@@ -201,8 +221,10 @@ class Run {
       ? await collect(reader.entries())
       : [...reader.entries()]
     if (!this.#db.supports.order) entries.sort(([a], [b]) => Buffer.compare(a, b))
-    const expected = sortedKeys(model).map((key) => [key, model.get(text(key))!.value])
-    assert.deepEqual(entries, expected)
+    assert.deepEqual(
+      entries.map(([key, value]) => `${shownKey(key)} = ${shown(value)}`),
+      sortedKeys(model).map((key) => `${shownKey(key)} = ${shown(model.get(text(key))!.value)}`),
+    )
     assert.equal(reader.countSync(), model.size)
   }
 
@@ -225,6 +247,15 @@ class Run {
   }
 }
 
+function shownKey(key: Uint8Array): string {
+  return JSON.stringify(text(key))
+}
+
+/** Enough of a value to tell it from every other one. */
+function shown(value: Uint8Array): string {
+  return `${value.length} bytes #${crc32(value).toString(16)}`
+}
+
 function sortedKeys(model: Model): Uint8Array[] {
   return [...model.keys()].map(bytes).sort((x, y) => Buffer.compare(x, y))
 }
@@ -235,14 +266,15 @@ function seedCase(seed: number): Case {
     async run(place) {
       const db = await place.openBytes({ durability: 'os' })
       const run = new Run(place, db, new Random(seed))
-      for (let step = 0; step < STEPS; step++) {
-        try {
-          await run.step()
-        } catch (error) {
-          throw new Error(`seed ${seed} failed at step ${step}`, { cause: error })
-        }
+      try {
+        for (let step = 0; step < STEPS; step++) await run.step()
+        await run.finish()
+      } catch (error) {
+        const last = run.trace.slice(-TRACED).join('\n')
+        throw new Error(`seed ${seed} failed; the last of ${run.trace.length} steps:\n${last}`, {
+          cause: error,
+        })
       }
-      await run.finish()
     },
   }
 }
