@@ -58,7 +58,7 @@ export class WriteBatch {
     this.used = 0
     this.count = 0
     this.size = 0
-    this.large.length = 0
+    if (this.large.length > 0) this.large.length = 0
     this.conditional = false
     this.warmed = false
     this.conflict = -1

@@ -207,9 +207,12 @@ export class Journal {
     }
   }
 
-  /** Ends the open frame, so that everything written can be walked; nothing reaches the file. */
+  /**
+   * Ends the open frame, so that everything written can be walked; nothing reaches the file. After a failure there is
+   * nothing to end: what was complete then is sealed.
+   */
   seal(): void {
-    if (this.#writer?.frameOpen) this.#endFrame()
+    if (this.#writer?.frameOpen && !this.failure) this.#endFrame()
   }
 
   /** Hands everything to the operating system. */

@@ -19,6 +19,7 @@ import {
   BLOCK_PAYLOAD_BYTES,
   blockStart,
   checkBlock,
+  ENTRIES,
   FILE_HEADER_BYTES,
   FIRST,
   FRAME_HEADER_BYTES,
@@ -131,7 +132,8 @@ export class SegmentWalk {
   next(): WalkStep {
     for (;;) {
       if (this.#payloadEnd !== 0) {
-        if (this.#position < this.#payloadEnd) return this.#entry()
+        if (this.#position < this.#payloadEnd && this.frame!.kind === ENTRIES) return this.#entry()
+        this.#position = this.#payloadEnd
         this.#payloadEnd = 0
         if ((this.#flags & LAST) !== 0 && this.#inFrame) {
           this.#inFrame = false

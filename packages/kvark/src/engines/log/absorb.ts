@@ -94,11 +94,15 @@ export class Absorber {
     this.#count = mark
   }
 
-  /** Forgets everything, the index included: it was cleared. */
-  clear(): void {
-    this.#count = 0
-    this.#used = 0
-    this.#bytes = 0
+  /** Forgets the first `count` entries, and what was merged before: it was cleared. */
+  forget(count: number): void {
+    for (const array of [this.#hash, this.#position, this.#sequence, this.#size]) {
+      array.copyWithin(0, count, this.#count)
+    }
+    this.#keyStart.copyWithin(0, count, this.#count)
+    this.#keyLength.copyWithin(0, count, this.#count)
+    this.#kind.copyWithin(0, count, this.#count)
+    this.#count -= count
     this.#deletions.length = 0
   }
 

@@ -389,6 +389,7 @@ export class Compactor {
         state.retired.push(victim)
       }
       state.changed = true
+      state.moved = true
       return false
     }
     this.#moving = step

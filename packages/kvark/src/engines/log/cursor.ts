@@ -137,7 +137,7 @@ export class LogCursor implements EngineCursor {
   #begin(from: number): void {
     const { file } = this.#segments[this.#at]!
     // Only whole frames can be walked.
-    if (file.writer && !this.#state.journal.failure) this.#state.journal.seal()
+    if (file.writer) this.#state.journal.seal()
     this.#frame = from
     this.#walk = new SegmentWalk(file, Math.min(from, file.end), file.end, this.#extent)
   }

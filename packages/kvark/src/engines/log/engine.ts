@@ -204,12 +204,14 @@ export class LogEngine implements Engine {
     let diskBytes = 0
     for (const segment of state.segments.all.values()) diskBytes += segment.end
     let held = 0
-    for (const segment of state.retired) held += segment.end
+    for (const segment of state.retired) {
+      if (segment.retiredAt > snapshots.oldest) held += segment.end
+    }
     const oldest = snapshots.living[0]
     return {
       entries: state.index.count,
       files: state.segments.all.size + state.retired.length,
-      diskBytes: diskBytes + held,
+      diskBytes: state.retired.reduce((sum, one) => sum + one.end, diskBytes),
       staleBytes: stale,
       indexBytes: state.index.bytes,
       cachedBytes: cache.bytes,
@@ -248,6 +250,7 @@ export class LogEngine implements Engine {
     const { valueLength } = entry
     return function* gather(): Routine<void> {
       state.hold(segment)
+      state.journal.seal()
       try {
         found.bytes = yield* readSpread(segment.file, from, valueLength)
         found.start = 0
@@ -266,7 +269,6 @@ export class LogEngine implements Engine {
     const { index, journal } = this.#state
     const seed = this.#context.descriptor.hashSeed
     const generation = ++this.#generation
-    const clock = journal.now()
     for (let i = 0; i < count; i++) {
       if (batch.kind[i] === DELETE_RANGE) {
         checkRange(batch, i)
@@ -287,7 +289,10 @@ export class LogEngine implements Engine {
         const { entry } = lookup
         this.#previous[i] = lookup.position
         this.#previousBytes[i] = entry.total
-        version = entry.expiry !== 0 && entry.expiry <= clock ? 0 : entry.sequence
+        const expired = entry.expiry !== 0 && entry.expiry <= journal.now()
+        version = expired ? 0 : entry.sequence
+        // An expired entry is as good as deleted; compaction takes it away.
+        if (expired && batch.kind[i] === DELETE) this.#previous[i] = 0
       }
       const expected = batch.expected[i]!
       if (expected !== UNCONDITIONAL && expected !== version) {

@@ -58,7 +58,7 @@ function* verifySegment(
     problems.push(corruption(file.path, 0, 'a copy of the header is damaged'))
   }
   const live = yield* liveOffsets(state, snapshot, segment)
-  if (file.writer && !state.journal.failure) state.journal.seal()
+  if (file.writer) state.journal.seal()
   const walk = new SegmentWalk(file, FILE_HEADER_BYTES, file.end)
   let next = 0
   let entries = 0

@@ -37,16 +37,14 @@ export function* persist(state: LogState): Routine<void> {
     return
   }
   yield* commit(state, { number })
+  state.moved = false
   state.sinceCheckpoint -= before
   if (previous) yield* files.remove(`${state.context.folder}/${indexName(previous.number)}`)
 }
 
 /** Everything durable, the manifest up to date, the journal ended with a close frame. */
 export function* closeCleanly(state: LogState): Routine<void> {
-  const compacted = [...state.segments.all.values()].some(
-    (one) => one.packed && !state.manifest.packed.some(({ number }) => number === one.file.number),
-  )
-  if (compacted || state.sinceCheckpoint > SHORT_TAIL_BYTES) yield* persist(state)
+  if (state.moved || state.sinceCheckpoint > SHORT_TAIL_BYTES) yield* persist(state)
   else yield* commit(state, state.manifest.index)
   yield* state.journal.close(state.manifest.number)
 }

@@ -87,6 +87,14 @@ interface Tail {
   frames: { segment: Segment; address: number; sequence: number }[]
 }
 
+/** A clear in a frame that is not complete yet. */
+interface Cleared {
+  readonly sequence: number
+  readonly size: number
+  /** What the absorber had by then. */
+  readonly mark: number
+}
+
 class Recovery {
   readonly #context: EngineContext
   readonly #opened: Segment[] = []
@@ -260,7 +268,8 @@ class Recovery {
       }
       for (const file of files.values()) this.#place(state, file, manifest)
       state.index = index
-      state.clearedSequence = Math.max(state.clearedSequence, footer.clearedSequence)
+      // A later clear is still in the journal: replay meets it.
+      state.clearedSequence = footer.clearedSequence
       return footer
     } catch (error) {
       if (!(error instanceof KvarkError) || !['CORRUPTION', 'IO'].includes(error.code)) throw error
@@ -377,7 +386,7 @@ class Recovery {
     let inFrame = false
     let frameStart = from
     let sequence = tail.sequence
-    let clearAt = 0
+    let cleared: Cleared | undefined
     const cutAt = (at: number): { at: number; end: number } => {
       absorber.undo(mark)
       return { at, end }
@@ -398,12 +407,14 @@ class Recovery {
         frameStart = walk.address
         mark = absorber.mark
         sequence = tail.sequence
-        clearAt = 0
+        cleared = undefined
       } else if (step === ENTRY) {
         if (walk.entry.sequence !== ++sequence) return cutAt(frameStart)
-        if (walk.entry.kind === DELETE_RANGE) clearAt = sequence
-        yield* this.#take(state, absorber, segment, walk, sequences, footer, clearAt === sequence)
+        if (walk.entry.kind === DELETE_RANGE) {
+          cleared = { sequence, size: walk.entry.total, mark: absorber.mark }
+        } else yield* this.#take(state, absorber, segment, walk, sequences, footer)
       } else if (step === COMPLETE) {
+        if (cleared) this.#clear(state, absorber, segment, cleared)
         this.#frameRead(file, frameStart, walk, tail, sequence)
         inFrame = false
         end = walk.position
@@ -421,7 +432,6 @@ class Recovery {
 
   #checkClose(walk: SegmentWalk, manifest: Manifest, file: Segment): void {
     const number = readU32(walk.extent, walk.payloadAt)
-    walk.skipPayload()
     if (number > manifest.number) {
       throw new KvarkError(
         'CORRUPTION',
@@ -449,7 +459,6 @@ class Recovery {
     walk: SegmentWalk,
     sequences?: Float64Array,
     footer?: CheckpointFooter,
-    clear = false,
   ): Routine<void> {
     const { entry } = walk
     const { sequence, kind, keyLength } = entry
@@ -461,21 +470,16 @@ class Recovery {
       key = yield* readSpread(segment.file, advance(address, entry.length), keyLength)
       start = 0
     }
-    if (clear) {
-      this.#clear(state, absorber, segment, sequence, size)
-      return
-    }
     const hash = absorber.hashOf(key, start, keyLength)
     if (footer && sequence <= sequences![hash >>> 24]!) return
     if (sequence < segment.minSequence) segment.minSequence = sequence
     if (sequence > segment.maxSequence) segment.maxSequence = sequence
     segment.total += size
     state.sinceCheckpoint += size
-    if (kind === DELETE || kind === DELETE_RANGE) {
+    if (kind === DELETE) {
       segment.stale += size
       segment.tombstones += size
     }
-    if (kind === DELETE_RANGE) return
     if (sequence < state.clearedSequence) {
       if (kind !== DELETE) segment.stale += size
       return
@@ -483,25 +487,24 @@ class Recovery {
     absorber.add(kind, hash, segment.base + address, sequence, size, key, start, keyLength)
   }
 
-  #clear(
-    state: LogState,
-    absorber: Absorber,
-    segment: LogSegment,
-    sequence: number,
-    size: number,
-  ): void {
+  /** A frame that held a clear is complete: everything before it is gone. */
+  #clear(state: LogState, absorber: Absorber, segment: LogSegment, cleared: Cleared): void {
+    const { sequence, size, mark } = cleared
     if (sequence <= state.clearedSequence) return
+    absorber.forget(mark)
+    state.index = new HashIndex()
+    state.clearedSequence = sequence
+    const later = segment.total
     segment.total += size
     for (const one of state.segments.all.values()) {
       one.stale = one.total
       one.tombstones = 0
     }
+    // What came after the clear in its frame is counted already; being off by that much only delays a compaction.
+    segment.stale = Math.min(segment.total, later)
     segment.tombstones = size
     segment.maxSequence = Math.max(segment.maxSequence, sequence)
     segment.minSequence = Math.min(segment.minSequence, sequence)
-    state.clearedSequence = sequence
-    state.index = new HashIndex()
-    absorber.clear()
   }
 
   /** Drops everything behind `end` of segment `i`, unless somebody may have been told that it is durable. */

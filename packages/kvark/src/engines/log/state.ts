@@ -33,6 +33,8 @@ export class LogState {
   sinceCheckpoint = 0
   /** The store was written to since it was opened. */
   changed = false
+  /** Segments came or went since the index was stored: it must be stored anew before a manifest says so. */
+  moved = false
 
   constructor(
     context: EngineContext,
@@ -71,7 +73,7 @@ export class LogState {
 
   /** A fixed view of now. */
   snapshot(): LogSnapshot {
-    if (!this.journal.failure) this.journal.seal()
+    this.journal.seal()
     return this.snapshots.take(
       this.journal.sequence,
       this.journal.now(),
