@@ -14,6 +14,8 @@ import { type Io, processIo } from './io.ts'
 import { Output } from './output.ts'
 import { runProgram } from './program.ts'
 
+const LONGEST_INTERVAL_MS = 2 ** 31 - 1
+
 /** Runs the command line of this process. */
 export async function main(argv: readonly string[]): Promise<number> {
   const io = processIo()
@@ -33,6 +35,8 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     quiet: options.includes('--quiet'),
     color: !options.includes('--no-color'),
   })
+  // Kvark's threads and timers let a process end that has nothing else to do; a command waits for them.
+  const alive = setInterval(() => {}, LONGEST_INTERVAL_MS)
   try {
     const code = await runProgram(argv, io, output)
     await output.flush()
@@ -42,5 +46,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     await output.flush().catch(() => {})
     if (!(error instanceof OutputClosed)) output.error(error)
     return exitCodeOf(error)
+  } finally {
+    clearInterval(alive)
   }
 }
