@@ -12,6 +12,11 @@ export function invalid(
   return new KvarkError('INVALID_ARGUMENT', message, fields)
 }
 
+/** Throwing, for verbs that promise. */
+export async function rejected(error: unknown): Promise<never> {
+  throw error
+}
+
 /** A value as it is shown in a sentence: short, and never its whole content. */
 export function show(value: unknown): string {
   if (typeof value === 'string')

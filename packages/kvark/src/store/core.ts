@@ -113,11 +113,6 @@ export class Core<K, V> {
     this.queue.drain()
   }
 
-  /** `CLOSED` once the engine is gone; for calls that were under way when the store closed. */
-  checkAlive(): void {
-    if (this.#isGone()) throw this.closedError()
-  }
-
   /** Builds the internal key of `key` in `this.key`; returns its length. */
   encodeKey(key: K): number {
     if (this.unsettled) this.checkOpen()
@@ -147,17 +142,33 @@ export class Core<K, V> {
     if (batch.bytes.length <= KEPT_ARENA_BYTES) this.#batch = batch
   }
 
-  /** Runs something that waits, so that `close` waits for it; what fails because the store closed is `CLOSED`. */
+  /** Runs something that waits: `close` waits for it, `closeSync` cuts it off with `CLOSED`. */
   async run<T>(start: () => Routine<T>): Promise<T> {
+    if (this.#isGone()) throw this.closedError()
     this.#running++
     try {
-      return await runAsync(start())
-    } catch (error) {
-      throw this.#isGone() ? this.closedError() : error
+      return await runAsync(this.#whileAlive(start()))
     } finally {
       this.#running--
       if (this.#running === 0) this.#whenIdle?.()
     }
+  }
+
+  /** The routine, which finds the store closed when it is so after an effect. */
+  *#whileAlive<T>(routine: Routine<T>): Routine<T> {
+    let step = routine.next()
+    while (!step.done) {
+      let result: unknown
+      try {
+        result = yield step.value
+        if (this.#isGone()) throw this.closedError()
+      } catch (error) {
+        step = routine.throw(this.#isGone() ? this.closedError() : error)
+        continue
+      }
+      step = routine.next(result)
+    }
+    return step.value
   }
 
   /** The signal of a long job: the caller's, or the end of the store. */

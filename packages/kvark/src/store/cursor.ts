@@ -12,7 +12,7 @@ import { BLOCKED, FOUND, MISSING, SPREAD, type Status } from '../engine/engine.t
 import { type Block, Found } from '../engine/found.ts'
 import { type Routine, runSync } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
-import { invalid, show, unsupported } from './arguments.ts'
+import { invalid, rejected, show, unsupported } from './arguments.ts'
 import type { Core } from './core.ts'
 import type { Projection } from './project.ts'
 import type { Scan } from './range.ts'
@@ -58,7 +58,7 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
         ? Promise.resolve(step)
         : this.#queue(() => this.advance(step))
     } catch (error) {
-      return Promise.reject(error)
+      return rejected(error)
     }
   }
 
@@ -74,7 +74,7 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
       if (!this.#done) this.#core.checkOpen()
       return this.#queue(() => this.#many(count))
     } catch (error) {
-      return Promise.reject(error)
+      return rejected(error)
     }
   }
 
@@ -206,7 +206,6 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
   #isWalking(): boolean {
     if (this.#failure !== undefined) throw this.#failure.reason
     if (this.#done) return false
-    this.#core.checkAlive()
     if (this.#signal?.aborted) throw this.#fail(this.#signal.reason)
     if (this.#remaining > 0) return true
     this.close()

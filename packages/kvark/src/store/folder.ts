@@ -18,9 +18,6 @@ import { invalid } from './arguments.ts'
 /** The file whose lock the one process holds that has the store open. */
 export const LOCK_NAME = 'LOCK'
 
-/** What opening leaves behind when it is cut off before there is a store. */
-const PREPARATIONS: readonly string[] = [LOCK_NAME, `${DESCRIPTOR_NAME}${TEMPORARY_SUFFIX}`]
-
 /** Names that engines give to their files. */
 const DATA_NAME = /^(?:MANIFEST|\d+\.[a-z]+)$/
 
@@ -44,13 +41,26 @@ export function* look(files: Files, folder: string): Routine<FolderState> {
       { path },
     )
   }
-  return names.every((name) => PREPARATIONS.includes(name)) ? 'empty' : 'foreign'
+  return names.every((name) => name === LOCK_NAME || isHalfWritten(name)) ? 'empty' : 'foreign'
 }
 
 /** Whether the store has only been named so far: the engine has put nothing there. */
 export function* isBare(files: Files, folder: string): Routine<boolean> {
   const names = yield* files.list(folder)
-  return names.every((name) => name === DESCRIPTOR_NAME || PREPARATIONS.includes(name))
+  return names.every(
+    (name) => name === DESCRIPTOR_NAME || name === LOCK_NAME || name.endsWith(TEMPORARY_SUFFIX),
+  )
+}
+
+/** Removes descriptors that an opening left half-written. */
+export function* removeHalfWritten(files: Files, folder: string): Routine<void> {
+  for (const name of yield* files.list(folder)) {
+    if (isHalfWritten(name)) yield* files.remove(`${folder}/${name}`)
+  }
+}
+
+function isHalfWritten(name: string): boolean {
+  return name.startsWith(`${DESCRIPTOR_NAME}.`) && name.endsWith(TEMPORARY_SUFFIX)
 }
 
 /** Makes the folder and the missing ones above it, durably. */

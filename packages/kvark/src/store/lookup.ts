@@ -7,7 +7,7 @@
 
 import { BLOCKED, type EngineSnapshot, FOUND, MISSING, SPREAD } from '../engine/engine.ts'
 import { type Block, Found } from '../engine/found.ts'
-import { Effect, type Routine, runAsync, runSync } from '../environment/routine.ts'
+import { Effect, type Routine, runSync } from '../environment/routine.ts'
 import type { Core } from './core.ts'
 import { type Projection, toPresence, toValue } from './project.ts'
 import { Slice } from './slice.ts'
@@ -41,7 +41,6 @@ export function* lookupMany<K, V>(
   view?.hold()
   try {
     if (core.unsettled) yield* core.queue.passed
-    core.checkAlive()
     view ??= viewOfNow(core)
     return yield* locateMany(core, keys, view?.at)
   } finally {
@@ -60,7 +59,6 @@ function* locate<K, V, R>(
   const found = new Found()
   try {
     for (;;) {
-      core.checkAlive()
       const status = core.engine.find(key, key.length, at, found)
       if (status === MISSING) return undefined
       if (status === BLOCKED) {
@@ -86,10 +84,7 @@ function* locateMany<K, V>(
   const cold: number[] = []
   const slice = new Slice(core.environment)
   for (let i = 0; i < keys.length; i++) {
-    if (slice.over()) {
-      yield* core.environment.pause
-      core.checkAlive()
-    }
+    if (slice.over()) yield* core.environment.pause
     const key = keys[i]!
     const status = core.engine.find(key, key.length, at, core.found)
     if (status === FOUND) values[i] = toValue(core, core.found)
@@ -101,7 +96,7 @@ function* locateMany<K, V>(
   const loadInTurn = async (): Promise<void> => {
     while (next < cold.length) {
       const i = cold[next++]!
-      values[i] = await runAsync(load(i))
+      values[i] = await core.run(() => load(i))
     }
   }
   yield* new Effect(

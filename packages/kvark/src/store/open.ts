@@ -22,7 +22,15 @@ import {
 import { checkNames, checkObject, invalid } from './arguments.ts'
 import type { Codec, KeyCodecs, ValueCodecs } from './codec.ts'
 import { Core } from './core.ts'
-import { foreignFolder, isBare, LOCK_NAME, look, makeFolder, noStore } from './folder.ts'
+import {
+  foreignFolder,
+  isBare,
+  LOCK_NAME,
+  look,
+  makeFolder,
+  noStore,
+  removeHalfWritten,
+} from './folder.ts'
 import {
   checkEngineOptions,
   checkMatch,
@@ -206,6 +214,7 @@ function* makeStore(plan: OpenPlan): Routine<Descriptor> {
     codecs: { keys: plan.keys.name, values: plan.values.name },
     features: { compatible: 0, readOnlyCompatible: 0, incompatible: 0 },
   }
+  yield* removeHalfWritten(environment.files, folder)
   yield* writeDescriptor(environment, folder, descriptor)
   return descriptor
 }

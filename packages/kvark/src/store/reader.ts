@@ -11,7 +11,7 @@
 
 import { type EngineSnapshot, FOUND, MISSING } from '../engine/engine.ts'
 import { type Routine, runSync } from '../environment/routine.ts'
-import { invalid, show, unsupported } from './arguments.ts'
+import { invalid, rejected, show, unsupported } from './arguments.ts'
 import type { Core } from './core.ts'
 import { StoreCursor } from './cursor.ts'
 import { lookup, lookupMany } from './lookup.ts'
@@ -134,7 +134,7 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
       this.checkUsable()
       return act()
     } catch (error) {
-      return Promise.reject(error)
+      return rejected(error)
     }
   }
 
@@ -163,7 +163,7 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
       const internal = this.#copyKey(length)
       return core.run(() => lookup(core, internal, this.view, project))
     } catch (error) {
-      return Promise.reject(error)
+      return rejected(error)
     }
   }
 

@@ -18,7 +18,15 @@ import type {
 } from '../engine/engine.ts'
 import type { WriteBatch } from '../engine/write-batch.ts'
 import { type Routine, runSync } from '../environment/routine.ts'
-import { checkNames, checkObject, invalid, show, unknownName, unsupported } from './arguments.ts'
+import {
+  checkNames,
+  checkObject,
+  invalid,
+  rejected,
+  show,
+  unknownName,
+  unsupported,
+} from './arguments.ts'
 import type { Core } from './core.ts'
 import { StoreReader } from './reader.ts'
 import { StoreSnapshot } from './snapshot.ts'
@@ -243,7 +251,7 @@ export class KvarkStore<K, V>
       try {
         core.checkOpen()
       } catch (error) {
-        return Promise.reject(error)
+        return rejected(error)
       }
     }
     const batch = core.takeBatch()
@@ -253,7 +261,7 @@ export class KvarkStore<K, V>
       if (core.unsettled) core.checkOpen()
       return core.queue.write(batch, options?.durability ?? this.#durability)
     } catch (error) {
-      return Promise.reject(error)
+      return rejected(error)
     } finally {
       core.giveBatch(batch)
     }
@@ -288,7 +296,6 @@ export class KvarkStore<K, V>
       const { core } = this
       return core.run(function* () {
         if (core.unsettled) yield* core.queue.passed
-        core.checkAlive()
         return yield* start(core.engine)
       })
     })

@@ -61,7 +61,6 @@ export function* countEntries<K, V>(
   let walk: Walk | undefined
   try {
     if (core.unsettled) yield* core.queue.passed
-    core.checkAlive()
     walk = startWalk(core, scan, view)
     core.addLease(walk, undefined)
     const found = new Found()
@@ -70,7 +69,6 @@ export function* countEntries<K, V>(
     while (count < scan.limit) {
       if (scan.signal?.aborted) throw scan.signal.reason
       if (slice.over()) yield* core.environment.pause
-      core.checkAlive()
       const status = walk.cursor.next(found)
       if (status === BLOCKED) {
         const block = found.block!

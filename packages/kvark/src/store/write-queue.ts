@@ -111,7 +111,7 @@ export class WriteQueue {
         warming: undefined,
         gone: false,
       })
-      if (this.#writes.length <= WARMING) this.#warm(this.#writes.at(-1)!)
+      if (this.#writes.length <= WARMING) void this.#warm(this.#writes.at(-1)!)
       if (this.#writes.length === 1) this.#onChange(true)
       if (!this.#pumping) void this.#pump()
     })
@@ -167,7 +167,7 @@ export class WriteQueue {
       write.reject(error)
     }
     const next = this.#writes[WARMING - 1]
-    if (next !== undefined && next.warming === undefined) this.#warm(next)
+    if (next !== undefined && next.warming === undefined) void this.#warm(next)
     if (this.#writes.length === 0) this.#onChange(false)
     for (const callback of write.passed) callback()
   }

@@ -1,0 +1,125 @@
+/**
+ * The types of `open`, checked when the tests are compiled. What must not compile stands behind `@ts-expect-error`,
+ * which is itself an error where the line compiles after all.
+ */
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { engines } from '../engines.ts'
+import type { Codec, Tuple } from './codec.ts'
+import { open, openSync } from './open.ts'
+import type { EngineMap, EngineName } from './options.ts'
+import type {
+  AtomicStore,
+  AtomicTable,
+  OrderedReader,
+  OrderedStore,
+  OrderedTable,
+  Reader,
+  Snapshot,
+  Store,
+  Table,
+} from './types.ts'
+
+type Equal<A, B> =
+  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+type Extends<A, B> = A extends B ? true : false
+
+function holds<T extends true>(): T | undefined {
+  return undefined
+}
+function fails<T extends false>(): T | undefined {
+  return undefined
+}
+
+interface Point {
+  readonly x: number
+}
+declare const points: Codec<Point>
+declare const dates: Codec<Date>
+
+/** Never called: only its types matter. */
+async function uses(): Promise<void> {
+  const db = await open('./data')
+  holds<Equal<Awaited<ReturnType<typeof db.get>>, string | undefined>>()
+  holds<Extends<typeof db, AtomicStore<string, string>>>()
+  await db.batch([{ type: 'put', key: 'a', value: '1' }])
+  db.snapshot().close()
+  db.configure({ compactionThresholdBytes: 1 })
+  // @ts-expect-error the log engine has no order
+  await db.first()
+  // @ts-expect-error the log engine has no order
+  db.entries({ prefix: 'a' })
+  // @ts-expect-error the log engine has no order
+  db.entries().seek('a')
+  // @ts-expect-error keys are strings
+  await db.get(1)
+  // @ts-expect-error a delete has no value
+  await db.batch([{ type: 'delete', key: 'a', value: '1' }])
+
+  const any = await open('./data', { engine: 'any' })
+  holds<Equal<typeof any, Store<string, string>>>()
+  // @ts-expect-error not every engine has batches
+  await any.batch([])
+  // @ts-expect-error not every engine has snapshots
+  any.snapshot()
+
+  const named = openSync('./data', { keys: 'tuple', values: 'json' })
+  holds<Extends<typeof named, AtomicStore<Tuple, unknown>>>()
+  const bytes = openSync('./data', { engine: 'log', keys: 'bytes', values: 'bytes' })
+  holds<Equal<ReturnType<typeof bytes.getSync>, Uint8Array | undefined>>()
+  const ownKeys = openSync('./data', { keys: dates })
+  holds<Extends<typeof ownKeys, AtomicStore<Date, string>>>()
+  const ownValues = await open('./data', { engine: 'any', keys: 'bytes', values: points })
+  holds<Equal<typeof ownValues, Store<Uint8Array, Point>>>()
+  const own = await open('./data', { keys: dates, values: points, segmentBytes: 1024 * 1024 })
+  holds<Extends<typeof own, AtomicStore<Date, Point>>>()
+  // @ts-expect-error keys are dates
+  own.getSync('2020-01-01')
+
+  // @ts-expect-error no such engine
+  await open('./data', { engine: 'logs' })
+  // @ts-expect-error no such option
+  await open('./data', { cacheSize: 1 })
+  // @ts-expect-error not of `any`
+  await open('./data', { engine: 'any', segmentBytes: 1 })
+  // @ts-expect-error no such durability
+  await open('./data', { durability: 'memory' })
+  // @ts-expect-error json is for values
+  await open('./data', { keys: 'json' })
+  // @ts-expect-error tuple is for keys
+  openSync('./data', { values: 'tuple' })
+  // @ts-expect-error a path is needed
+  await open()
+}
+
+/** Which store type goes with which `supports`. */
+type StoreFor<K, V> = {
+  plain: Store<K, V>
+  atomic: AtomicStore<K, V>
+  ordered: OrderedStore<K, V>
+}
+const stores: { readonly [E in EngineName]: keyof StoreFor<unknown, unknown> } = {
+  log: 'atomic',
+  any: 'plain',
+}
+
+test('the types hold', () => {
+  assert.equal(typeof uses, 'function')
+  holds<Extends<EngineMap<string, Point>['log']['store'], StoreFor<string, Point>['atomic']>>()
+  fails<Extends<EngineMap<string, Point>['log']['store'], StoreFor<string, Point>['ordered']>>()
+  fails<Extends<EngineMap<string, Point>['any']['store'], StoreFor<string, Point>['atomic']>>()
+  holds<Extends<OrderedStore<string, Point>, AtomicStore<string, Point>>>()
+  holds<Extends<OrderedTable<string, Point>, OrderedReader<string, Point>>>()
+  holds<Extends<AtomicTable<string, Point>, Table<string, Point>>>()
+  holds<Extends<Snapshot<string, Point>, Reader<string, Point>>>()
+})
+
+test('the store type of each engine is what the engine supports', () => {
+  assert.deepEqual(Object.keys(stores).sort(), [...Object.keys(engines), 'any'].sort())
+  for (const [name, { supports }] of Object.entries(engines)) {
+    const atomic = supports.atomicBatch && supports.snapshots
+    const expected = supports.order ? 'ordered' : atomic ? 'atomic' : 'plain'
+    assert.equal(stores[name as EngineName], expected, name)
+  }
+})
