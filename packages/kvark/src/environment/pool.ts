@@ -2,8 +2,8 @@
  * The worker threads of this process, shared by all its stores.
  *
  * 1. Nothing starts before the first job; at most two threads, and one where there are two processors.
- * 2. A thread never keeps the process alive, not even while it has jobs: a process that has nothing else to do ends,
- *    and what its jobs left behind is what a crash leaves.
+ * 2. A thread keeps the process alive while it has jobs, for a caller may await one (`compact`, `close`) when nothing else
+ *    is going on; an idle one does not.
  * 3. A job goes to the thread with the fewest; several in one thread take turns at their effects.
  * 4. A thread that dies fails its jobs with `IO`; the next job starts another.
  */
@@ -29,7 +29,6 @@ class PoolThread {
     // Flags of this process, such as --input-type, may not fit a worker's file.
     const entry = new URL('../worker.js', import.meta.url)
     this.#worker = new Worker(entry, { execArgv: [], name: 'kvark' })
-    this.#worker.unref()
     let cause: unknown
     this.#worker.on('error', (error) => {
       cause = error
@@ -48,7 +47,10 @@ class PoolThread {
       this.#waiting.delete(message.id)
       if ('error' in message) waiting?.reject(fromPlainError(message.error))
       else waiting?.resolve(message.result)
+      if (this.#waiting.size === 0) this.#worker.unref()
     })
+    // Last, for listening makes it keep the process alive.
+    this.#worker.unref()
   }
 
   get jobs(): number {
@@ -64,6 +66,7 @@ class PoolThread {
         throw asKvarkError(error)
       }
       this.#waiting.set(message.id, { resolve, reject })
+      this.#worker.ref()
     })
   }
 }
