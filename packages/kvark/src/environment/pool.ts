@@ -15,8 +15,8 @@ import type { Job } from './environment.ts'
 import { fromPlainError, type JobMessage, type ResultMessage } from './messages.ts'
 
 interface Waiting {
-  resolve(result: unknown): void
-  reject(error: KvarkError): void
+  readonly resolve: (result: unknown) => void
+  readonly reject: (error: KvarkError) => void
 }
 
 class PoolThread {
@@ -37,7 +37,7 @@ class PoolThread {
       died(this)
       for (const { reject } of this.#waiting.values()) {
         const why = cause instanceof Error ? cause.message : `it ended with ${status}`
-        const message = `A worker thread of kvark died: ${why}. Its work is undone; it is tried again later in another thread.`
+        const message = `A worker thread of kvark died: ${why}. Its job was not finished; the next one gets a new thread.`
         reject(new KvarkError('IO', message, { cause, retryable: true }))
       }
       this.#waiting.clear()

@@ -59,7 +59,7 @@ class MemoryFiles implements Files {
     return immediate(() => this.#tree.stat(path))
   }
 
-  lock(path: string): Effect<FileLock> {
+  lock(path: string, _timeoutMs: number): Effect<FileLock> {
     return immediate(() => lockInode(this.#tree, path).lock)
   }
 }

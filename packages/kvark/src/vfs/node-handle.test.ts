@@ -26,9 +26,15 @@ test('short writes and reads, and interruptions, are continued', async () => {
     let calls = 0
     // Every second call is interrupted, the others move three bytes at most.
     const interrupted = (): boolean => ++calls % 2 === 0
-    mock.method(fs, 'writeSync', ((fd, bytes, offset, length, position) => {
+    mock.method(fs, 'writeSync', ((
+      fd: number,
+      bytes: Uint8Array,
+      offset: number,
+      length: number,
+      position: number,
+    ) => {
       if (interrupted()) throw interruption('EINTR')
-      return writeSync(fd, bytes as Uint8Array, offset as number, Math.min(3, length!), position)
+      return writeSync(fd, bytes, offset, Math.min(3, length), position)
     }) as Write)
     mock.method(fs, 'readSync', ((fd, bytes, offset: number, length: number, position: number) => {
       if (interrupted()) throw interruption('EAGAIN')
@@ -70,9 +76,9 @@ test('a write without progress and endless interruptions are errors', async () =
     const source = Buffer.from('abc')
     const nothing = mock.method(fs, 'writeSync', (() => 0) as Write)
     assert.throws(() => file.write(source, 0, 3, 0).sync(), { code: 'IO', errno: 'EIO', path })
-    nothing.mock.mockImplementation((() => {
+    nothing.mock.mockImplementation(() => {
       throw interruption('EINTR')
-    }) as Write)
+    })
     assert.throws(() => file.write(source, 0, 3, 0).sync(), { code: 'IO', errno: 'EINTR' })
     const done = (...args: unknown[]): void =>
       (args.at(-1) as (e: null, n: number) => void)(null, 0)

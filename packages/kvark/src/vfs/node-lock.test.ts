@@ -63,7 +63,7 @@ async function startHolder(t: TestContext, path: string, take = ''): Promise<Hol
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   t.after(() => child.kill('SIGKILL'))
-  const [said] = (await once(child.stdout!, 'data')) as [Buffer]
+  const [said] = (await once(child.stdout, 'data')) as [Buffer]
   assert.equal(said.toString(), 'held\n')
   return {
     child,
@@ -73,8 +73,8 @@ async function startHolder(t: TestContext, path: string, take = ''): Promise<Hol
       await once(child, 'exit')
     },
     release: async () => {
-      child.stdin!.write('release\n')
-      await once(child.stdout!, 'data')
+      child.stdin.write('release\n')
+      await once(child.stdout, 'data')
     },
   }
 }

@@ -159,7 +159,7 @@ export class SimulatedFiles implements Files {
     return this.#effect({ call: 'stat', path }, () => this.#tree.stat(path))
   }
 
-  lock(path: string): Effect<FileLock> {
+  lock(path: string, _timeoutMs: number): Effect<FileLock> {
     return this.#effect({ call: 'lock', path }, () => {
       const { lock, change } = lockInode(this.#tree, path)
       if (change !== undefined) this.#disk.nameChanged(change)
@@ -240,7 +240,7 @@ export class SimulatedFiles implements Files {
   #effect<T>(details: Details, call: () => T, onFault?: () => void): Effect<T> {
     const perform = (): T => this.#perform(details, call, onFault)
     return new Effect(perform, async () => {
-      await undefined
+      await Promise.resolve()
       return perform()
     })
   }
