@@ -35,7 +35,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     quiet: options.includes('--quiet'),
     color: !options.includes('--no-color'),
   })
-  // Kvark's threads and timers let a process end that has nothing else to do; a command waits for them.
+  // Kvark's own timers let a process end that has nothing else to do; a command waits for them.
   const alive = setInterval(() => {}, LONGEST_INTERVAL_MS)
   try {
     const code = await runProgram(argv, io, output)
