@@ -186,7 +186,7 @@ export class LogEngine implements Engine {
     yield* this.#state.journal.idle()
     this.#state.journal.abandon()
     yield* closeState(this.#state)
-    const state = yield* recover(this.#context, this.#options)
+    const state = yield* recover(this.#context, this.#options, this.sequence)
     this.#state = state
     this.#lookup = new Lookup(state.segments, state.cache)
     this.#compactor = new Compactor(state, this.#options)

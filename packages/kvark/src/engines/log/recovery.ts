@@ -55,10 +55,15 @@ import type { LogOptions } from './options.ts'
 import { type LogSegment, LogSegments, SLOT_BYTES } from './segments.ts'
 import { LogState } from './state.ts'
 
-export function* recover(context: EngineContext, options: Required<LogOptions>): Routine<LogState> {
+/** `given`: the last sequence that this process has given out; none is given twice. */
+export function* recover(
+  context: EngineContext,
+  options: Required<LogOptions>,
+  given = 0,
+): Routine<LogState> {
   const recovery = new Recovery(context)
   try {
-    return yield* recovery.run(options)
+    return yield* recovery.run(options, given)
   } catch (error) {
     yield* recovery.abandon()
     throw error
@@ -104,7 +109,7 @@ class Recovery {
     this.#context = context
   }
 
-  *run(options: Required<LogOptions>): Routine<LogState> {
+  *run(options: Required<LogOptions>, given: number): Routine<LogState> {
     const { environment, folder } = this.#context
     const names = yield* environment.files.list(folder)
     const manifest = yield* this.#manifest(names)
@@ -143,7 +148,7 @@ class Recovery {
     for (const { maxSequence } of state.segments.all.values()) {
       tail.sequence = Math.max(tail.sequence, maxSequence)
     }
-    tail.sequence = Math.max(tail.sequence, manifest.floor.sequence)
+    tail.sequence = Math.max(tail.sequence, manifest.floor.sequence, given)
     state.journal = yield* this.#journal(state, options, tail, last, row)
     return state
   }
@@ -396,17 +401,17 @@ class Recovery {
       if (step === NEED) yield* walk.fill()
       else if (step === FRAME) {
         const frame = walk.frame!
-        if (tail.restart) tail.sequence = frame.firstSequence - 1
+        const chained = tail.restart || frame.previousChecksum === tail.checksum
         tail.restart = false
-        const chained = frame.previousChecksum === tail.checksum
-        if (inFrame || !chained || frame.firstSequence !== tail.sequence + 1) {
+        // Sequences may jump where writes were lost and the store was resumed; the chain says that no frame is missing.
+        if (inFrame || !chained || frame.firstSequence <= tail.sequence) {
           return cutAt(inFrame ? frameStart : walk.address)
         }
         if (frame.kind === CLOSE) this.#checkClose(walk, state.manifest, file)
         inFrame = true
         frameStart = walk.address
         mark = absorber.mark
-        sequence = tail.sequence
+        sequence = frame.firstSequence - 1
         cleared = undefined
       } else if (step === ENTRY) {
         if (walk.entry.sequence !== ++sequence) return cutAt(frameStart)
