@@ -11,14 +11,13 @@
  */
 
 import type { Environment } from '../environment/environment.ts'
-import { type Routine, runSync } from '../environment/routine.ts'
+import type { Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 
 interface Run {
   readonly work: () => Routine<void>
   promise: Promise<void>
   cancelled: boolean
-  begun: boolean
 }
 
 export class BackgroundJob {
@@ -33,14 +32,9 @@ export class BackgroundJob {
     return this.#current !== undefined
   }
 
-  /** Whether the work has taken its first step. */
-  get begun(): boolean {
-    return this.#current?.begun ?? false
-  }
-
   /** Begins `work` when the code that runs now has returned. Rejects with its error, or `CLOSED` when it was cancelled. */
   start(work: () => Routine<void>): Promise<void> {
-    const run: Run = { work, promise: Promise.resolve(), cancelled: false, begun: false }
+    const run: Run = { work, promise: Promise.resolve(), cancelled: false }
     this.#current = run
     run.promise = new Promise<void>((resolve, reject) => {
       this.#environment.defer(() => {
@@ -51,15 +45,6 @@ export class BackgroundJob {
     })
     run.promise.catch(() => {}) // Whoever is interested awaits it.
     return run.promise
-  }
-
-  /** Does at once, here, what was started but has not begun. */
-  runNow(): void {
-    const run = this.#current
-    if (run === undefined || run.begun) return
-    run.cancelled = true
-    this.#current = undefined
-    runSync(run.work())
   }
 
   cancel(): void {
@@ -79,7 +64,6 @@ export class BackgroundJob {
 
   async #drive(run: Run): Promise<void> {
     if (run.cancelled) throw cancelled()
-    run.begun = true
     const routine = run.work()
     let told = false
     let step = routine.next()

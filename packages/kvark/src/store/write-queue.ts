@@ -24,6 +24,8 @@ import { KvarkError } from '../errors.ts'
 
 /** So many writes read from the disk at the same time. */
 const WARMING = 64
+/** After so many writes that waited for nothing, one waits for the event loop to turn. */
+const WRITES_A_TURN = 256
 
 /** How the warming of a write ended. */
 interface Warmth {
@@ -47,13 +49,16 @@ interface QueuedWrite {
 
 export class WriteQueue {
   readonly #engine: Engine
+  readonly #pause: Effect<void>
   readonly #onChange: (waiting: boolean) => void
+  #sinceTurn = 0
   readonly #writes: QueuedWrite[] = []
   #pumping = false
 
   /** `onChange` hears when the queue begins to hold writes, and when it is empty again. */
-  constructor(engine: Engine, onChange: (waiting: boolean) => void) {
+  constructor(engine: Engine, pause: Effect<void>, onChange: (waiting: boolean) => void) {
     this.#engine = engine
+    this.#pause = pause
     this.#onChange = onChange
   }
 
@@ -92,11 +97,17 @@ export class WriteQueue {
 
   #commit(durability: Durability): Promise<number> {
     const version = this.#engine.sequence
-    if (durability === 'none') return Promise.resolve(version)
+    // Neither `none` nor `os` waits for the event loop. Whoever awaits one write after the other would keep it from
+    // turning, and background work with it.
+    const turn = ++this.#sinceTurn >= WRITES_A_TURN
+    if (turn) this.#sinceTurn = 0
+    if (durability === 'none') {
+      return turn ? this.#pause.async().then(() => version) : Promise.resolve(version)
+    }
     return this.#engine
       .commit(durability)
       .async()
-      .then(() => version)
+      .then(() => (turn ? this.#pause.async().then(() => version) : version))
   }
 
   #add(batch: WriteBatch, durability: Durability): Promise<number> {

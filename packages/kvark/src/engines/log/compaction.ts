@@ -70,9 +70,9 @@ export class Compactor {
     if (written < this.#lookAt && written >= this.#lookedAt) return
     this.#lookedAt = written
     this.#lookAt = written + Math.min(64 * 1024, this.#options.compactionThresholdBytes / 2)
-    // Its steps need the event loop, which a caller of many synchronous writes never lets run.
+    // Its steps need the event loop, which a caller of many synchronous writes never lets turn.
     if (this.#job.running) {
-      if (!this.#job.begun && this.#urgent()) this.#runNow()
+      if (this.#urgent()) this.#runNow()
     } else if (this.#due()) {
       this.#start(() => this.#compact(false))
     } else if (written > Math.max(CHECKPOINT_BYTES, this.#state.totals().total / 4)) {
@@ -170,7 +170,8 @@ export class Compactor {
 
   #runNow(): void {
     try {
-      this.#job.runNow()
+      this.#takeOver()
+      runSync(this.#compact(false))
     } catch (error) {
       // The write that met it is not concerned.
       this.#lookAt = this.#state.sinceCheckpoint + RETRY_BYTES
