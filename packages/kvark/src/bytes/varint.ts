@@ -4,7 +4,7 @@
  */
 
 /** Largest 48-bit integer. */
-export const MAX_U48 = 2 ** 48 - 1
+export const MAX_U48: number = 2 ** 48 - 1
 
 const TWO_32 = 0x1_0000_0000
 

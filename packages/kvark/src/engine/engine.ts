@@ -224,6 +224,8 @@ export interface EngineModule {
   readonly limits: Limits
   readonly options: Readonly<Record<string, OptionRule>>
   /** Functions over plain data that may run in another thread, by name. */
-  readonly jobs: Readonly<Record<string, (environment: Environment, args: never) => Routine<unknown>>>
+  readonly jobs: Readonly<
+    Record<string, (environment: Environment, args: never) => Routine<unknown>>
+  >
   open(context: EngineContext): Routine<Engine>
 }

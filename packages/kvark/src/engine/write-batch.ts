@@ -158,7 +158,14 @@ export class WriteBatch {
     const kind = new Uint8Array(length)
     kind.set(this.kind)
     this.kind = kind
-    for (const name of ['keyStart', 'keyLength', 'valueStart', 'valueLength', 'expiry', 'expected'] as const) {
+    for (const name of [
+      'keyStart',
+      'keyLength',
+      'valueStart',
+      'valueLength',
+      'expiry',
+      'expected',
+    ] as const) {
       const larger = new Float64Array(length)
       larger.set(this[name])
       this[name] = larger

@@ -131,7 +131,12 @@ export class Cache {
       table.frames[page] = -1
       return
     }
-    source.copy(this.slabs[frame >> SLAB_BITS]!, (frame & SLAB_MASK) << PAGE_BITS, at, at + PAGE_BYTES)
+    source.copy(
+      this.slabs[frame >> SLAB_BITS]!,
+      (frame & SLAB_MASK) << PAGE_BITS,
+      at,
+      at + PAGE_BYTES,
+    )
     this.#own(frame, table, page)
   }
 
@@ -175,7 +180,9 @@ export class Cache {
     this.counts[1]!++
     this.#pin(frame)
     try {
-      table.source.readPage(page, this.slabs[frame >> SLAB_BITS]!, (frame & SLAB_MASK) << PAGE_BITS).sync()
+      table.source
+        .readPage(page, this.slabs[frame >> SLAB_BITS]!, (frame & SLAB_MASK) << PAGE_BITS)
+        .sync()
     } catch (error) {
       this.#unpin(frame)
       throw error

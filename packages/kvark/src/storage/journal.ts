@@ -17,15 +17,15 @@
  * What entries mean, which segments still matter and how they are read is the engine's.
  */
 
+import { writeU32 } from '../bytes/varint.ts'
 import type { Environment, Timer } from '../environment/environment.ts'
 import { Effect, effect, type Routine, runAsync } from '../environment/routine.ts'
 import { asKvarkError, KvarkError } from '../errors.ts'
-import { Segment } from './segment.ts'
 import type { Cache } from './cache.ts'
 import { entryHeaderLength, writeEntryHeader } from './entry.ts'
+import { Segment } from './segment.ts'
 import { CLOSE, CONTIGUOUS_BYTES, type SegmentHeader, WINDOW_BYTES } from './segment-format.ts'
 import { APPEND_BUFFER_BYTES, SegmentWriter } from './segment-writer.ts'
-import { writeU32 } from '../bytes/varint.ts'
 
 /** A frame grows no longer than this, so that an abrupt end loses no more of what nobody waited for. */
 const FRAME_BYTES = 1024 * 1024
@@ -317,7 +317,10 @@ export class Journal {
     )
   }
 
-  #listener(segment: Segment): { opened(w: number, at: number): void; retired(w: number, at: number): void } {
+  #listener(segment: Segment): {
+    opened(w: number, at: number): void
+    retired(w: number, at: number): void
+  } {
     return {
       opened: (window, at) => {
         segment.pages.grow(window + 1)
@@ -434,10 +437,20 @@ export class Journal {
     if (!round || this.#syncing) return
     this.#diskRound = undefined
     this.#syncing = runAsync(this.#flushAndSync())
-    this.#syncing.then(round.resolve, round.reject).finally(() => {
+    const ended = (): void => {
       this.#syncing = undefined
       if (this.#diskRound) this.#environment.defer(() => this.#startRound())
-    })
+    }
+    this.#syncing.then(
+      () => {
+        ended()
+        round.resolve()
+      },
+      (error: unknown) => {
+        ended()
+        round.reject(error)
+      },
+    )
   }
 
   #syncNow(): void {
@@ -519,7 +532,12 @@ function unknown(failure: KvarkError): KvarkError {
   return new KvarkError(
     failure.code,
     `${failure.message} The write may or may not be kept; call resume() and read it back.`,
-    { ...failure, outcome: 'unknown', cause: failure },
+    {
+      outcome: 'unknown',
+      cause: failure,
+      ...(failure.path === undefined ? {} : { path: failure.path }),
+      ...(failure.errno === undefined ? {} : { errno: failure.errno }),
+    },
   )
 }
 

@@ -106,12 +106,16 @@ export function readSegmentHeader(
   }
   const found = source.toString('hex', at + 16, at + 32)
   if (found !== storeId) {
-    throw new KvarkError('CORRUPTION', `${path} belongs to another store; move it out of this folder`, {
-      path,
-      offset: at + 16,
-      expected: storeId,
-      found,
-    })
+    throw new KvarkError(
+      'CORRUPTION',
+      `${path} belongs to another store; move it out of this folder`,
+      {
+        path,
+        offset: at + 16,
+        expected: storeId,
+        found,
+      },
+    )
   }
   return {
     storeId: found,

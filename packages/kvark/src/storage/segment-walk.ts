@@ -11,6 +11,7 @@
  *    `readSpread`.
  */
 
+import { readU32 } from '../bytes/varint.ts'
 import type { Routine } from '../environment/routine.ts'
 import { corruption, KvarkError } from '../errors.ts'
 import { EntryHeader } from './entry.ts'
@@ -30,7 +31,6 @@ import {
   WINDOW_BYTES,
   WINDOW_MASK,
 } from './segment-format.ts'
-import { readU32 } from '../bytes/varint.ts'
 
 export const END = 0
 export const ENTRY = 1

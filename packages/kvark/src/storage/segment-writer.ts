@@ -16,12 +16,14 @@
  */
 
 import type { FileHandle } from '../vfs/files.ts'
+import { MAX_ENTRY_HEADER_BYTES } from './entry.ts'
 import {
   alignSector,
   BLOCK_HEADER_BYTES,
   blockStart,
   CONTIGUOUS_BYTES,
   ENTRIES,
+  FILE_HEADER_BYTES,
   FIRST,
   FRAME_HEADER_BYTES,
   frameMark,
@@ -32,9 +34,7 @@ import {
   WINDOW_MASK,
   writeFrameHeader,
   writeSegmentHeader,
-  FILE_HEADER_BYTES,
 } from './segment-format.ts'
-import { MAX_ENTRY_HEADER_BYTES } from './entry.ts'
 
 /** Size of the append buffer; larger ones fall out of the processor's cache and are slower. */
 export const APPEND_BUFFER_BYTES: number = 256 * 1024

@@ -12,7 +12,7 @@
 import { Effect, type Routine } from '../environment/routine.ts'
 import { corruption, type KvarkError } from '../errors.ts'
 import type { FileHandle } from '../vfs/files.ts'
-import { PAGE_BYTES, PageTable, type PageSource } from './cache.ts'
+import { PAGE_BYTES, type PageSource, PageTable } from './cache.ts'
 import {
   BLOCK_HEADER_BYTES,
   checkBlock,
@@ -119,7 +119,8 @@ export class Segment implements SegmentSource, PageSource {
     const claimed = offset + BLOCK_HEADER_BYTES + target.readUInt16LE(at + offset + 8)
     if (claimed < end) {
       const next = nextBlock(target, at, claimed, end)
-      if (next >= 0 && checkBlock(target, at, next, end, this.life, start + next) >= 0) return claimed
+      if (next >= 0 && checkBlock(target, at, next, end, this.life, start + next) >= 0)
+        return claimed
     }
     return end
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { BLOCKED, DONE, type Engine, REFUSED, type Status } from '../engine/engine.ts'
 import { DELETE, UNCONDITIONAL, WriteBatch } from '../engine/write-batch.ts'
-import { immediate, Effect, immediate, type Routine } from '../environment/routine.ts'
+import { Effect, immediate, type Routine } from '../environment/routine.ts'
 import { WriteQueue } from './write-queue.ts'
 
 /** Writes single keys; a key is cold until it has been warmed, which ends when the test says so. */
@@ -62,7 +62,11 @@ function batchOf(key: string, expected: number = UNCONDITIONAL): WriteBatch {
 function setUp(): { engine: FakeEngine; queue: WriteQueue; changes: boolean[] } {
   const engine = new FakeEngine()
   const changes: boolean[] = []
-  const queue = new WriteQueue(engine as unknown as Engine, immediate(() => {}), (waiting) => changes.push(waiting))
+  const queue = new WriteQueue(
+    engine as unknown as Engine,
+    immediate(() => {}),
+    (waiting) => changes.push(waiting),
+  )
   return { engine, queue, changes }
 }
 

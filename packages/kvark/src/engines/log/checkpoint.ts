@@ -110,7 +110,8 @@ export function* readCheckpoint(
   try {
     const size = yield* handle.size()
     const bytes = Buffer.allocUnsafeSlow(size)
-    if ((yield* handle.read(bytes, 0, size, 0)) !== size) throw corruption(path, 0, 'it is cut short')
+    if ((yield* handle.read(bytes, 0, size, 0)) !== size)
+      throw corruption(path, 0, 'it is cut short')
     const footer = readTrailer(bytes, path)
     let at = MAGIC.length
     for (let shard = 0; shard < SHARDS; shard++) {

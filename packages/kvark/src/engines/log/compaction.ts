@@ -142,7 +142,8 @@ export class Compactor {
         segment.file.handle.close().sync()
         files.remove(segment.file.path).sync()
       } catch (error) {
-        state.context.environment.warn(`${segment.file.path} stays until the next open: ${error}`)
+        const { message } = asKvarkError(error)
+        state.context.environment.warn(`${segment.file.path} stays until the next open: ${message}`)
       }
     }
   }
@@ -192,7 +193,10 @@ export class Compactor {
     this.#wasCleared = false
     if (victims.length > 0) {
       const { index } = state
-      const liveBytes = victims.reduce((sum, one) => sum + one.total - one.stale + one.tombstones, 0)
+      const liveBytes = victims.reduce(
+        (sum, one) => sum + one.total - one.stale + one.tombstones,
+        0,
+      )
       progress?.(0, liveBytes)
       // Later writes go to a segment with a higher number than the outputs', as cursors' tokens need it.
       const numbers = this.#outputs(liveBytes)
@@ -224,7 +228,9 @@ export class Compactor {
     const { stale, tombstones } = this.#state.totals()
     // Deletions go only together with everything older: if they are most of what is stale, take all.
     if (!everything && tombstones * 2 > stale) return all
-    return all.filter((one) => one.stale > one.total * share || (one.total === 0 && !one.file.writer))
+    return all.filter(
+      (one) => one.stale > one.total * share || (one.total === 0 && !one.file.writer),
+    )
   }
 
   /** Offsets of the live entries of each victim. */
@@ -245,7 +251,7 @@ export class Compactor {
         const low = table[i]!
         if (low === 0) continue
         const slot = ((table[i + 1]! & 0xff) << 6) | (low >>> 26)
-        slots[slot]?.add((low & (SLOT_BYTES - 1)) + (slot - slots[slot]!.slot) * SLOT_BYTES)
+        slots[slot]?.add((low & (SLOT_BYTES - 1)) + (slot - slots[slot].slot) * SLOT_BYTES)
       }
       if ((shard & 7) === 7) {
         yield* context.environment.pause
@@ -304,20 +310,16 @@ export class Compactor {
   /** Runs the job in another thread where there is one. */
   *#rewrite(args: RewriteArguments): Routine<RewriteResult> {
     const { environment } = this.#state.context
-    const { execute } = environment
-    if (!execute) return yield* rewrite(environment, args)
+    if (!environment.execute) return yield* rewrite(environment, args)
     return yield* new Effect(
       () => runSync(rewrite(environment, args)),
-      () => execute({ engine: 'log', job: 'rewrite', args }) as Promise<RewriteResult>,
+      () =>
+        environment.execute?.({ engine: 'log', job: 'rewrite', args }) as Promise<RewriteResult>,
     )
   }
 
   /** Gives the outputs their names and their places in the store. */
-  *#adopt(
-    args: RewriteArguments,
-    result: RewriteResult,
-    packedAt: number,
-  ): Routine<LogSegment[]> {
+  *#adopt(args: RewriteArguments, result: RewriteResult, packedAt: number): Routine<LogSegment[]> {
     const state = this.#state
     const { environment, folder } = state.context
     const files: Segment[] = []

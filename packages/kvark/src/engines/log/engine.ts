@@ -30,7 +30,13 @@ import {
   type VerifyReport,
 } from '../../engine/engine.ts'
 import type { Found } from '../../engine/found.ts'
-import { DELETE, DELETE_RANGE, PUT, UNCONDITIONAL, type WriteBatch } from '../../engine/write-batch.ts'
+import {
+  DELETE,
+  DELETE_RANGE,
+  PUT,
+  UNCONDITIONAL,
+  type WriteBatch,
+} from '../../engine/write-batch.ts'
 import type { Effect, Routine } from '../../environment/routine.ts'
 import { KvarkError } from '../../errors.ts'
 import { entryHeaderLength } from '../../storage/entry.ts'
@@ -38,13 +44,13 @@ import { readOnly } from '../../storage/journal.ts'
 import { advance, readSpread } from '../../storage/segment-walk.ts'
 import { Compactor } from './compaction.ts'
 import { LogCursor } from './cursor.ts'
-import { closeState, recover } from './recovery.ts'
 import { HashIndex } from './hash-index.ts'
 import { inspect, verify } from './inspection.ts'
 import { LIMITS, SUPPORTS } from './limits.ts'
 import { Lookup } from './lookup.ts'
 import type { LogOptions } from './options.ts'
 import { closeCleanly } from './persist.ts'
+import { closeState, recover } from './recovery.ts'
 import type { LogSegment } from './segments.ts'
 import { findAt, type LogSnapshot } from './snapshots.ts'
 import type { LogState } from './state.ts'
@@ -321,7 +327,8 @@ export class LogEngine implements Engine {
   /** Deleting what is not there writes nothing. */
   #changesSomething(batch: WriteBatch): boolean {
     for (let i = 0; i < batch.count; i++) {
-      if (batch.kind[i] !== DELETE || this.#previous[i] !== 0 || this.#repeated[i] === 1) return true
+      if (batch.kind[i] !== DELETE || this.#previous[i] !== 0 || this.#repeated[i] === 1)
+        return true
     }
     return false
   }
@@ -430,9 +437,13 @@ export class LogEngine implements Engine {
 /** Whole-store clears only: an unordered index cannot find a range. */
 function checkRange(batch: WriteBatch, i: number): void {
   if (batch.keyLength[i]! <= 1 && batch.valueLength[i]! <= 1) return
-  throw new KvarkError('UNSUPPORTED', 'the log engine can clear a whole table, not a range of keys', {
-    engines: [],
-  })
+  throw new KvarkError(
+    'UNSUPPORTED',
+    'the log engine can clear a whole table, not a range of keys',
+    {
+      engines: [],
+    },
+  )
 }
 
 /** At most what a batch takes in a journal, with headers and the rests of windows. */
@@ -446,4 +457,3 @@ function written(addresses: Float64Array, count: number): number {
   for (let i = 0; i < count; i++) if (addresses[i]! >= 0) n++
   return n
 }
-

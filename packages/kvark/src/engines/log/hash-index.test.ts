@@ -59,6 +59,7 @@ test('keeps a key in 10 to 17 bytes at any size', () => {
   const index = new HashIndex()
   for (let i = 1; i <= 400_000; i++) {
     index.insert(random.uint32(), i)
-    if (i > 100_000 && i % 10_000 === 0) assert.ok(index.bytes / i <= 17, `${index.bytes / i} at ${i}`)
+    if (i > 100_000 && i % 10_000 === 0)
+      assert.ok(index.bytes / i <= 17, `${index.bytes / i} at ${i}`)
   }
 })

@@ -138,7 +138,11 @@ export function* inspect(state: LogState): Routine<Inspection> {
     if (segment) {
       files.push({
         name,
-        kind: segment.packed ? 'packed segment' : segment.file.writer ? 'active segment' : 'segment',
+        kind: segment.packed
+          ? 'packed segment'
+          : segment.file.writer
+            ? 'active segment'
+            : 'segment',
         bytes,
         detail: {
           entryBytes: segment.total,
@@ -169,4 +173,3 @@ function kindOf(name: string, path: string, retired: ReadonlySet<string>): strin
   if (name === 'MANIFEST') return 'manifest'
   return name.endsWith('.index') ? 'stored index' : 'other'
 }
-

@@ -14,7 +14,6 @@ import { DELETE, PUT } from '../../engine/write-batch.ts'
 import type { Environment } from '../../environment/environment.ts'
 import type { Routine } from '../../environment/routine.ts'
 import { corruption } from '../../errors.ts'
-import type { FileHandle } from '../../vfs/files.ts'
 import { entryHeaderLength, writeEntryHeader } from '../../storage/entry.ts'
 import { FILE_HEADER_BYTES, type SegmentHeader } from '../../storage/segment-format.ts'
 import {
@@ -28,6 +27,7 @@ import {
   SegmentWalk,
 } from '../../storage/segment-walk.ts'
 import { APPEND_BUFFER_BYTES, SegmentWriter } from '../../storage/segment-writer.ts'
+import type { FileHandle } from '../../vfs/files.ts'
 
 export interface RewriteInput {
   readonly path: string
@@ -192,7 +192,8 @@ class Output {
     )
     writer.end = to + header
     writer.append(key, keyStart, keyLength)
-    if (length > 0 && !walk.spread) writer.append(walk.extent, walk.at + entry.length + keyLength, length)
+    if (length > 0 && !walk.spread)
+      writer.append(walk.extent, walk.at + entry.length + keyLength, length)
     else {
       for (let done = 0; done < length; done += COPY_BYTES) {
         const from = advance(address, entry.length + keyLength + done)

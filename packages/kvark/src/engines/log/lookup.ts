@@ -66,13 +66,7 @@ export class Lookup {
   }
 
   /** Reads the entry at a position and compares its key: `MISSING` when it is another one. */
-  read(
-    high: number,
-    low: number,
-    key: Uint8Array,
-    start: number,
-    length: number,
-  ): 0 | 1 | 2 | 3 {
+  read(high: number, low: number, key: Uint8Array, start: number, length: number): 0 | 1 | 2 | 3 {
     const slot = (high << 6) | (low >>> 26)
     const segment = this.#segments.slots[slot]!
     const address = (low & SLOT_MASK) + (slot - segment.slot) * (SLOT_MASK + 1)
@@ -144,4 +138,3 @@ export class Lookup {
     return FOUND
   }
 }
-

@@ -133,7 +133,8 @@ class Recovery {
     if (!footer) for (const file of [...packed, ...row]) this.#place(state, file, manifest)
 
     const absorber = new Absorber(state)
-    if (!footer) for (const file of packed) yield* this.#absorbPacked(state, absorber, file, manifest)
+    if (!footer)
+      for (const file of packed) yield* this.#absorbPacked(state, absorber, file, manifest)
     const tail: Tail = {
       sequence: footer?.replay.sequence ?? 0,
       syncedSequence: Math.max(footer?.replay.sequence ?? 0, manifest.floor.sequence),
@@ -182,7 +183,8 @@ class Recovery {
       const journal = /^(\d+)\.log$/.exec(name)
       const leftover = journal
         ? Number(journal[1]) < manifest.nextFile && !manifest.journal.includes(Number(journal[1]))
-        : name.endsWith(TEMPORARY_SUFFIX) || (/^\d+\.(packed|index)$/.test(name) && !named.has(name))
+        : name.endsWith(TEMPORARY_SUFFIX) ||
+          (/^\d+\.(packed|index)$/.test(name) && !named.has(name))
       if (leftover) yield* environment.files.remove(`${folder}/${name}`)
     }
   }
@@ -264,7 +266,8 @@ class Recovery {
       const files = new Map([...packed, ...row].map((file) => [file.number, file]))
       for (const record of footer.segments) {
         const file = files.get(record.number)
-        if (!file) throw corruption(indexName(manifest.index.number), 0, 'it names a missing segment')
+        if (!file)
+          throw corruption(indexName(manifest.index.number), 0, 'it names a missing segment')
         const isPacked = manifest.packed.find(({ number }) => number === record.number)
         const segment = state.segments.restore(file, record, isPacked !== undefined)
         segment.packedAt = isPacked?.packedAt ?? 0
@@ -302,11 +305,16 @@ class Recovery {
       if (step === NEED) yield* walk.fill()
       else if (step === ENTRY) yield* this.#take(state, absorber, segment, walk)
       else if (step === DAMAGED) {
-        throw corruption(file.path, walk.address, 'a block is damaged, and the index has to be built from it,')
+        throw corruption(
+          file.path,
+          walk.address,
+          'a block is damaged, and the index has to be built from it,',
+        )
       } else if (step === END) break
       if (absorber.full) yield* absorber.merge()
     }
-    if (walk.checksum !== record.checksum) throw corruption(file.path, file.end, 'its end is missing')
+    if (walk.checksum !== record.checksum)
+      throw corruption(file.path, file.end, 'its end is missing')
     yield* absorber.merge()
   }
 
@@ -348,17 +356,13 @@ class Recovery {
    * Whether a segment goes on where the one before it ended. Where compaction has taken that one away the chain begins
    * anew; where it should be there and is not, that is `CORRUPTION`.
    */
-  #follows(
-    file: Segment,
-    previous: Segment | undefined,
-    manifest: Manifest,
-    tail: Tail,
-  ): boolean {
+  #follows(file: Segment, previous: Segment | undefined, manifest: Manifest, tail: Tail): boolean {
     const { previousNumber, previousEnd, previousChecksum } = file.header
     if (previous && previousNumber === previous.number) {
       return previousEnd === previous.end && previousChecksum === tail.checksum
     }
-    const known = manifest.journal.includes(file.number) || previousNumber === manifest.floor.segment
+    const known =
+      manifest.journal.includes(file.number) || previousNumber === manifest.floor.segment
     if (!known) throw corruption(file.path, 0, 'the segment of the journal before it is missing')
     tail.checksum = previousChecksum
     tail.restart = true
@@ -368,9 +372,18 @@ class Recovery {
   #checkFloor(manifest: Manifest, file: Segment | undefined, end: number, tail: Tail): void {
     const { floor } = manifest
     const listed = manifest.journal.includes(floor.segment)
-    if (listed && (tail.sequence < floor.sequence || (file?.number ?? 0) < floor.segment || (file?.number === floor.segment && end < floor.end))) {
+    if (
+      listed &&
+      (tail.sequence < floor.sequence ||
+        (file?.number ?? 0) < floor.segment ||
+        (file?.number === floor.segment && end < floor.end))
+    ) {
       const path = file?.path ?? `${this.#context.folder}/MANIFEST`
-      throw corruption(path, end, 'the end of the journal, which was written and closed, is missing')
+      throw corruption(
+        path,
+        end,
+        'the end of the journal, which was written and closed, is missing',
+      )
     }
   }
 
@@ -446,7 +459,13 @@ class Recovery {
     }
   }
 
-  #frameRead(file: Segment, address: number, walk: SegmentWalk, tail: Tail, sequence: number): void {
+  #frameRead(
+    file: Segment,
+    address: number,
+    walk: SegmentWalk,
+    tail: Tail,
+    sequence: number,
+  ): void {
     const frame = walk.frame!
     tail.closed = frame.kind === CLOSE
     tail.frames.push({ segment: file, address, sequence: frame.firstSequence })

@@ -116,7 +116,10 @@ export class LogSegments {
   at(position: number): LogSegment {
     const segment = this.slots[Math.floor(position / SLOT_BYTES)]
     if (segment === undefined) {
-      throw new KvarkError('CORRUPTION', `the index points to position ${position}, where no segment is`)
+      throw new KvarkError(
+        'CORRUPTION',
+        `the index points to position ${position}, where no segment is`,
+      )
     }
     return segment
   }

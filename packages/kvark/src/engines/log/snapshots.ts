@@ -104,7 +104,6 @@ export class Snapshots {
     return false
   }
 
-
   /** Bytes of memory held for them. */
   get bytes(): number {
     let bytes = 0
@@ -137,7 +136,10 @@ export function findAt(
   const { living } = snapshots
   const from = living.indexOf(at)
   if (from < 0) {
-    throw new KvarkError('CLOSED', 'this snapshot is released, or the store was resumed since it was taken')
+    throw new KvarkError(
+      'CLOSED',
+      'this snapshot is released, or the store was resumed since it was taken',
+    )
   }
   for (let i = from; i < living.length; i++) {
     const { overlay, index } = living[i]!
