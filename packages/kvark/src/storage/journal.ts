@@ -136,7 +136,10 @@ export class Journal {
       )
       segment.writer = this.#writer
     }
-    for (const [suspect] of start.suspects) this.#unsynced.push(suspect)
+    for (const [suspect] of start.suspects) {
+      suspect.dirty = true
+      this.#unsynced.push(suspect)
+    }
   }
 
   /** Now, by a clock that never goes backwards. */
@@ -160,7 +163,7 @@ export class Journal {
     } catch (error) {
       throw this.#fail(error)
     }
-    if (!this.active!.dirty) this.#markDirty()
+    this.#markDirty()
     this.#timer ??= this.#environment.timer(FLUSH_MS, () => this.#flushLate())
   }
 
@@ -389,8 +392,10 @@ export class Journal {
 
   #markDirty(): void {
     const active = this.active!
+    active.writes++
+    if (active.dirty) return
     active.dirty = true
-    if (!this.#unsynced.includes(active)) this.#unsynced.push(active)
+    this.#unsynced.push(active)
   }
 
   #flushLate(): void {
@@ -476,12 +481,14 @@ export class Journal {
         for (const [segment, from] of suspects) yield* rewrite(segment, from)
         this.#suspects = []
       }
-      const files = this.#unsynced
-      this.#unsynced = []
+      // A file stays on the list until its sync has succeeded: a second caller must not count on one under way.
+      const files = [...this.#unsynced]
       for (const segment of files) {
-        segment.dirty = false
-        // What is written while the sync is under way needs another one.
+        const { writes } = segment
         yield* segment.handle.sync()
+        if (segment.writes !== writes || !segment.dirty) continue
+        segment.dirty = false
+        this.#unsynced = this.#unsynced.filter((one) => one !== segment)
       }
       if (files.some((segment) => !segment.named)) {
         yield* this.#environment.files.syncFolder(this.#folder)

@@ -33,8 +33,9 @@ export class Segment implements SegmentSource, PageSource {
   end: number
   /** Present while it is written. */
   writer: SegmentWriter | undefined = undefined
-  /** Written to since it was last synced. */
+  /** It has something to sync; `writes` counts what was written, to notice what came while a sync was under way. */
   dirty = false
+  writes = 0
   /** Its name is durable. */
   named: boolean
   /** Damaged places, as [from, to) pairs. */

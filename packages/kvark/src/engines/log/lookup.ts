@@ -71,7 +71,8 @@ export class Lookup {
     const segment = this.#segments.slots[slot]!
     const address = (low & SLOT_MASK) + (slot - segment.slot) * (SLOT_MASK + 1)
     const { file } = segment
-    const frame = file.pages.frames[address >>> PAGE_BITS]!
+    const frame = file.pages.frames[address >>> PAGE_BITS]
+    if (frame === undefined) throw corruption(file.path, address, 'the segment is cut short')
     if (frame < 0) {
       this.block = this.#cache.block(file.pages, address >>> PAGE_BITS)
       return BLOCKED
@@ -121,7 +122,8 @@ export class Lookup {
     while (done < length) {
       const from = advance(address, this.entry.length + done)
       const page = from >>> PAGE_BITS
-      const frame = pages.frames[page]!
+      const frame = pages.frames[page]
+      if (frame === undefined) throw corruption(segment.file.path, from, 'the segment is cut short')
       if (frame < 0) {
         this.block = this.#cache.block(pages, page)
         return BLOCKED

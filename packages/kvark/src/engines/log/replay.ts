@@ -1,0 +1,360 @@
+/**
+ * Reads segments back into the index: the journal behind the stored index, or everything when there is none.
+ *
+ * Where the journal stops making sense (a bad block, a broken chain, a frame without its end), it is cut if nobody can have
+ * been told that what follows is durable, and refused otherwise:
+ *
+ * 1. Below the manifest's `floor`, or below the `synced sequence` of any later frame that can still be read: `CORRUPTION`.
+ * 2. A close frame that names a newer manifest than the one here: `CORRUPTION`, the manifest is an old copy.
+ * 3. Everything else behind the stop is cut off, and later segments are removed.
+ * 4. A frame counts when its last block is there: no entry of an incomplete one reaches the index, nor does its clear.
+ */
+
+import { readU32 } from '../../bytes/varint.ts'
+import { DELETE, DELETE_RANGE } from '../../engine/write-batch.ts'
+import type { Routine } from '../../environment/routine.ts'
+import { corruption, KvarkError } from '../../errors.ts'
+import type { Segment } from '../../storage/segment.ts'
+import { CLOSE, FILE_HEADER_BYTES } from '../../storage/segment-format.ts'
+import {
+  advance,
+  COMPLETE,
+  DAMAGED,
+  END,
+  ENTRY,
+  FRAME,
+  NEED,
+  readSpread,
+  SegmentWalk,
+} from '../../storage/segment-walk.ts'
+import { Absorber } from './absorb.ts'
+import type { CheckpointFooter } from './checkpoint.ts'
+import { HashIndex } from './hash-index.ts'
+import type { LogSegment } from './segments.ts'
+import type { LogState } from './state.ts'
+
+/** What was read of the stored index. */
+export interface StoredIndex {
+  readonly footer: CheckpointFooter
+  /** Up to which sequence each shard is complete. */
+  readonly sequences: Float64Array
+}
+
+/** Where the journal stands while it is read. */
+export interface Tail {
+  sequence: number
+  syncedSequence: number
+  clock: number
+  checksum: number
+  /** The last frame was a close frame. */
+  closed: boolean
+  /** The next frame begins the chain anew: what was before it has been compacted away. */
+  restart: boolean
+  /** Frames that may not be on disk: [segment, address, first sequence], oldest first. */
+  frames: { segment: Segment; address: number; sequence: number }[]
+}
+
+/** A clear in a frame that is not complete yet. */
+interface Cleared {
+  readonly sequence: number
+  readonly size: number
+  /** What the absorber had by then. */
+  readonly mark: number
+}
+
+export class Replay {
+  readonly tail: Tail
+  readonly #state: LogState
+  readonly #row: readonly Segment[]
+  readonly #stored: StoredIndex | undefined
+  readonly #absorber: Absorber
+
+  /** `row`: the journal's segments, oldest first. */
+  constructor(state: LogState, row: readonly Segment[], stored: StoredIndex | undefined) {
+    this.#state = state
+    this.#row = row
+    this.#stored = stored
+    this.#absorber = new Absorber(state)
+    const footer = stored?.footer
+    const sequence = footer?.replay.sequence ?? 0
+    this.tail = {
+      sequence,
+      syncedSequence: Math.max(sequence, state.manifest.floor.sequence),
+      clock: footer?.clock ?? 0,
+      checksum: footer?.previousChecksum ?? 0,
+      closed: false,
+      restart: footer === undefined,
+      frames: [],
+    }
+  }
+
+  /** All has been read. */
+  *finish(): Routine<void> {
+    yield* this.#absorber.finish()
+  }
+
+  /** Everything of a segment that compaction wrote; only where there is no stored index. */
+  *packed(file: Segment): Routine<void> {
+    const absorber = this.#absorber
+    const { segments, manifest } = this.#state
+    const segment = segments.all.get(file.number)!
+    const walk = new SegmentWalk(file, FILE_HEADER_BYTES, file.end)
+    const record = manifest.packed.find(({ number }) => number === file.number)!
+    for (;;) {
+      const step = walk.next()
+      if (step === NEED) yield* walk.fill()
+      else if (step === ENTRY) yield* this.#take(segment, walk)
+      else if (step === DAMAGED) {
+        throw corruption(
+          file.path,
+          walk.address,
+          'a block is damaged, and the index has to be built from it,',
+        )
+      } else if (step === END) break
+      if (absorber.full) yield* absorber.merge()
+    }
+    if (walk.checksum !== record.checksum)
+      throw corruption(file.path, file.end, 'its end is missing')
+    yield* absorber.merge()
+  }
+
+  /** The journal behind the stored index. Returns the segment to go on in. */
+  *journal(): Routine<Segment | undefined> {
+    const row = this.#row
+    const footer = this.#stored?.footer
+    const found = footer ? row.findIndex((file) => file.number >= footer.replay.segment) : 0
+    const first = found < 0 ? row.length : found
+    let previous: Segment | undefined = row[first - 1]
+    for (let i = first; i < row.length; i++) {
+      const file = row[i]!
+      const resumed = footer !== undefined && file.number === footer.replay.segment
+      if (!resumed && !this.#follows(file, previous)) {
+        if (i === first) throw corruption(previous!.path, previous!.end, 'its end is missing')
+        yield* this.#cut(i - 1, previous!.end)
+        return previous
+      }
+      const from = resumed ? footer.replay.address : FILE_HEADER_BYTES
+      const stop = yield* this.#segment(file, from)
+      if (stop.at >= 0) {
+        yield* this.#cut(i, stop.end, stop.at)
+        return file
+      }
+      file.end = stop.end
+      previous = file
+    }
+    this.#checkFloor(previous, previous?.end ?? 0)
+    return found < 0 ? undefined : previous
+  }
+
+  /**
+   * Whether a segment goes on where the one before it ended. Where compaction has taken that one away the chain begins
+   * anew; where it should be there and is not, that is `CORRUPTION`.
+   */
+  #follows(file: Segment, previous: Segment | undefined): boolean {
+    const { tail } = this
+    const { manifest } = this.#state
+    const { previousNumber, previousEnd, previousChecksum } = file.header
+    if (previous && previousNumber === previous.number) {
+      return previousEnd === previous.end && previousChecksum === tail.checksum
+    }
+    const known =
+      manifest.journal.includes(file.number) || previousNumber === manifest.floor.segment
+    if (!known) throw corruption(file.path, 0, 'the segment of the journal before it is missing')
+    tail.checksum = previousChecksum
+    tail.restart = true
+    return true
+  }
+
+  #checkFloor(file: Segment | undefined, end: number): void {
+    const { tail } = this
+    const { manifest } = this.#state
+    const { floor } = manifest
+    const listed = manifest.journal.includes(floor.segment)
+    if (
+      listed &&
+      (tail.sequence < floor.sequence ||
+        (file?.number ?? 0) < floor.segment ||
+        (file?.number === floor.segment && end < floor.end))
+    ) {
+      const path = file?.path ?? `${this.#state.context.folder}/MANIFEST`
+      throw corruption(
+        path,
+        end,
+        'the end of the journal, which was written and closed, is missing',
+      )
+    }
+  }
+
+  /** Walks one segment. `at` −1: to its end; else where it stops making sense. `end`: behind the last complete frame. */
+  *#segment(file: Segment, from: number): Routine<{ at: number; end: number }> {
+    const { tail } = this
+    const absorber = this.#absorber
+    const segment = this.#state.segments.all.get(file.number)!
+    const walk = new SegmentWalk(file, from, file.end)
+    let end = from
+    let mark = absorber.mark
+    let inFrame = false
+    let frameStart = from
+    let sequence = tail.sequence
+    let cleared: Cleared | undefined
+    const cutAt = (at: number): { at: number; end: number } => {
+      absorber.undo(mark)
+      return { at, end }
+    }
+    for (;;) {
+      const step = walk.next()
+      if (step === NEED) yield* walk.fill()
+      else if (step === FRAME) {
+        const frame = walk.frame!
+        const chained = tail.restart || frame.previousChecksum === tail.checksum
+        tail.restart = false
+        // Sequences may jump where writes were lost and the store was resumed; the chain says that no frame is missing.
+        if (inFrame || !chained || frame.firstSequence <= tail.sequence) {
+          return cutAt(inFrame ? frameStart : walk.address)
+        }
+        if (frame.kind === CLOSE) this.#checkClose(walk, file)
+        inFrame = true
+        frameStart = walk.address
+        mark = absorber.mark
+        sequence = frame.firstSequence - 1
+        cleared = undefined
+      } else if (step === ENTRY) {
+        if (walk.entry.sequence !== ++sequence) return cutAt(frameStart)
+        if (walk.entry.kind === DELETE_RANGE) {
+          cleared = { sequence, size: walk.entry.total, mark: absorber.mark }
+        } else yield* this.#take(segment, walk)
+      } else if (step === COMPLETE) {
+        if (cleared) this.#clear(segment, cleared)
+        this.#frameRead(file, frameStart, walk, sequence)
+        inFrame = false
+        end = walk.position
+        mark = absorber.mark
+        if (absorber.full) {
+          yield* absorber.merge()
+          mark = 0
+        }
+      } else if (step === DAMAGED) return cutAt(inFrame ? frameStart : walk.address)
+      else if (step === END) {
+        return inFrame ? cutAt(frameStart) : { at: -1, end }
+      }
+    }
+  }
+
+  #checkClose(walk: SegmentWalk, file: Segment): void {
+    const { manifest } = this.#state
+    const number = readU32(walk.extent, walk.payloadAt)
+    if (number > manifest.number) {
+      throw new KvarkError(
+        'CORRUPTION',
+        `${this.#state.context.folder}/MANIFEST is older than the journal that was closed with it; restore both from one backup`,
+        { path: file.path, offset: walk.address, expected: number, found: manifest.number },
+      )
+    }
+  }
+
+  #frameRead(file: Segment, address: number, walk: SegmentWalk, sequence: number): void {
+    const { tail } = this
+    const frame = walk.frame!
+    tail.closed = frame.kind === CLOSE
+    tail.frames.push({ segment: file, address, sequence: frame.firstSequence })
+    tail.sequence = sequence
+    tail.checksum = walk.checksum
+    if (frame.syncedSequence > tail.syncedSequence) tail.syncedSequence = frame.syncedSequence
+    if (frame.clock > tail.clock) tail.clock = frame.clock
+  }
+
+  /** Hands one entry to the absorber, unless the stored index has it already or it was cleared. */
+  *#take(segment: LogSegment, walk: SegmentWalk): Routine<void> {
+    const state = this.#state
+    const absorber = this.#absorber
+    const { entry } = walk
+    const { sequence, kind, keyLength } = entry
+    const size = entry.total
+    const address = walk.address
+    let key: Buffer = walk.extent
+    let start = walk.at + entry.length
+    if (walk.spread && start + keyLength > walk.payloadEnd) {
+      key = yield* readSpread(segment.file, advance(address, entry.length), keyLength)
+      start = 0
+    }
+    const hash = absorber.hashOf(key, start, keyLength)
+    if (this.#stored && sequence <= this.#stored.sequences[hash >>> 24]!) return
+    if (sequence < segment.minSequence) segment.minSequence = sequence
+    if (sequence > segment.maxSequence) segment.maxSequence = sequence
+    segment.total += size
+    state.sinceCheckpoint += size
+    if (kind === DELETE) {
+      segment.stale += size
+      segment.tombstones += size
+    }
+    if (sequence < state.clearedSequence) {
+      if (kind !== DELETE) segment.stale += size
+      return
+    }
+    absorber.add(kind, hash, segment.base + address, sequence, size, key, start, keyLength)
+  }
+
+  /** A frame that held a clear is complete: everything before it is gone. */
+  #clear(segment: LogSegment, cleared: Cleared): void {
+    const state = this.#state
+    const { sequence, size, mark } = cleared
+    if (sequence <= state.clearedSequence) return
+    this.#absorber.forget(mark)
+    state.index = new HashIndex()
+    state.clearedSequence = sequence
+    const later = segment.total
+    segment.total += size
+    for (const one of state.segments.all.values()) {
+      one.stale = one.total
+      one.tombstones = 0
+    }
+    // What came after the clear in its frame is counted already; being off by that much only delays a compaction.
+    segment.stale = Math.min(segment.total, later)
+    segment.tombstones = size
+    segment.maxSequence = Math.max(segment.maxSequence, sequence)
+    segment.minSequence = Math.min(segment.minSequence, sequence)
+  }
+
+  /** Drops everything behind `end` of segment `i`, unless somebody may have been told that it is durable. */
+  *#cut(i: number, end: number, at: number = end): Routine<void> {
+    const state = this.#state
+    const row = this.#row
+    const file = row[i]!
+    this.#checkFloor(file, end)
+    const promised = yield* this.#promisedBehind(i, at, this.tail.sequence + 1)
+    if (promised) throw corruption(file.path, at, 'a block that was durable is damaged')
+    const { environment, folder } = state.context
+    const { files } = environment
+    for (const later of row.slice(i + 1).reverse()) {
+      const segment = state.segments.all.get(later.number)!
+      state.segments.remove(segment)
+      state.segments.free(segment)
+      yield* later.handle.close()
+      yield* files.remove(later.path)
+    }
+    if (i + 1 < row.length) yield* files.syncFolder(folder)
+    file.end = end
+    file.pages.frames.fill(-1)
+    yield* file.handle.truncate(end)
+  }
+
+  /** Whether a frame behind the stop says that `sequence` was durable when it was made. */
+  *#promisedBehind(i: number, at: number, sequence: number): Routine<boolean> {
+    const row = this.#row
+    for (let k = i; k < row.length; k++) {
+      const file = row[k]!
+      const size = yield* file.handle.size()
+      file.end = Math.max(file.end, size)
+      const walk = new SegmentWalk(file, k === i ? at : FILE_HEADER_BYTES, size)
+      for (;;) {
+        const step = walk.next()
+        if (step === NEED) yield* walk.fill()
+        else if (step === FRAME && walk.frame!.syncedSequence >= sequence) return true
+        else if (step === END) break
+        else if (step === DAMAGED) walk.skipDamage()
+        else walk.skipPayload()
+      }
+    }
+    return false
+  }
+}
