@@ -236,6 +236,9 @@ class Recovery {
         `the stored index cannot be used and is built anew from the data: ${error.message}`,
       )
       state.segments.reset()
+      state.manifest = { ...manifest, index: undefined }
+      state.moved = true
+      state.changed = true
       return undefined
     }
   }

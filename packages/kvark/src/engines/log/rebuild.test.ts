@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { SeededRandom } from '../../bytes/random.ts'
+import type { Environment } from '../../environment/environment.ts'
+import { memoryEnvironment } from '../../environment/node.ts'
+import { openSync } from '../../store/open.ts'
+
+const OPTIONS = {
+  durability: 'none',
+  segmentBytes: 32 * 1024,
+  compactionThresholdBytes: 2048,
+  cacheBytes: 1024 * 1024,
+} as const
+
+/** Removes the stored index. */
+function loseIndex(environment: Environment): void {
+  const { files } = environment
+  for (const name of files.list('/store').sync()) {
+    if (name.endsWith('.index')) files.remove(`/store/${name}`).sync()
+  }
+}
+
+for (let seed = 1; seed <= 30; seed++) {
+  test(`the index built anew from the segments is the one that was lost, seed ${seed}`, () => {
+    const random = new SeededRandom(seed)
+    const warnings: string[] = []
+    const environment: Environment = {
+      ...memoryEnvironment(),
+      warn: (message) => warnings.push(message),
+    }
+    const model = new Map<string, string>()
+    let db = openSync('/store', { ...OPTIONS, environment })
+    for (let step = 0; step < 400; step++) {
+      const key = `key${random.below(40)}`
+      const choice = random.below(100)
+      if (choice < 60) {
+        const value = `${step}`.repeat(1 + random.below(300))
+        db.putSync(key, value)
+        model.set(key, value)
+      } else if (choice < 88) {
+        db.deleteSync(key)
+        model.delete(key)
+      } else if (choice < 90) {
+        db.clearSync()
+        model.clear()
+      } else if (choice < 94) db.compactSync()
+      else {
+        db.closeSync()
+        loseIndex(environment)
+        db = openSync('/store', { ...OPTIONS, environment })
+        assert.deepEqual(new Map(db.entries()), model, `step ${step}`)
+        for (let k = 0; k < 40; k++) assert.equal(db.getSync(`key${k}`), model.get(`key${k}`))
+      }
+    }
+    db.closeSync()
+    loseIndex(environment)
+    db = openSync('/store', { ...OPTIONS, environment })
+    assert.deepEqual(new Map(db.entries()), model)
+    const { entries, problems } = db.verifySync()
+    assert.deepEqual([entries, problems], [model.size, []])
+    db.closeSync()
+    assert.ok(warnings.every((warning) => /built anew/.test(warning)))
+  })
+}
