@@ -175,7 +175,7 @@ export class SimulatedDisk {
   }
 
   written(file: FileInode, bytes: Uint8Array, position: number): void {
-    this.#pending.push({ kind: 'write', file, bytes: bytes.slice(), position })
+    this.#pending.push({ kind: 'write', file, bytes: new Uint8Array(bytes), position })
   }
 
   truncated(file: FileInode, size: number): void {

@@ -65,6 +65,15 @@ suite('a crash that keeps only what was synced', () => {
     assert.equal(read(files.crash(), '/d/a'), 'Je')
   })
 
+  test('what was written stays so when the buffer it came from is used again', () => {
+    const { files, file } = diskWith('')
+    const buffer = Buffer.from('abc')
+    file.write(buffer, 0, 3, 0).sync()
+    buffer.fill('x')
+    file.sync().sync()
+    assert.equal(read(files.crash(), '/d/a'), 'abc')
+  })
+
   test('a new file needs the sync of its folder, and its own for the bytes', () => {
     const files = newDisk()
     const file = files.open('/d/a', 'create').sync()
