@@ -19,10 +19,11 @@
 
 import { writeU32 } from '../bytes/varint.ts'
 import type { Environment, Timer } from '../environment/environment.ts'
-import { Effect, effect, type Routine, runAsync } from '../environment/routine.ts'
+import { Effect, effect, type Routine } from '../environment/routine.ts'
 import { asKvarkError, KvarkError } from '../errors.ts'
 import type { Cache } from './cache.ts'
 import { entryHeaderLength, writeEntryHeader } from './entry.ts'
+import { GroupCommit } from './group-commit.ts'
 import { Segment } from './segment.ts'
 import { CLOSE, CONTIGUOUS_BYTES, type SegmentHeader, WINDOW_BYTES } from './segment-format.ts'
 import { APPEND_BUFFER_BYTES, SegmentWriter } from './segment-writer.ts'
@@ -70,12 +71,6 @@ export interface JournalOwner {
   begun(segment: Segment, bytes: number): void
 }
 
-interface Round {
-  readonly promise: Promise<void>
-  resolve(): void
-  reject(error: unknown): void
-}
-
 export class Journal {
   readonly #environment: Environment
   readonly #folder: string
@@ -98,9 +93,7 @@ export class Journal {
   /** Segments with something to sync, in order. */
   #unsynced: Segment[] = []
   #frameStart = 0
-  #osRound: Round | undefined
-  #diskRound: Round | undefined
-  #syncing: Promise<void> | undefined
+  readonly #group: GroupCommit
   #timer: Timer | undefined
 
   constructor(
@@ -114,6 +107,11 @@ export class Journal {
     this.#folder = folder
     this.#cache = cache
     this.#owner = owner
+    this.#group = new GroupCommit(
+      environment,
+      () => this.flush(),
+      () => this.#flushAndSync(),
+    )
     this.#firstFrame = cache.register(this.#buffer)
     this.#epoch = Buffer.from(environment.random(4)).readUInt32LE()
     this.active = start.segment
@@ -271,12 +269,12 @@ export class Journal {
     if (durability === 'os') {
       return new Effect(
         () => this.flush(),
-        () => this.#joinFlush(),
+        () => this.#join('os'),
       )
     }
     return new Effect(
       () => this.#syncNow(),
-      () => this.#joinSync(),
+      () => this.#join('disk'),
     )
   }
 
@@ -314,9 +312,7 @@ export class Journal {
   idle(): Effect<void> {
     return new Effect(
       () => {},
-      async () => {
-        while (this.#syncing) await this.#syncing.catch(() => {})
-      },
+      () => this.#group.idle(),
     )
   }
 
@@ -407,55 +403,11 @@ export class Journal {
     }
   }
 
-  async #joinFlush(): Promise<void> {
-    if (this.failure) throw unknown(this.failure)
-    if (this.flushedSequence === this.sequence) return
-    let round = this.#osRound
-    if (!round) {
-      const begun = newRound()
-      round = this.#osRound = begun
-      this.#environment.defer(() => {
-        this.#osRound = undefined
-        try {
-          this.flush()
-          begun.resolve()
-        } catch (error) {
-          begun.reject(error)
-        }
-      })
-    }
-    return round.promise
-  }
-
-  #joinSync(): Promise<void> {
+  #join(durability: 'os' | 'disk'): Promise<void> {
     if (this.failure) return Promise.reject(unknown(this.failure))
-    if (this.syncedSequence === this.sequence) return Promise.resolve()
-    if (!this.#diskRound) {
-      this.#diskRound = newRound()
-      if (!this.#syncing) this.#environment.defer(() => this.#startRound())
-    }
-    return this.#diskRound.promise
-  }
-
-  #startRound(): void {
-    const round = this.#diskRound
-    if (!round || this.#syncing) return
-    this.#diskRound = undefined
-    this.#syncing = runAsync(this.#flushAndSync())
-    const ended = (): void => {
-      this.#syncing = undefined
-      if (this.#diskRound) this.#environment.defer(() => this.#startRound())
-    }
-    this.#syncing.then(
-      () => {
-        ended()
-        round.resolve()
-      },
-      (error: unknown) => {
-        ended()
-        round.reject(error)
-      },
-    )
+    const reached = durability === 'os' ? this.flushedSequence : this.syncedSequence
+    if (reached === this.sequence) return Promise.resolve()
+    return durability === 'os' ? this.#group.flushed() : this.#group.synced()
   }
 
   #syncNow(): void {
@@ -504,22 +456,9 @@ export class Journal {
     const cause = asKvarkError(error)
     this.failure ??= cause
     const doubt = unknown(this.failure)
-    this.#osRound?.reject(doubt)
-    this.#osRound = undefined
-    if (!this.#syncing) this.#diskRound?.reject(doubt)
+    this.#group.fail(doubt)
     return doubt
   }
-}
-
-function newRound(): Round {
-  let resolve: () => void = () => {}
-  let reject: (error: unknown) => void = () => {}
-  const promise = new Promise<void>((yes, no) => {
-    resolve = yes
-    reject = no
-  })
-  promise.catch(() => {}) // Each caller awaits it; a round that nobody awaits must not end the process.
-  return { promise, resolve, reject }
 }
 
 /** Writes the bytes that are there again, so that a later sync really writes them. */
