@@ -6,6 +6,8 @@
  *   index     the stored index, if any (see `checkpoint.ts`)
  *   floor     how far the journal was durable: a missing tail below it is `CORRUPTION`
  *
+ * It also names the store, so that one of another store is not believed.
+ *
  * 1. A file that is neither named nor a journal segment of the row is a leftover and is removed at open.
  * 2. Before a manifest is written, all that it relies on is synced.
  */
@@ -53,18 +55,26 @@ export const FIRST_MANIFEST: Manifest = {
 export function* readManifest(
   environment: Environment,
   folder: string,
+  storeId: string,
 ): Routine<Manifest | undefined> {
   const content = (yield* readSealed(environment, folder, MANIFEST_NAME)) as
-    | (Manifest & { format: number })
+    | (Manifest & { format: number; storeId: string })
     | undefined
   if (content === undefined) return undefined
   const path = `${folder}/${MANIFEST_NAME}`
   if (content.format !== FORMAT) {
-    throw new KvarkError('VERSION', `${path} was written by a newer kvark; open it with that one`, {
+    throw new KvarkError('VERSION', `${path} was written by a newer kvark. Open it with that one.`, {
       path,
       expected: FORMAT,
       found: content.format,
     })
+  }
+  if (content.storeId !== storeId) {
+    throw new KvarkError(
+      'CORRUPTION',
+      `${path} belongs to another store. Restore this store's own from a backup.`,
+      { path, offset: 0, expected: storeId, found: content.storeId },
+    )
   }
   return content
 }
@@ -72,9 +82,10 @@ export function* readManifest(
 export function* writeManifest(
   environment: Environment,
   folder: string,
+  storeId: string,
   manifest: Manifest,
 ): Routine<void> {
-  yield* writeSealed(environment, folder, MANIFEST_NAME, { format: FORMAT, ...manifest })
+  yield* writeSealed(environment, folder, MANIFEST_NAME, { format: FORMAT, storeId, ...manifest })
 }
 
 /** Names of the store's files. */

@@ -75,7 +75,7 @@ function* commit(state: LogState, index: Manifest['index']): Routine<void> {
     index,
     floor,
   }
-  yield* writeManifest(environment, folder, manifest)
+  yield* writeManifest(environment, folder, state.storeId, manifest)
   state.manifest = manifest
   for (const segment of retired) segment.removable = true
 }

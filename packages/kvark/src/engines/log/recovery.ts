@@ -4,7 +4,8 @@
  *   MANIFEST ─► packed segments, journal segments ─► stored index ─► replay of the journal behind it (`replay.ts`)
  *                                                    └─ damaged or missing: every segment is read
  *
- * 1. A file that neither the manifest nor the journal's row accounts for is a leftover and is removed.
+ * 1. A file that neither the manifest nor the journal's row accounts for is a leftover; it is removed once all else is found to
+ *    be in order, so that a manifest that does not belong here takes nothing away.
  * 2. What was read but may never have reached the disk (`suspects`) is written again before anything is acknowledged.
  * 3. Recovery that fails or is interrupted can be run again: it takes away only what it would take away again.
  */
@@ -74,8 +75,6 @@ class Recovery {
     const { environment, folder } = this.#context
     const names = yield* environment.files.list(folder)
     const manifest = yield* this.#manifest(names)
-    yield* this.#removeLeftovers(names, manifest)
-
     const packed = yield* this.#openPacked(manifest)
     const row = yield* this.#openRow(names, manifest)
     const state = new LogState(
@@ -101,6 +100,8 @@ class Recovery {
     }
     tail.sequence = Math.max(tail.sequence, manifest.floor.sequence, given)
     state.journal = yield* this.#journal(state, options, tail, last, row)
+    // Only now is it certain that the manifest goes with the data.
+    yield* this.#removeLeftovers(names, manifest)
     return state
   }
 
@@ -110,17 +111,17 @@ class Recovery {
   }
 
   *#manifest(names: readonly string[]): Routine<Manifest> {
-    const { environment, folder } = this.#context
-    const manifest = yield* readManifest(environment, folder)
+    const { environment, folder, descriptor } = this.#context
+    const manifest = yield* readManifest(environment, folder, descriptor.storeId)
     if (manifest) return manifest
     if (names.some((name) => /^\d+\.(log|packed)$/.test(name))) {
       throw new KvarkError(
         'CORRUPTION',
-        `${folder}/MANIFEST is missing although there is data beside it; restore it from a backup`,
+        `${folder}/MANIFEST is missing although there is data beside it. Restore it from a backup.`,
         { path: `${folder}/MANIFEST`, offset: 0 },
       )
     }
-    yield* writeManifest(environment, folder, FIRST_MANIFEST)
+    yield* writeManifest(environment, folder, descriptor.storeId, FIRST_MANIFEST)
     return FIRST_MANIFEST
   }
 
