@@ -1,0 +1,148 @@
+/**
+ * Keeps the documentation true: its JavaScript is run, and what it prints is compared with the comments behind
+ * `console.log`; links lead somewhere; codes and limits are the ones of the code. `docs/cli.md` has its own test in `cli`.
+ */
+
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { LIMITS } from './engines/log/limits.ts'
+import type { ErrorCode } from './index.ts'
+
+const root = fileURLToPath(new URL('../../..', import.meta.url))
+const LOG_README = 'packages/kvark/src/engines/log/README.md'
+const PAGES = [
+  'README.md',
+  'CONTRIBUTING.md',
+  'docs/README.md',
+  'docs/api.md',
+  'docs/cli.md',
+  'docs/errors.md',
+  'packages/kvark/README.md',
+  LOG_README,
+]
+
+const CODES: Readonly<Record<ErrorCode, true>> = {
+  INVALID_ARGUMENT: true,
+  INVALID_KEY: true,
+  INVALID_VALUE: true,
+  DECODE: true,
+  NOT_FOUND: true,
+  CLOSED: true,
+  LOCKED: true,
+  CONFLICT: true,
+  READ_ONLY: true,
+  NO_SPACE: true,
+  IO: true,
+  CORRUPTION: true,
+  COMPACTION_FAILED: true,
+  BAD_ENCRYPTION_KEY: true,
+  MISMATCH: true,
+  UNSUPPORTED: true,
+  VERSION: true,
+}
+
+test('the first example of both READMEs is examples/quickstart.js', () => {
+  const example = read('examples/quickstart.js')
+  assert.equal(blocksOf('README.md')[0], example)
+  assert.equal(blocksOf('packages/kvark/README.md')[0], example)
+})
+
+test('the examples of README.md and docs/api.md print what they say', () => {
+  for (const page of ['README.md', 'docs/api.md']) {
+    const program = blocksOf(page).join('\n')
+    const said = [...program.matchAll(/console\.log\(.*\) \/\/ (.*)$/gm)].map(([, text]) => text!)
+    assert.ok(said.length > 1, page)
+    assert.deepEqual(run(program).trimEnd().split('\n'), said, page)
+  }
+})
+
+test('docs/api.md names everything that the package exports', () => {
+  const page = read('docs/api.md')
+  const exported = [...read('packages/kvark/src/index.ts').matchAll(/export (?:type )?{([^}]*)}/g)]
+    .flatMap(([, list]) => list!.split(','))
+    .map((name) => name.replace('type ', '').trim())
+    .filter((name) => name !== '')
+  assert.ok(exported.includes('open') && exported.includes('AtomicStore'))
+  const missing = exported.filter((name) => !new RegExp(`\\b${name}\\b`).test(page))
+  assert.deepEqual(missing, [])
+})
+
+test('docs/errors.md has a section for each code', () => {
+  const headings = headingsOf('docs/errors.md').filter((text) => /^[A-Z_]+$/.test(text))
+  assert.deepEqual(headings, Object.keys(CODES))
+})
+
+test('the limits on the pages are those of the code', () => {
+  for (const page of ['README.md', LOG_README]) {
+    for (const limit of Object.values(LIMITS)) {
+      assert.ok(read(page).includes(limit.toLocaleString('en-US')), `${page}: ${limit}`)
+    }
+  }
+})
+
+test('links lead somewhere', () => {
+  for (const page of PAGES) {
+    for (const [, target] of read(page).matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^https?:/.test(target!)) continue
+      const [path, anchor] = target!.split('#') as [string, string?]
+      const file = path === '' ? page : join(dirname(page), path)
+      assert.ok(existsSync(resolve(root, file)), `${page}: ${target}`)
+      if (anchor !== undefined) {
+        assert.ok(headingsOf(file).map(anchorOf).includes(anchor), `${page}: ${target}`)
+      }
+    }
+  }
+})
+
+function read(page: string): string {
+  return readFileSync(join(root, page), 'utf8')
+}
+
+/** The blocks of JavaScript. */
+function blocksOf(page: string): string[] {
+  return [...read(page).matchAll(/^```js\n(.*?)^```$/gms)].map(([, block]) => block!)
+}
+
+function headingsOf(page: string): string[] {
+  return [...read(page).matchAll(/^#+ (.+)$/gm)].map(([, text]) => text!)
+}
+
+function anchorOf(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replace(/[^\w\- ]/g, '')
+    .replaceAll(' ', '-')
+}
+
+/** Runs a program in a folder where kvark is installed; gives what it prints. */
+function run(program: string): string {
+  const folder = mkdtempSync(join(tmpdir(), 'kvark-docs-'))
+  try {
+    mkdirSync(join(folder, 'node_modules'))
+    symlinkSync(join(root, 'packages/kvark'), join(folder, 'node_modules/kvark'), 'junction')
+    writeFileSync(join(folder, 'program.mjs'), program)
+    const { status, stdout, stderr } = spawnSync(process.execPath, ['program.mjs'], {
+      cwd: folder,
+      encoding: 'utf8',
+      env: { PATH: process.env['PATH'] },
+    })
+    assert.equal(stderr, '')
+    assert.equal(status, 0)
+    return stdout
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
