@@ -73,8 +73,11 @@ export class SegmentWalk {
   #flags = 0
   #mark = 0
   #inFrame = false
+  #skipping = false
   /** Bytes of an entry that continue in the next block. */
   #carry = 0
+  /** Where the next block of the frame begins. */
+  #nextInFrame = 0
 
   /** `from` must be where a block begins, or `FILE_HEADER_BYTES`. */
   constructor(source: SegmentSource, from: number, end: number, extent?: Buffer) {
@@ -99,9 +102,9 @@ export class SegmentWalk {
     return this.#payloadEnd - this.#extentStart
   }
 
-  /** Goes on behind the payload that is being walked. */
-  skipPayload(): void {
-    if (this.#payloadEnd !== 0) this.#position = this.#payloadEnd
+  /** The entries of the frame that is being walked are passed over, unread. */
+  skipFrame(): void {
+    this.#skipping = true
   }
 
   /** After `DAMAGED`: goes on behind the block if its length leads to a good one, else in the next window. */
@@ -132,7 +135,8 @@ export class SegmentWalk {
   next(): WalkStep {
     for (;;) {
       if (this.#payloadEnd !== 0) {
-        if (this.#position < this.#payloadEnd && this.frame!.kind === ENTRIES) return this.#entry()
+        const readable = this.frame!.kind === ENTRIES && !this.#skipping
+        if (readable && this.#position < this.#payloadEnd) return this.#entry()
         this.#position = this.#payloadEnd
         this.#payloadEnd = 0
         if ((this.#flags & LAST) !== 0 && this.#inFrame) {
@@ -193,11 +197,15 @@ export class SegmentWalk {
         this.#payloadEnd = payloadEnd
         this.#mark = mark
         this.#inFrame = true
+        this.#skipping = false
         this.#carry = 0
+        this.#nextInFrame = windowStart + WINDOW_BYTES
         return FRAME
       }
-      if (!this.#inFrame || mark !== this.#mark) {
-        // The rest of a frame whose beginning is missing: entries cannot be told apart in it.
+      const whole = this.#inFrame && mark === this.#mark && address === this.#nextInFrame
+      this.#nextInFrame = windowStart + WINDOW_BYTES
+      if (!whole) {
+        // A block before it is missing, perhaps lost as zeros: entries cannot be told apart in the rest of the frame.
         this.#position = payloadEnd
         this.#inFrame = false
         continue

@@ -246,7 +246,7 @@ export class Replay {
     if (number > manifest.number) {
       throw new KvarkError(
         'CORRUPTION',
-        `${this.#state.context.folder}/MANIFEST is older than the journal that was closed with it; restore both from one backup`,
+        `${this.#state.context.folder}/MANIFEST is older than the journal that was closed with it. Restore both from one backup.`,
         { path: file.path, offset: walk.address, expected: number, found: manifest.number },
       )
     }
@@ -349,10 +349,11 @@ export class Replay {
       for (;;) {
         const step = walk.next()
         if (step === NEED) yield* walk.fill()
-        else if (step === FRAME && walk.frame!.syncedSequence >= sequence) return true
+        else if (step === FRAME) {
+          if (walk.frame!.syncedSequence >= sequence) return true
+          walk.skipFrame()
+        } else if (step === DAMAGED) walk.skipDamage()
         else if (step === END) break
-        else if (step === DAMAGED) walk.skipDamage()
-        else walk.skipPayload()
       }
     }
     return false
