@@ -65,8 +65,28 @@ test('the examples of README.md and docs/api.md print what they say', () => {
     const program = blocksOf(page).join('\n')
     const said = [...program.matchAll(/console\.log\(.*\) \/\/ (.*)$/gm)].map(([, text]) => text!)
     assert.ok(said.length > 1, page)
-    assert.deepEqual(run(program).trimEnd().split('\n'), said, page)
+    assert.deepEqual(
+      inFolder((folder) => runProgram(folder, program))
+        .trimEnd()
+        .split('\n'),
+      said,
+      page,
+    )
   }
+})
+
+test('the shell example of README.md', { skip: process.platform === 'win32' }, () => {
+  const [, shown] = /^```console\n(.*?)^```$/ms.exec(read('README.md'))!
+  const lines = shown!.trimEnd().split('\n')
+  const commands = lines.filter((line) => line.startsWith('$ ')).map((line) => line.slice(2))
+  inFolder((folder) => {
+    runProgram(folder, blocksOf('README.md').join('\n'))
+    const kvark = join(root, 'packages/kvark/bin/kvark.js')
+    const npx = `npx() { shift; '${process.execPath}' '${kvark}' "$@"; }`
+    const printed = execute(folder, 'sh', ['-c', [npx, ...commands].join('\n')])
+    const expected = lines.filter((line) => !line.startsWith('$ '))
+    assert.deepEqual(printed.trimEnd().split('\n'), expected)
+  })
 })
 
 test('docs/api.md names everything that the package exports', () => {
@@ -127,22 +147,28 @@ function anchorOf(heading: string): string {
     .replaceAll(' ', '-')
 }
 
-/** Runs a program in a folder where kvark is installed; gives what it prints. */
-function run(program: string): string {
+/** Gives `use` a folder where kvark is installed. */
+function inFolder<T>(use: (folder: string) => T): T {
   const folder = mkdtempSync(join(tmpdir(), 'kvark-docs-'))
   try {
     mkdirSync(join(folder, 'node_modules'))
     symlinkSync(join(root, 'packages/kvark'), join(folder, 'node_modules/kvark'), 'junction')
-    writeFileSync(join(folder, 'program.mjs'), program)
-    const { status, stdout, stderr } = spawnSync(process.execPath, ['program.mjs'], {
-      cwd: folder,
-      encoding: 'utf8',
-      env: { PATH: process.env['PATH'] },
-    })
-    assert.equal(stderr, '')
-    assert.equal(status, 0)
-    return stdout
+    return use(folder)
   } finally {
     rmSync(folder, { recursive: true })
   }
+}
+
+function runProgram(folder: string, program: string): string {
+  writeFileSync(join(folder, 'program.mjs'), program)
+  return execute(folder, process.execPath, ['program.mjs'])
+}
+
+/** What a command prints; it must succeed and say nothing on stderr. */
+function execute(cwd: string, command: string, args: readonly string[]): string {
+  const env = { PATH: process.env['PATH'] }
+  const { status, stdout, stderr } = spawnSync(command, args, { cwd, encoding: 'utf8', env })
+  assert.equal(stderr, '')
+  assert.equal(status, 0)
+  return stdout
 }
