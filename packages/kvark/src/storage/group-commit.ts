@@ -69,9 +69,13 @@ export class GroupCommit {
     this.#syncRound = undefined
   }
 
-  /** Resolves when no sync is under way. */
+  /** Resolves when no round gathers and no sync is under way. */
   async idle(): Promise<void> {
-    while (this.#syncing) await this.#syncing.catch(() => {})
+    for (;;) {
+      const busy = this.#syncing ?? this.#syncRound?.promise ?? this.#flushRound?.promise
+      if (busy === undefined) return
+      await busy.catch(() => {})
+    }
   }
 
   #begin(): void {

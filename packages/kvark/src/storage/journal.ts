@@ -218,8 +218,8 @@ export class Journal {
 
   /** Hands everything to the operating system. */
   flush(): void {
-    if (this.failure) throw unknown(this.failure)
     if (this.flushedSequence === this.sequence) return
+    if (this.failure) throw unknown(this.failure)
     try {
       this.seal()
       this.#writer!.flush()
@@ -404,19 +404,19 @@ export class Journal {
   }
 
   #join(durability: 'os' | 'disk'): Promise<void> {
-    if (this.failure) return Promise.reject(unknown(this.failure))
     const reached = durability === 'os' ? this.flushedSequence : this.syncedSequence
     if (reached === this.sequence) return Promise.resolve()
+    if (this.failure) return Promise.reject(unknown(this.failure))
     return durability === 'os' ? this.#group.flushed() : this.#group.synced()
   }
 
   #syncNow(): void {
-    if (this.failure) throw unknown(this.failure)
-    if (this.syncedSequence === this.sequence) return
     effect(() => this.#flushAndSync()).sync()
   }
 
   *#flushAndSync(): Routine<void> {
+    if (this.syncedSequence === this.sequence) return
+    if (this.failure) throw unknown(this.failure)
     this.flush()
     // What comes now must not share a sector with what is about to be acknowledged.
     this.#writer?.startSector()

@@ -98,17 +98,21 @@ export function readSegmentHeader(
     source[at + 9] !== CRC32_ID ||
     readU32(source, at + 12) !== 0
   ) {
-    throw new KvarkError('VERSION', `${path} was written by a newer kvark; open it with that one`, {
-      path,
-      expected: FORMAT_VERSION,
-      found: source[at + 8]!,
-    })
+    throw new KvarkError(
+      'VERSION',
+      `${path} was written by a newer kvark. Open it with that one.`,
+      {
+        path,
+        expected: FORMAT_VERSION,
+        found: source[at + 8]!,
+      },
+    )
   }
   const found = source.toString('hex', at + 16, at + 32)
   if (found !== storeId) {
     throw new KvarkError(
       'CORRUPTION',
-      `${path} belongs to another store; move it out of this folder`,
+      `${path} belongs to another store. Move it out of this folder.`,
       {
         path,
         offset: at + 16,
@@ -249,4 +253,25 @@ export function checkBlock(
   if (length === 0 || offset + BLOCK_HEADER_BYTES + length > end) return -1
   const found = blockChecksum(window, base + offset, length, life, address)
   return found === readU32(window, base + offset) ? length : -1
+}
+
+/**
+ * The offset of the first good block behind a damaged one at `window[base + offset]`: where its length leads, else at the
+ * start of a sector, where frames begin after a sync. −1 when there is none in the window.
+ */
+export function blockBehindDamage(
+  window: Buffer,
+  base: number,
+  offset: number,
+  end: number,
+  life: number,
+  windowStart: number,
+): number {
+  const claimed = offset + BLOCK_HEADER_BYTES + readU16(window, base + offset + 8)
+  const next = claimed < end ? nextBlock(window, base, claimed, end) : -1
+  if (next >= 0 && checkBlock(window, base, next, end, life, windowStart + next) >= 0) return next
+  for (let at = alignSector(offset + 1); at + BLOCK_HEADER_BYTES <= end; at += SECTOR_BYTES) {
+    if (checkBlock(window, base, at, end, life, windowStart + at) >= 0) return at
+  }
+  return -1
 }

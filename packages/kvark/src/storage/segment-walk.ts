@@ -18,6 +18,7 @@ import { EntryHeader } from './entry.ts'
 import {
   BLOCK_HEADER_BYTES,
   BLOCK_PAYLOAD_BYTES,
+  blockBehindDamage,
   blockStart,
   checkBlock,
   ENTRIES,
@@ -107,21 +108,15 @@ export class SegmentWalk {
     this.#skipping = true
   }
 
-  /** After `DAMAGED`: goes on behind the block if its length leads to a good one, else in the next window. */
+  /** After `DAMAGED`: goes on at the next good block of the window, else in the next window. */
   skipDamage(): void {
-    const windowStart = this.address - (this.address & WINDOW_MASK)
+    const offset = this.address & WINDOW_MASK
+    const windowStart = this.address - offset
     const base = windowStart - this.#extentStart
     const limit = Math.min(WINDOW_BYTES, this.#extentEnd - windowStart)
-    const claimed =
-      (this.address & WINDOW_MASK) +
-      BLOCK_HEADER_BYTES +
-      this.extent.readUInt16LE(base + (this.address & WINDOW_MASK) + 8)
-    let next = claimed < limit ? nextBlock(this.extent, base, claimed, limit) : -1
-    if (next >= 0) {
-      const { life } = this.source
-      if (checkBlock(this.extent, base, next, limit, life, windowStart + next) < 0) next = -1
-    }
-    this.restart(next < 0 ? windowStart + WINDOW_BYTES : windowStart + next)
+    const { life } = this.source
+    const good = blockBehindDamage(this.extent, base, offset, limit, life, windowStart)
+    this.restart(windowStart + (good < 0 ? WINDOW_BYTES : good))
   }
 
   /** Goes on from `position`, forgetting where in a frame it was. */

@@ -5,8 +5,9 @@
  *   extents    past the cache, for walks: `readAt`, which also sees what a writer has not handed to the file yet
  *
  * 1. `end` is the end of the data; behind it the file may hold anything.
- * 2. A damaged block is remembered in `damage` and refused by whoever meets it; the rest of its page stays readable. A block
- *    that was lost as zeros is not seen as one: its entries are refused because no entry has kind 0.
+ * 2. A damaged block is remembered in `damage` and refused by whoever meets it; the rest of its page stays readable. So is
+ *    anything but zeros where no block is. A block that was lost as zeros is not seen as one: its entries are refused
+ *    because no entry has kind 0.
  */
 
 import { Effect, type Routine } from '../environment/routine.ts'
@@ -15,6 +16,7 @@ import type { FileHandle } from '../vfs/files.ts'
 import { PAGE_BYTES, type PageSource, PageTable } from './cache.ts'
 import {
   BLOCK_HEADER_BYTES,
+  blockBehindDamage,
   checkBlock,
   FILE_HEADER_BYTES,
   nextBlock,
@@ -22,6 +24,8 @@ import {
 } from './segment-format.ts'
 import type { SegmentSource } from './segment-walk.ts'
 import type { SegmentWriter } from './segment-writer.ts'
+
+const ZEROS = Buffer.alloc(PAGE_BYTES)
 
 export class Segment implements SegmentSource, PageSource {
   readonly number: number
@@ -105,25 +109,19 @@ export class Segment implements SegmentSource, PageSource {
     let offset = page === 0 ? FILE_HEADER_BYTES : 0
     for (;;) {
       const next = nextBlock(target, at, offset, end)
+      const gap = next < 0 ? Math.max(offset, end) : next
+      if (target.compare(ZEROS, 0, gap - offset, at + offset, at + gap) !== 0) {
+        // A block whose length was lost looks like padding.
+        this.#damaged(windowStart + offset, windowStart + gap)
+      }
       if (next < 0) break
       const length = checkBlock(target, at, next, end, this.life, windowStart + next)
       if (length < 0) {
-        const behind = this.#behindDamage(target, at, next, end, windowStart)
-        this.#damaged(windowStart + next, windowStart + behind)
-        offset = behind
+        const good = blockBehindDamage(target, at, next, end, this.life, windowStart)
+        offset = good < 0 ? end : good
+        this.#damaged(windowStart + next, windowStart + offset)
       } else offset = next + BLOCK_HEADER_BYTES + length
     }
-  }
-
-  /** Where the first good block behind a damaged one begins, if the damaged one's length leads there; else the window's end. */
-  #behindDamage(target: Buffer, at: number, offset: number, end: number, start: number): number {
-    const claimed = offset + BLOCK_HEADER_BYTES + target.readUInt16LE(at + offset + 8)
-    if (claimed < end) {
-      const next = nextBlock(target, at, claimed, end)
-      if (next >= 0 && checkBlock(target, at, next, end, this.life, start + next) >= 0)
-        return claimed
-    }
-    return end
   }
 
   #damaged(from: number, to: number): void {

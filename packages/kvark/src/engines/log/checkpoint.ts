@@ -188,6 +188,7 @@ function trailer(footer: CheckpointFooter): Buffer {
 }
 
 function readTrailer(bytes: Buffer, path: string): CheckpointFooter {
+  if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) throw corruption(path, 0, 'no stored index')
   const end = bytes.length - TRAILER_BYTES
   if (end < MAGIC.length || !bytes.subarray(end + 8).equals(MAGIC)) {
     throw corruption(path, Math.max(0, end), 'the end of the stored index is missing')

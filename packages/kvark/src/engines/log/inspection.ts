@@ -8,7 +8,7 @@ import { DAMAGED, END, ENTRY, NEED, SegmentWalk } from '../../storage/segment-wa
 import { readCheckpoint } from './checkpoint.ts'
 import { HashIndex, SHARDS, TWO_32 } from './hash-index.ts'
 import { indexName } from './manifest.ts'
-import type { LogSegment } from './segments.ts'
+import { type LogSegment, SLOT_BYTES } from './segments.ts'
 import type { LogSnapshot } from './snapshots.ts'
 import type { LogState } from './state.ts'
 
@@ -58,6 +58,7 @@ function* verifySegment(
     problems.push(corruption(file.path, 0, 'a copy of the header is damaged'))
   }
   const live = yield* liveOffsets(state, snapshot, segment)
+  const known = problems.length
   if (file.writer) state.journal.seal()
   const walk = new SegmentWalk(file, FILE_HEADER_BYTES, file.end)
   let next = 0
@@ -83,8 +84,10 @@ function* verifySegment(
       if (next < live.length && live[next] === walk.address) entries++
     } else if (step === END) break
   }
-  if (entries < live.length && problems.length === 0) {
-    problems.push(corruption(file.path, 0, `${live.length - entries} live entries are missing`))
+  if (entries < live.length && problems.length === known) {
+    problems.push(
+      corruption(file.path, file.end, `${live.length - entries} live entries are missing`),
+    )
   }
   return entries
 }
@@ -96,7 +99,9 @@ function* liveOffsets(
   segment: LogSegment,
 ): Routine<Float64Array> {
   const first = segment.base
-  const end = first + Math.max(segment.file.end, 1)
+  // A file that is not written any more may have been cut: what it lacks counts too.
+  const { file } = segment
+  const end = first + (file.writer ? Math.max(file.end, 1) : segment.slots * SLOT_BYTES)
   const offsets: number[] = []
   for (let shard = 0; shard < SHARDS; shard++) {
     const table = snapshot.index.tables[shard]!

@@ -63,11 +63,15 @@ export function* readManifest(
   if (content === undefined) return undefined
   const path = `${folder}/${MANIFEST_NAME}`
   if (content.format !== FORMAT) {
-    throw new KvarkError('VERSION', `${path} was written by a newer kvark. Open it with that one.`, {
-      path,
-      expected: FORMAT,
-      found: content.format,
-    })
+    throw new KvarkError(
+      'VERSION',
+      `${path} was written by a newer kvark. Open it with that one.`,
+      {
+        path,
+        expected: FORMAT,
+        found: content.format,
+      },
+    )
   }
   if (content.storeId !== storeId) {
     throw new KvarkError(

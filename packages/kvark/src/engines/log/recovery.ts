@@ -19,9 +19,11 @@ import { TEMPORARY_SUFFIX } from '../../storage/sealed-file.ts'
 import { Segment } from '../../storage/segment.ts'
 import {
   FILE_HEADER_BYTES,
+  headerIntact,
   readSegmentHeader,
   WINDOW_BYTES,
   WINDOW_MASK,
+  writeSegmentHeader,
 } from '../../storage/segment-format.ts'
 import { readCheckpoint } from './checkpoint.ts'
 import { HashIndex, SHARDS } from './hash-index.ts'
@@ -54,12 +56,26 @@ export function* recover(
   }
 }
 
+/** A number that no file has. */
+function nextFile(names: readonly string[], manifest: Manifest): number {
+  const numbers = names.map((name) => Number(/^(\d+)\./.exec(name)?.[1] ?? 0))
+  return Math.max(manifest.nextFile, ...numbers.map((number) => number + 1))
+}
+
 /** Closes all files. */
 export function* closeState(state: LogState): Routine<void> {
   for (const segment of [...state.segments.all.values(), ...state.retired]) {
     state.cache.drop(segment.file.pages)
     yield* segment.file.handle.close()
   }
+}
+
+/** The journal's files as they were found. */
+interface Row {
+  readonly row: Segment[]
+  /** The first one without a header, if any, and everything after it. */
+  torn: string | undefined
+  readonly behind: (Segment | string)[]
 }
 
 class Recovery {
@@ -76,23 +92,24 @@ class Recovery {
     const names = yield* environment.files.list(folder)
     const manifest = yield* this.#manifest(names)
     const packed = yield* this.#openPacked(manifest)
-    const row = yield* this.#openRow(names, manifest)
+    const { row, torn, behind } = yield* this.#openRow(names, manifest)
     const state = new LogState(
       this.#context,
       new Cache(this.#context.cacheBytes),
       new LogSegments(),
       new HashIndex(),
       manifest,
-      Math.max(manifest.nextFile, ...[...packed, ...row].map((file) => file.number + 1)),
+      nextFile(names, manifest),
       manifest.clearedSequence,
     )
     this.#state = state
 
     const stored = yield* this.#loadIndex(state, packed, row)
     if (!stored) for (const file of [...packed, ...row]) this.#place(state, file, manifest)
-    const replay = new Replay(state, row, stored)
+    const replay = new Replay(state, row, stored, behind)
     if (!stored) for (const file of packed) yield* replay.packed(file)
     const last = yield* replay.journal()
+    if (torn !== undefined) yield* this.#removeTorn(replay, torn, behind)
     yield* replay.finish()
     const { tail } = replay
     for (const { maxSequence } of state.segments.all.values()) {
@@ -154,27 +171,41 @@ class Recovery {
   }
 
   /** Opens the journal's segments, up to the first that was never completed. */
-  *#openRow(names: readonly string[], manifest: Manifest): Routine<Segment[]> {
-    const { folder, environment } = this.#context
+  *#openRow(names: readonly string[], manifest: Manifest): Routine<Row> {
+    const { folder } = this.#context
     const newer = names
       .map((name) => Number(/^(\d+)\.log$/.exec(name)?.[1] ?? 0))
       .filter((number) => number >= manifest.nextFile)
-    const row: Segment[] = []
-    let torn: string | undefined
+    const found: Row = { row: [], torn: undefined, behind: [] }
     for (const number of [...manifest.journal, ...newer].sort((a, b) => a - b)) {
       const path = `${folder}/${journalName(number)}`
-      if (torn) throw corruption(torn, 0, 'the header of the segment is damaged')
-      const file = yield* this.#open(path, number)
-      if (file) row.push(file)
-      else if (manifest.journal.includes(number)) {
+      const file = yield* this.#open(path, number, number >= manifest.nextFile)
+      if (!file && manifest.journal.includes(number)) {
         throw corruption(path, 0, 'the header of the segment is damaged')
-      } else torn = path
+      }
+      if (found.torn !== undefined) found.behind.push(file ?? path)
+      else if (file) found.row.push(file)
+      else found.torn = path
     }
-    if (torn) yield* environment.files.remove(torn)
-    return row
+    return found
   }
 
-  *#open(path: string, number: number): Routine<Segment | undefined> {
+  /** A segment whose beginning never reached the disk, and what came after it, if nobody was told that it is durable. */
+  *#removeTorn(replay: Replay, torn: string, behind: readonly (Segment | string)[]): Routine<void> {
+    if (yield* replay.promisedBehind()) {
+      throw corruption(torn, 0, 'the header of a segment that was durable is damaged')
+    }
+    const { files } = this.#context.environment
+    for (const one of behind.toReversed()) {
+      if (typeof one !== 'string') yield* one.handle.close()
+      yield* files.remove(typeof one === 'string' ? one : one.path)
+    }
+    yield* files.remove(torn)
+    yield* files.syncFolder(this.#context.folder)
+  }
+
+  /** `torn`: it may have been begun when the power failed; then the copy of the header that was lost is written again. */
+  *#open(path: string, number: number, torn = false): Routine<Segment | undefined> {
     const { files } = this.#context.environment
     if ((yield* files.stat(path)) === undefined) throw corruption(path, 0, 'the file is missing')
     const handle = yield* files.open(path, 'write')
@@ -185,6 +216,10 @@ class Recovery {
       const header = readSegmentHeader(start, read, path, this.#context.descriptor.storeId)
       if (!header) return undefined
       if (header.number !== number) throw corruption(path, 36, `this is segment ${header.number}`)
+      if (torn && !headerIntact(start)) {
+        writeSegmentHeader(start, header)
+        yield* handle.write(start, 0, start.length, 0)
+      }
       const file = new Segment(handle, header, yield* handle.size(), true)
       this.#opened.push(file)
       kept = true

@@ -67,11 +67,18 @@ export class Replay {
   readonly #state: LogState
   readonly #row: readonly Segment[]
   readonly #stored: StoredIndex | undefined
+  readonly #behind: readonly Segment[]
   readonly #absorber: Absorber
 
-  /** `row`: the journal's segments, oldest first. */
-  constructor(state: LogState, row: readonly Segment[], stored: StoredIndex | undefined) {
+  /** `row`: the journal's segments, oldest first; `behind`: those after one that has no header. */
+  constructor(
+    state: LogState,
+    row: readonly Segment[],
+    stored: StoredIndex | undefined,
+    behind: readonly (Segment | string)[],
+  ) {
     this.#state = state
+    this.#behind = behind.filter((one) => typeof one !== 'string')
     this.#row = row
     this.#stored = stored
     this.#absorber = new Absorber(state)
@@ -321,7 +328,7 @@ export class Replay {
     const row = this.#row
     const file = row[i]!
     this.#checkFloor(file, end)
-    const promised = yield* this.#promisedBehind(i, at, this.tail.sequence + 1)
+    const promised = yield* this.promisedBehind(i, at)
     if (promised) throw corruption(file.path, at, 'a block that was durable is damaged')
     const { environment, folder } = state.context
     const { files } = environment
@@ -338,9 +345,10 @@ export class Replay {
     yield* file.handle.truncate(end)
   }
 
-  /** Whether a frame behind the stop says that `sequence` was durable when it was made. */
-  *#promisedBehind(i: number, at: number, sequence: number): Routine<boolean> {
-    const row = this.#row
+  /** Whether a frame behind the stop (without one: behind the row) says that what is missing was durable when it was made. */
+  *promisedBehind(i: number = this.#row.length, at = 0): Routine<boolean> {
+    const sequence = this.tail.sequence + 1
+    const row = [...this.#row, ...this.#behind]
     for (let k = i; k < row.length; k++) {
       const file = row[k]!
       const size = yield* file.handle.size()
