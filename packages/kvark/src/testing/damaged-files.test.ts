@@ -1,0 +1,269 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { KvarkError } from '../errors.ts'
+import { FILE_HEADER_BYTES } from '../storage/segment-format.ts'
+import {
+  assertWhole,
+  type Content,
+  contentOf,
+  type DamagedStore,
+  environmentWith,
+  examine,
+  type Findings,
+  FOLDER,
+  makeStore,
+  openAt,
+  write,
+} from './damage.ts'
+import { Random } from './random.ts'
+
+const { content, expected } = makeStore()
+const other = makeStore(1000).content
+
+const names = [...content.keys()].filter((name) => name !== 'LOCK')
+const segments = names.filter((name) => /\.(?:log|packed)$/.test(name))
+const index = names.find((name) => name.endsWith('.index'))!
+
+/** What can stand in a window of 16 KiB, and a value that runs through several. */
+const MOST_UNREADABLE = 300
+
+/** Puts `bytes` in the place of a file, looks, puts the file back, and looks again. */
+function tryWith(name: string, bytes: Buffer | undefined, hint: string): Findings {
+  const environment = environmentWith(content)
+  write(environment, name, bytes)
+  const before = contentOf(environment)
+  try {
+    const findings = examine(environment, expected)
+    if (findings.refused) assertSame(contentOf(environment), before)
+    write(environment, name, content.get(name)!)
+    assertWhole(environment, expected)
+    return findings
+  } catch (error) {
+    throw new Error(`${name}, ${hint}`, { cause: error })
+  }
+}
+
+function assertSame(after: Content, before: Content): void {
+  assert.deepEqual(
+    [...after.keys()].filter((name) => name !== 'LOCK'),
+    [...before.keys()].filter((name) => name !== 'LOCK'),
+    'a refused opening changes no file',
+  )
+  for (const [name, bytes] of before) {
+    if (name !== 'LOCK') assert.ok(after.get(name)!.equals(bytes), `${name} was changed`)
+  }
+}
+
+function refusal(name: string, bytes: Buffer | undefined, hint: string): KvarkError {
+  const { refused } = tryWith(name, bytes, hint)
+  assert.ok(refused, `${name}, ${hint}: it opens`)
+  return refused
+}
+
+function flipped(name: string, at: number, bits: number): Buffer {
+  const bytes = Buffer.from(content.get(name)!)
+  bytes[at]! ^= bits
+  return bytes
+}
+
+/** Lengths to cut a file of `size` bytes to. */
+function cuts(size: number): number[] {
+  const lengths = [0, 1, 8, 63, 511, 512, 1023, 1024, 1025, 1100, size >> 1, size - 513, size - 1]
+  return [...new Set(lengths.filter((length) => length >= 0 && length < size))]
+}
+
+const FOREIGN: readonly [hint: string, bytes: Buffer][] = [
+  ['empty', Buffer.alloc(0)],
+  ['a text', Buffer.from('This is no file of a store.\nIt is a text.\n')],
+  ['a JSON document', Buffer.from('{"name":"not kvark","version":1}\n')],
+  ['a picture', Buffer.from('89504e470d0a1a0a0000000d49484452'.repeat(200), 'hex')],
+  ['zeros', Buffer.alloc(40_000)],
+]
+
+test('the store under test has every kind of file', () => {
+  assert.ok(segments.some((name) => name.endsWith('.log')))
+  assert.ok(segments.filter((name) => name.endsWith('.packed')).length > 1)
+  assert.ok(index !== undefined && names.includes('KVARK') && names.includes('MANIFEST'))
+  assertWhole(environmentWith(content), expected)
+})
+
+for (const name of ['KVARK', 'MANIFEST']) {
+  test(`${name}: every flipped bit, every cut and every foreign file is refused`, () => {
+    const original = content.get(name)!
+    for (let at = 0; at < original.length; at++) {
+      for (let bit = 0; bit < 8; bit++) {
+        const environment = environmentWith(content)
+        write(environment, name, flipped(name, at, 1 << bit))
+        const { refused } = examine(environment, expected)
+        assert.deepEqual([refused?.code, refused?.path], ['CORRUPTION', `${FOLDER}/${name}`])
+      }
+      const cut = refusal(name, original.subarray(0, at), `cut to ${at}`)
+      assert.deepEqual([cut.code, cut.path], ['CORRUPTION', `${FOLDER}/${name}`])
+      refusal(name, flipped(name, at, 0xff), `byte ${at}`)
+    }
+    for (const [hint, bytes] of FOREIGN) {
+      assert.equal(refusal(name, bytes, hint).path, `${FOLDER}/${name}`)
+    }
+    assert.equal(refusal(name, undefined, 'removed').code, 'CORRUPTION')
+  })
+
+  test(`${name} of another store is refused, and takes nothing away`, () => {
+    assert.equal(refusal(name, other.get(name)!, "another store's").code, 'CORRUPTION')
+  })
+}
+
+test('a segment that is cut, removed or foreign is noticed, and nothing is lost', () => {
+  for (const name of segments) {
+    const original = content.get(name)!
+    for (const length of cuts(original.length)) {
+      const hint = `cut to ${length}`
+      const { refused, problems } = tryWith(name, original.subarray(0, length), hint)
+      // What opening does not read verify does. The very last byte may be of the mark of a clean close, which says
+      // nothing that the manifest does not.
+      const errors = refused ? [refused] : problems
+      const noticed = errors.length > 0 || length === original.length - 1
+      assert.ok(noticed, `${name}, ${hint}: nobody noticed`)
+      for (const { code, path } of errors) {
+        assert.deepEqual([code, path], ['CORRUPTION', `${FOLDER}/${name}`], hint)
+      }
+    }
+    for (const [hint, bytes] of FOREIGN) refusal(name, bytes, hint)
+    refusal(name, undefined, 'removed')
+    refusal(name, other.get(name)!, "another store's")
+    const neighbour = segments.find((one) => one !== name)!
+    refusal(name, content.get(neighbour)!, `a copy of ${neighbour}`)
+  }
+})
+
+test('a damaged byte of a segment: the right value or its place, never a wrong value', () => {
+  const random = new Random(20)
+  for (const name of segments) {
+    const original = content.get(name)!
+    const places = new Set<number>()
+    // The headers of the file, and of its first block and frame.
+    for (let at = 0; at < 64; at += 3)
+      places
+        .add(at)
+        .add(512 + at)
+        .add(1024 + at)
+    while (places.size < 130) places.add(random.below(original.length))
+    for (const at of places) {
+      const bits = random.below(2) === 0 ? 0xff : 1 << random.below(8)
+      const { refused, unreadable, problems } = tryWith(
+        name,
+        flipped(name, at, bits),
+        `byte ${at} ^ ${bits}`,
+      )
+      const hint = `${name}, byte ${at} ^ ${bits}`
+      assert.ok(unreadable.size <= MOST_UNREADABLE, `${hint}: ${unreadable.size} unreadable`)
+      if (refused) assert.equal(refused.path, `${FOLDER}/${name}`, hint)
+      // Zeros may be padding, where nothing is kept; another byte never is.
+      else if (original[at] !== 0) assert.notEqual(problems.length, 0, `${hint}: verify missed it`)
+    }
+  }
+})
+
+test('a damaged block that looks like padding gives no unchecked value', () => {
+  const small = environmentWith(new Map())
+  const db = openAt(small)
+  db.putSync('a', 'overwritten')
+  db.putSync('a', 'value of a')
+  db.compactSync()
+  db.closeSync()
+  const name = small.files
+    .list(FOLDER)
+    .sync()
+    .find((one) => one.endsWith('.packed'))!
+  const bytes = Buffer.from(contentOf(small).get(name)!)
+  bytes.writeUInt16LE(0, FILE_HEADER_BYTES + 8)
+  bytes.write('VALUE', bytes.indexOf('value'), 'latin1')
+  write(small, name, bytes)
+  const { unreadable } = examine(small, new Map([['a', 'value of a']]))
+  assert.deepEqual([...unreadable.keys()], ['a'])
+})
+
+test('a stored index that is damaged, cut, foreign or lost is built anew from the data', () => {
+  const original = content.get(index)!
+  const random = new Random(21)
+  const places = Array.from({ length: 60 }, () => random.below(original.length))
+  const tries: [hint: string, bytes: Buffer | undefined][] = [
+    ...[
+      0,
+      8,
+      12,
+      23,
+      original.length - 1,
+      original.length - 12,
+      original.length - 40,
+      ...places,
+    ].map((at): [string, Buffer] => [`byte ${at}`, flipped(index, at, 1 << random.below(8))]),
+    ...cuts(original.length).map((length): [string, Buffer] => [
+      `cut to ${length}`,
+      original.subarray(0, length),
+    ]),
+    ...FOREIGN,
+    ["another store's", other.get(index)!],
+    ['removed', undefined],
+  ]
+  for (const [hint, bytes] of tries) {
+    const warnings: string[] = []
+    const environment = environmentWith(content, warnings)
+    write(environment, index, bytes)
+    try {
+      assertWhole(environment, expected)
+      assertWhole(environment, expected)
+    } catch (error) {
+      throw new Error(`${index}, ${hint}`, { cause: error })
+    }
+    assert.equal(warnings.length > 0, true, `${hint}: nobody was told`)
+    assert.match(warnings[0]!, /the stored index cannot be used and is built anew/)
+  }
+})
+
+test('with the index lost, a damaged segment still gives no wrong value', () => {
+  const random = new Random(22)
+  for (const name of segments) {
+    const original = content.get(name)!
+    for (let n = 0; n < 40; n++) {
+      const at = random.below(original.length)
+      const environment = environmentWith(content)
+      write(environment, index, undefined)
+      write(environment, name, flipped(name, at, 1 << random.below(8)))
+      examine(environment, expected)
+      write(environment, name, original)
+      assertWhole(environment, expected)
+    }
+  }
+})
+
+test('a byte damaged after a kill: a prefix of what was written, with all that was synced', () => {
+  const environment = environmentWith(new Map())
+  const db: DamagedStore = openAt(environment)
+  const synced = 40
+  for (let i = 0; i < 80; i++) {
+    db.putSync(`${i}`, `value ${i}`, { durability: i === synced - 1 ? 'disk' : 'os' })
+  }
+  const killed = contentOf(environment)
+  db.closeSync()
+  const name = [...killed.keys()].find((one) => one.endsWith('.log'))!
+  const original = killed.get(name)!
+  for (let at = 0; at < original.length; at++) {
+    const bytes = Buffer.from(original)
+    bytes[at]! ^= 1 << (at % 8)
+    const copy = environmentWith(killed)
+    write(copy, name, bytes)
+    let reopened: DamagedStore
+    try {
+      reopened = openAt(copy)
+    } catch (error) {
+      assert.equal((error as KvarkError).code, 'CORRUPTION', `byte ${at}`)
+      continue
+    }
+    const found = reopened.stats().entries
+    for (let i = 0; i < found; i++) {
+      assert.equal(reopened.getSync(`${i}`), `value ${i}`, `byte ${at}: ${i} of ${found}`)
+    }
+    assert.ok(found >= synced, `byte ${at}: only ${found}`)
+    reopened.closeSync()
+  }
+})
