@@ -1,0 +1,88 @@
+// @ts-check
+// Keys and values that a number stands for, so that what is read can be checked without keeping what was written.
+// Strings are made flat and one after the other: a string pieced together, or one that lies far away in memory,
+// costs more to hash than the whole read that is to be measured.
+
+export const KEY_BYTES = 16
+
+const HEX = Buffer.from('0123456789abcdef', 'latin1')
+const keyBytes = Buffer.alloc(KEY_BYTES)
+
+/**
+ * The key of `i`: 16 hex digits, another for every number of 32 bits. Counting up gives them in random order.
+ *
+ * @param {number} i
+ */
+export function key(i) {
+  writeKey(keyBytes, i)
+  return keyBytes.toString('latin1')
+}
+
+/**
+ * Values of `bytes` bytes.
+ *
+ * @param {number} bytes
+ * @returns {(i: number, round: number) => string} the value that belongs to key `i` after the writes of `round`
+ */
+export function values(bytes) {
+  const scratch = Buffer.alloc(bytes, 'kvark ')
+  return (i, round) => {
+    writeKey(scratch, i)
+    hex(scratch, KEY_BYTES, round)
+    return scratch.toString('latin1')
+  }
+}
+
+/**
+ * The numbers below `count` in a random order, the same for the same seed.
+ *
+ * @param {number} count
+ * @param {number} seed
+ */
+export function shuffled(count, seed) {
+  const order = Uint32Array.from({ length: count }, (_, i) => i)
+  let state = mix(seed) || 1
+  for (let i = count - 1; i > 0; i--) {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    const j = (state >>> 0) % (i + 1)
+    const other = /** @type {number} */ (order[j])
+    order[j] = /** @type {number} */ (order[i])
+    order[i] = other
+  }
+  return order
+}
+
+/**
+ * @param {Buffer} target
+ * @param {number} i
+ */
+function writeKey(target, i) {
+  // The first half alone tells numbers apart: `mix` maps no two to one.
+  hex(target, 0, mix(i))
+  hex(target, 8, mix(i + 0x9e3779b9))
+}
+
+/**
+ * @param {Buffer} target
+ * @param {number} at
+ * @param {number} word
+ */
+function hex(target, at, word) {
+  for (let k = 0; k < 8; k++) {
+    target[at + k] = /** @type {number} */ (HEX[(word >>> (28 - 4 * k)) & 15])
+  }
+}
+
+/**
+ * The last step of MurmurHash3: one to one on 32 bits.
+ *
+ * @param {number} word
+ */
+function mix(word) {
+  let h = word | 0
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35)
+  return h ^ (h >>> 16)
+}

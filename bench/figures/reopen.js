@@ -1,0 +1,64 @@
+// @ts-check
+// Time of opening a store: after a clean close, and after the process was killed that had it open.
+
+import { cpSync } from 'node:fs'
+import { open } from '../../packages/kvark/dist/index.js'
+import { inChild } from './child.js'
+import { shuffled, values } from './data.js'
+import { check, median, put, remove, row, VALUE_BYTES } from './work.js'
+
+const CLEAN_LIMIT_MS = 100
+const KILLED_LIMIT_MS = 2000
+const RUNS = 5
+
+/** @param {import('./work.js').Context} context */
+export async function measure({ folder, entries, say }) {
+  const rows = []
+  const stores = /** @type {const} */ ([
+    { what: 'open after a clean close', rounds: 1, close: true, limit: CLEAN_LIMIT_MS },
+    { what: 'open after close, all overwritten', rounds: 2, close: true, limit: CLEAN_LIMIT_MS },
+    { what: 'open after kill -9, loaded', rounds: 1, close: false, limit: KILLED_LIMIT_MS },
+    {
+      what: 'open after kill -9, all overwritten',
+      rounds: 2,
+      close: false,
+      limit: KILLED_LIMIT_MS,
+    },
+  ])
+  for (const { what, rounds, close, limit } of stores) {
+    say(what)
+    const args = { folder, entries, rounds, close }
+    await inChild(import.meta.url, 'fill', args, { kill: !close })
+    const times = []
+    for (let run = 0; run < RUNS; run++) {
+      const copy = `${folder}-copy`
+      cpSync(folder, copy, { recursive: true })
+      times.push(await inChild(import.meta.url, 'reopen', { folder: copy, entries, rounds }))
+      remove(copy)
+    }
+    remove(folder)
+    const note = `median of ${RUNS}, ${Math.min(...times).toFixed(0)} to ${Math.max(...times).toFixed(0)}`
+    rows.push(row('reopen', what, median(times), 'ms', { limit, note }))
+  }
+  return rows
+}
+
+/** @param {{ folder: string, entries: number, rounds: number, close: boolean }} args */
+export async function fill({ folder, entries, rounds, close }) {
+  const db = await open(folder, { engine: 'log' })
+  const value = values(VALUE_BYTES)
+  for (let round = 0; round < rounds; round++) {
+    await put(db, shuffled(entries, round), value, round)
+  }
+  if (close) await db.close()
+}
+
+/** @param {{ folder: string, entries: number, rounds: number }} args */
+export async function reopen({ folder, entries, rounds }) {
+  const before = performance.now()
+  const db = await open(folder, { engine: 'log' })
+  const time = performance.now() - before
+  check(db, entries, values(VALUE_BYTES), rounds - 1)
+  await db.close()
+  return time
+}

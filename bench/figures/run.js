@@ -1,0 +1,82 @@
+// @ts-check
+// Measures the figures that kvark promises and compares them with their limits.
+//
+//   npm run figures [-- --only <figure>]… [--json] [--entries <n>] [--folder <path>]
+//
+// Ends with 1 when a limit is missed. The limits are meant for a million entries, the default, on a machine that has
+// nothing else to do.
+
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import * as eventLoop from './event-loop.js'
+import * as get from './get.js'
+import * as indexBytes from './index-bytes.js'
+import * as memory from './memory.js'
+import * as reopen from './reopen.js'
+import { remove } from './work.js'
+
+/** @type {Record<string, (context: import('./work.js').Context) => Promise<import('./work.js').Row[]>>} */
+const figures = {
+  'index-bytes': indexBytes.measure,
+  reopen: reopen.measure,
+  'event-loop': eventLoop.measure,
+  get: get.measure,
+  memory: memory.measure,
+}
+
+const { values: options } = parseArgs({
+  options: {
+    only: { type: 'string', multiple: true, default: [] },
+    json: { type: 'boolean', default: false },
+    entries: { type: 'string', default: '1000000' },
+    folder: { type: 'string', default: tmpdir() },
+  },
+})
+const entries = Number(options.entries)
+const unknown = options.only.find((name) => !Object.hasOwn(figures, name))
+if (unknown !== undefined || !Number.isSafeInteger(entries) || entries < 1) {
+  console.error(
+    unknown === undefined
+      ? `--entries must be a whole number, not ${options.entries}.`
+      : `There is no figure '${unknown}'. Known: ${Object.keys(figures).join(', ')}.`,
+  )
+  process.exit(2)
+}
+
+const folder = mkdtempSync(join(options.folder, 'kvark-figures-'))
+let missed = false
+try {
+  for (const [name, measure] of Object.entries(figures)) {
+    if (options.only.length > 0 && !options.only.includes(name)) continue
+    const say = (/** @type {string} */ text) => console.error(`  ${name}: ${text}`)
+    const rows = await measure({ folder: join(folder, name), entries, say })
+    for (const row of rows) console.log(options.json ? JSON.stringify(row) : line(row))
+    missed ||= rows.some(({ ok }) => ok === false)
+  }
+} finally {
+  remove(folder)
+}
+process.exitCode = missed ? 1 : 0
+
+/** @param {import('./work.js').Row} row */
+function line({ figure, what, value, unit, limit, ok, note }) {
+  const verdict = ok === undefined ? '' : ok ? 'ok' : 'MISSED'
+  const most = limit === undefined ? '' : `<= ${short(limit)}`
+  return [
+    figure.padEnd(12),
+    what.padEnd(42),
+    `${short(value)} ${unit}`.padStart(14),
+    most.padStart(9),
+    verdict.padEnd(6),
+    note ?? '',
+  ]
+    .join('  ')
+    .trimEnd()
+}
+
+/** @param {number} value */
+function short(value) {
+  return Number.isNaN(value) ? '-' : value.toFixed(Math.abs(value) < 100 ? 1 : 0)
+}

@@ -1,0 +1,117 @@
+// @ts-check
+// What several figures do alike.
+
+import { rmSync } from 'node:fs'
+import { key } from './data.js'
+
+/**
+ * One line of the output. `ok` is `undefined` for what has no limit.
+ *
+ * @typedef {object} Row
+ * @property {string} figure
+ * @property {string} what
+ * @property {number} value
+ * @property {string} unit
+ * @property {number} [limit] the value must not be above it
+ * @property {boolean} [ok]
+ * @property {string} [note]
+ */
+
+/**
+ * What a figure gets.
+ *
+ * @typedef {object} Context
+ * @property {string} folder a place of its own
+ * @property {number} entries
+ * @property {(text: string) => void} say tells how far it is
+ */
+
+/** @typedef {import('../../packages/kvark/dist/index.js').EngineMap<string, string>['log']['store']} LogStore */
+
+export const VALUE_BYTES = 100
+const CALLERS = 64
+const BATCH = 1000
+
+/**
+ * @param {string} figure
+ * @param {string} what
+ * @param {number} value
+ * @param {string} unit
+ * @param {{ limit?: number, note?: string }} [rest]
+ * @returns {Row}
+ */
+export function row(figure, what, value, unit, { limit, note } = {}) {
+  return {
+    figure,
+    what,
+    value,
+    unit,
+    ...(limit === undefined ? {} : { limit, ok: value <= limit }),
+    ...(note === undefined ? {} : { note }),
+  }
+}
+
+/** @param {number[]} numbers */
+export function median(numbers) {
+  const sorted = numbers.toSorted((a, b) => a - b)
+  const half = sorted.length >> 1
+  const upper = /** @type {number} */ (sorted[half])
+  return sorted.length % 2 === 1 ? upper : (upper + /** @type {number} */ (sorted[half - 1])) / 2
+}
+
+/** @param {string} folder */
+export function remove(folder) {
+  rmSync(folder, { recursive: true, force: true })
+}
+
+/**
+ * Fills a store as fast as it goes: batches, nothing waited for.
+ *
+ * @param {LogStore} db
+ * @param {number} entries
+ * @param {(i: number, round: number) => string} value
+ */
+export async function load(db, entries, value) {
+  for (let i = 0; i < entries; ) {
+    const end = Math.min(i + BATCH, entries)
+    const operations = []
+    for (; i < end; i++) {
+      operations.push(/** @type {const} */ ({ type: 'put', key: key(i), value: value(i, 0) }))
+    }
+    await db.batch(operations, { durability: 'os' })
+  }
+}
+
+/**
+ * Puts the entries in the order given, from many callers who each wait until the operating system has theirs.
+ *
+ * @param {LogStore} db
+ * @param {Uint32Array} order
+ * @param {(i: number, round: number) => string} value
+ * @param {number} round
+ */
+export async function put(db, order, value, round) {
+  let next = 0
+  const caller = async () => {
+    while (next < order.length) {
+      const i = /** @type {number} */ (order[next++])
+      await db.put(key(i), value(i, round), { durability: 'os' })
+    }
+  }
+  await Promise.all(Array.from({ length: CALLERS }, caller))
+}
+
+/**
+ * Compares every entry with what was written.
+ *
+ * @param {LogStore} db
+ * @param {number} entries
+ * @param {(i: number, round: number) => string} value
+ * @param {number} round
+ */
+export function check(db, entries, value, round) {
+  for (let i = 0; i < entries; i++) {
+    if (db.getSync(key(i)) !== value(i, round)) throw new Error(`wrong value of ${key(i)}`)
+  }
+  if (db.stats().entries !== entries) throw new Error(`${db.stats().entries} entries`)
+}
