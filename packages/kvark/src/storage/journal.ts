@@ -92,6 +92,8 @@ export class Journal {
   #suspects: readonly (readonly [Segment, number])[]
   /** Segments with something to sync, in order. */
   #unsynced: Segment[] = []
+  /** Segments whose names are not durable yet, in order. */
+  #unnamed: Segment[] = []
   #frameStart = 0
   readonly #group: GroupCommit
   #timer: Timer | undefined
@@ -349,6 +351,7 @@ export class Journal {
     segment.writer = this.#writer
     segment.end = this.#writer.end
     this.active = segment
+    this.#unnamed.push(segment)
     this.#owner.begun(segment, bytes)
   }
 
@@ -435,6 +438,7 @@ export class Journal {
       }
       // A file stays on the list until its sync has succeeded: a second caller must not count on one under way.
       const files = [...this.#unsynced]
+      const begun = [...this.#unnamed]
       for (const segment of files) {
         const { writes } = segment
         yield* segment.handle.sync()
@@ -442,9 +446,10 @@ export class Journal {
         segment.dirty = false
         this.#unsynced = this.#unsynced.filter((one) => one !== segment)
       }
-      if (files.some((segment) => !segment.named)) {
+      if (begun.length > 0) {
         yield* this.#environment.files.syncFolder(this.#folder)
-        for (const segment of files) segment.named = true
+        for (const segment of begun) segment.named = true
+        this.#unnamed = this.#unnamed.filter((segment) => !segment.named)
       }
     } catch (error) {
       throw this.#fail(error)
