@@ -23,6 +23,7 @@ const MAGIC = Buffer.from('kvarkidx', 'latin1')
 const SHARD_HEADER_BYTES = 16
 const TRAILER_BYTES = 16
 const BUFFER_BYTES = 1024 * 1024
+const BYTES_A_STEP = 256 * 1024
 
 export interface SegmentRecord {
   readonly number: number
@@ -66,6 +67,7 @@ export function* writeCheckpoint(
   try {
     let position = 0
     let used = MAGIC.length
+    let written = 0
     const buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
     MAGIC.copy(buffer)
     for (let shard = 0; shard < SHARDS; shard++) {
@@ -82,7 +84,11 @@ export function* writeCheckpoint(
         block.copy(buffer, used)
         used += block.length
       }
-      if ((shard & 7) === 7) yield* pause
+      written += block.length
+      if (written > BYTES_A_STEP) {
+        written = 0
+        yield* pause
+      }
       if (state.index !== index) return false
     }
     yield* handle.write(buffer, 0, used, position)

@@ -38,6 +38,11 @@ const VICTIM_SHARE = 0.1
 /** The index is stored when so much has been written since. */
 const CHECKPOINT_BYTES = 64 * 1024 * 1024
 const MOVES_A_STEP = 8192
+const WORDS_A_STEP = 131_072
+/** Segments shorter than this share of a full one are put together with others. */
+const SMALL_SHARE = 0.25
+/** Live bytes that are rewritten at once. */
+const ROUND_BYTES = 256 * 1024 * 1024
 /** After a failure the next try waits for so much more to be written. */
 const RETRY_BYTES = 16 * 1024 * 1024
 
@@ -162,8 +167,13 @@ export class Compactor {
   #start(work: () => Routine<void>): void {
     const { environment } = this.#state.context
     this.#job.start(work).catch((error: unknown) => {
-      const { code, message } = asKvarkError(error)
+      const { code, message, path } = asKvarkError(error)
       if (code === 'CLOSED') return
+      if (code === 'CORRUPTION') {
+        for (const one of this.#state.segments.all.values()) {
+          if (one.file.path === path) one.damaged = true
+        }
+      }
       this.#lookAt = this.#state.sinceCheckpoint + RETRY_BYTES
       environment.warn(`compaction failed and will be tried again later: ${message}`)
     })
@@ -187,50 +197,71 @@ export class Compactor {
   }
 
   *#compact(everything: boolean, progress?: Progress, signal?: AbortSignal): Routine<void> {
-    const state = this.#state
-    const { environment } = state.context
-    const victims = this.#victims(everything)
+    const rounds = this.#rounds(everything)
     this.#wasCleared = false
-    if (victims.length > 0) {
-      const { index } = state
-      const liveBytes = victims.reduce(
-        (sum, one) => sum + one.total - one.stale + one.tombstones,
-        0,
-      )
-      progress?.(0, liveBytes)
-      // Later writes go to a segment with a higher number than the outputs', as cursors' tokens need it.
-      const numbers = this.#outputs(liveBytes)
-      if (victims.some((one) => one.file.writer)) state.journal.roll()
-      const packedAt = state.journal.sequence
-      const live = yield* this.#liveOf(victims, signal)
-      const args = this.#arguments(victims, live, numbers)
-      try {
-        const result = yield* this.#rewrite(args)
-        signal?.throwIfAborted()
-        if (state.index === index) {
-          const outputs = yield* this.#adopt(args, result, packedAt)
-          yield* this.#move(victims, outputs, result)
-        }
-      } finally {
-        for (const { path } of args.outputs) yield* environment.files.remove(path)
+    const total = rounds.flat().reduce((sum, one) => sum + liveBytes(one), 0)
+    let done = 0
+    progress?.(0, total)
+    for (const victims of rounds) {
+      yield* this.#round(victims, signal)
+      done += victims.reduce((sum, one) => sum + liveBytes(one), 0)
+      progress?.(done, total)
+      if (!everything) break
+    }
+    if (rounds.length === 0) yield* persist(this.#state)
+    this.finished++
+  }
+
+  /** Replaces some segments by what is alive in them. */
+  *#round(victims: readonly LogSegment[], signal: AbortSignal | undefined): Routine<void> {
+    const state = this.#state
+    const { index } = state
+    const numbers = this.#outputs(victims.reduce((sum, one) => sum + liveBytes(one), 0))
+    if (victims.some((one) => one.file.writer)) state.journal.roll()
+    const packedAt = state.journal.sequence
+    const live = yield* this.#liveOf(victims, signal)
+    const args = this.#arguments(victims, live, numbers)
+    try {
+      const result = yield* this.#rewrite(args)
+      signal?.throwIfAborted()
+      if (state.index === index) {
+        const outputs = yield* this.#adopt(args, result, packedAt)
+        yield* this.#move(victims, outputs, result)
       }
-      progress?.(liveBytes, liveBytes)
+    } finally {
+      for (const { path } of args.outputs) yield* state.context.environment.files.remove(path)
     }
     yield* persist(state)
-    this.finished++
     this.release()
   }
 
-  /** The segments worth rewriting. */
-  #victims(everything: boolean): LogSegment[] {
-    const all = this.#state.segments.sorted().filter((one) => !one.damaged && one.end > 0)
+  /**
+   * The segments worth rewriting, in portions, oldest first: what a portion frees is free before the next begins, and
+   * deletions go when everything older has gone before them.
+   */
+  #rounds(everything: boolean): LogSegment[][] {
+    const state = this.#state
+    const all = state.segments.sorted().filter((one) => !one.damaged && one.end > 0)
+    const { stale, tombstones, total } = state.totals()
     const share = everything ? 0 : VICTIM_SHARE
-    const { stale, tombstones } = this.#state.totals()
     // Deletions go only together with everything older: if they are most of what is stale, take all.
-    if (!everything && tombstones * 2 > stale) return all
-    return all.filter(
-      (one) => one.stale > one.total * share || (one.total === 0 && !one.file.writer),
-    )
+    const takeAll = tombstones * 2 > stale
+    const isSmall = (one: LogSegment): boolean =>
+      !one.file.writer && one.end < this.#options.segmentBytes * SMALL_SHARE
+    const victims = all.filter((one) => takeAll || one.stale > one.total * share || isSmall(one))
+    if (victims.length === 1 && victims[0]!.stale === 0) return []
+    const most = Math.max(ROUND_BYTES, total / 4)
+    const rounds: LogSegment[][] = []
+    let bytes = Number.POSITIVE_INFINITY
+    for (const victim of victims) {
+      if (bytes + liveBytes(victim) > most) {
+        rounds.push([])
+        bytes = 0
+      }
+      rounds[rounds.length - 1]!.push(victim)
+      bytes += liveBytes(victim)
+    }
+    return rounds
   }
 
   /** Offsets of the live entries of each victim. */
@@ -245,15 +276,18 @@ export class Compactor {
       for (let i = 0; i < victim.slots; i++) slots[victim.slot + i] = offsets
       return offsets
     })
+    let scanned = 0
     for (let shard = 0; shard < SHARDS; shard++) {
       const table = index.tables[shard]!
+      scanned += table.length
       for (let i = 0; i < table.length; i += 2) {
         const low = table[i]!
         if (low === 0) continue
         const slot = ((table[i + 1]! & 0xff) << 6) | (low >>> 26)
         slots[slot]?.add((low & (SLOT_BYTES - 1)) + (slot - slots[slot].slot) * SLOT_BYTES)
       }
-      if ((shard & 7) === 7) {
+      if (scanned > WORDS_A_STEP) {
+        scanned = 0
         yield* context.environment.pause
         signal?.throwIfAborted()
         if (this.#state.index !== index) return lists.map(() => new Float64Array(0))
@@ -282,6 +316,7 @@ export class Compactor {
         path: victim.file.path,
         life: victim.file.life,
         end: victim.file.end,
+        minSequence: victim.minSequence,
         base: victim.base,
         live: live[i]!,
       })),
@@ -398,6 +433,11 @@ export class Compactor {
     this.#moving = step
     while (step()) yield* state.context.environment.pause
   }
+}
+
+/** What compaction would copy of a segment: live entries, and deletions at most. */
+function liveBytes(segment: LogSegment): number {
+  return segment.total - segment.stale + segment.tombstones
 }
 
 /** A growing list of offsets in one segment. */

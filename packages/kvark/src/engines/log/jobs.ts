@@ -2,11 +2,12 @@
  * The log's work for other threads: `rewrite` copies what is alive in some segments to new ones. Over plain data, with file handles of
  * its own; it changes nothing that exists.
  *
- *   inputs (segments, live offsets) ─► walk each in order ─► live entries, deletions that still hide something ─► outputs
+ *   inputs (segments, live offsets) ─► merge by sequence ─► live entries, deletions that still hide something ─► outputs
  *
  * 1. Every live offset must be met and every block read must be whole: else it fails, and the inputs stay.
  * 2. Outputs are complete and synced when it returns.
- * 3. An entry that has expired becomes a deletion: an older one of its key may still lie elsewhere.
+ * 3. Outputs are in the order of sequences, as every segment is.
+ * 4. An entry that has expired becomes a deletion: an older one of its key may still lie elsewhere.
  */
 
 import { hash32 } from '../../bytes/hash.ts'
@@ -20,19 +21,20 @@ import {
   advance,
   DAMAGED,
   END,
-  ENTRY,
   NEED,
   readSpread,
   type SegmentSource,
-  SegmentWalk,
+  type SegmentWalk,
 } from '../../storage/segment-walk.ts'
 import { APPEND_BUFFER_BYTES, SegmentWriter } from '../../storage/segment-writer.ts'
 import type { FileHandle } from '../../vfs/files.ts'
+import { Merge } from './merge.ts'
 
 export interface RewriteInput {
   readonly path: string
   readonly life: number
   readonly end: number
+  readonly minSequence: number
   /** Position of its first byte, for the moves. */
   readonly base: number
   /** Offsets of its live entries, in any order. */
@@ -78,7 +80,7 @@ const COPY_BYTES = 1024 * 1024
 export function* rewrite(environment: Environment, args: RewriteArguments): Routine<RewriteResult> {
   const output = new Output(environment, args)
   try {
-    for (const input of args.inputs) yield* copyLive(environment, args, input, output)
+    yield* copyLive(environment, args, output)
     yield* output.finish()
     return output.result()
   } finally {
@@ -86,45 +88,73 @@ export function* rewrite(environment: Environment, args: RewriteArguments): Rout
   }
 }
 
+/** An input while it is read. */
+interface Reading {
+  readonly input: RewriteInput
+  readonly handle: FileHandle
+  readonly source: SegmentSource
+  /** Offsets of its live entries, rising. */
+  readonly live: Float64Array
+  /** How many of them have been met. */
+  met: number
+}
+
 function* copyLive(
   environment: Environment,
   args: RewriteArguments,
-  input: RewriteInput,
   output: Output,
 ): Routine<void> {
-  const handle = yield* environment.files.open(input.path, 'read')
+  const inputs: Reading[] = []
   try {
-    const source: SegmentSource = {
-      path: input.path,
-      life: input.life,
-      *readAt(target, position, length) {
-        return yield* handle.read(target, 0, Math.min(length, input.end - position), position)
-      },
+    for (const input of args.inputs) {
+      const handle = yield* environment.files.open(input.path, 'read')
+      const source = sourceOf(handle, input)
+      inputs.push({ input, handle, source, live: input.live.slice().sort(), met: 0 })
     }
-    const live = input.live.slice().sort()
-    let nextLive = 0
-    const walk = new SegmentWalk(source, FILE_HEADER_BYTES, input.end)
+    const merge = new Merge(
+      inputs.map((one) => ({
+        segment: one,
+        source: one.source,
+        end: () => one.input.end,
+        minSequence: one.input.minSequence,
+      })),
+      0,
+    )
     for (;;) {
-      const step = walk.next()
+      const step = merge.next()
+      if (step === END) break
       if (step === NEED) {
         yield* environment.pause
-        yield* walk.fill()
-      } else if (step === END) break
-      else if (step === DAMAGED) throw corruption(input.path, walk.address, 'a block is damaged')
-      else if (step === ENTRY) {
-        const alive = nextLive < live.length && live[nextLive] === walk.address
-        if (alive) nextLive++
-        const { kind, sequence } = walk.entry
-        if (kind === PUT ? alive : kind === DELETE && sequence >= args.floor) {
-          yield* output.take(source, walk, input.base, args)
-        }
+        yield* merge.fill()
+        continue
+      }
+      const { walk, segment } = merge
+      if (step === DAMAGED) {
+        throw corruption(segment.input.path, walk.address, 'a block is damaged')
+      }
+      const { kind, sequence } = walk.entry
+      const alive = segment.live[segment.met] === walk.address
+      if (alive) segment.met++
+      if (kind === PUT ? alive : sequence >= args.floor) {
+        yield* output.take(segment.source, walk, segment.input.base)
       }
     }
-    if (nextLive < live.length) {
-      throw corruption(input.path, live[nextLive]!, 'there is no entry where the index points')
+    for (const { input, live, met } of inputs) {
+      if (met === live.length) continue
+      throw corruption(input.path, live[met]!, 'there is no entry where the index points')
     }
   } finally {
-    yield* handle.close()
+    for (const { handle } of inputs) yield* handle.close()
+  }
+}
+
+function sourceOf(handle: FileHandle, input: RewriteInput): SegmentSource {
+  return {
+    path: input.path,
+    life: input.life,
+    *readAt(target, position, length) {
+      return yield* handle.read(target, 0, Math.min(length, input.end - position), position)
+    },
   }
 }
 
@@ -154,12 +184,8 @@ class Output {
   }
 
   /** Copies the entry that the walk stands on. */
-  *take(
-    source: SegmentSource,
-    walk: SegmentWalk,
-    base: number,
-    args: RewriteArguments,
-  ): Routine<void> {
+  *take(source: SegmentSource, walk: SegmentWalk, base: number): Routine<void> {
+    const args = this.#args
     const { entry, address } = walk
     const { kind, keyLength, valueLength, sequence, expiry } = entry
     const expired = kind === PUT && expiry !== 0 && expiry <= args.clock

@@ -58,12 +58,13 @@ export class LogState {
     return this.context.descriptor.storeId
   }
 
-  /** Bytes of entries, and of stale ones among them, in all segments. */
+  /** Bytes of entries, and of stale ones among them, in all segments that compaction may touch. */
   totals(): { total: number; stale: number; tombstones: number } {
     let total = 0
     let stale = 0
     let tombstones = 0
     for (const segment of this.segments.all.values()) {
+      if (segment.damaged) continue
       total += segment.total
       stale += segment.stale
       tombstones += segment.tombstones
@@ -90,7 +91,9 @@ export class LogState {
 
   letGo(segment: LogSegment): void {
     const count = this.held.get(segment)! - 1
-    if (count === 0) this.held.delete(segment)
-    else this.held.set(segment, count)
+    if (count === 0) {
+      this.held.delete(segment)
+      this.snapshotReleased()
+    } else this.held.set(segment, count)
   }
 }
