@@ -363,6 +363,7 @@ export class Journal {
     this.flushedSequence = this.sequence
     segment.end = writer.end
     segment.writer = undefined
+    segment.padding += writer.padding
     writer.retire()
     this.#previous = {
       number: segment.number,
@@ -440,6 +441,8 @@ export class Journal {
       const files = [...this.#unsynced]
       const begun = [...this.#unnamed]
       for (const segment of files) {
+        // Another caller has synced it meanwhile, and compaction may have closed it since.
+        if (!segment.dirty) continue
         const { writes } = segment
         yield* segment.handle.sync()
         if (segment.writes !== writes || !segment.dirty) continue

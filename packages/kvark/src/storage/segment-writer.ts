@@ -63,6 +63,8 @@ export class SegmentWriter {
   end: number
   /** Everything before it is in the file. */
   flushed: number
+  /** Bytes left empty so that frames begin in fresh sectors. */
+  padding = 0
   /** Checksum of the last frame that is complete. */
   previousChecksum: number
   readonly #listener: WindowListener | undefined
@@ -140,7 +142,11 @@ export class SegmentWriter {
   /** Begins a frame unless one is open. */
   beginFrame(firstSequence: number, context: FrameContext, kind: number = ENTRIES): void {
     if (this.#frameOpen) return
-    if (this.#freshSector) this.end = alignSector(this.end)
+    if (this.#freshSector) {
+      const aligned = alignSector(this.end)
+      this.padding += aligned - this.end
+      this.end = aligned
+    }
     this.#freshSector = false
     this.#mark = frameMark(context.epoch, firstSequence)
     this.#openBlock(FIRST, FRAME_HEADER_BYTES + MAX_ENTRY_HEADER_BYTES)

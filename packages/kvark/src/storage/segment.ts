@@ -42,6 +42,8 @@ export class Segment implements SegmentSource, PageSource {
   writes = 0
   /** Its name is durable. */
   named: boolean
+  /** Bytes left empty between frames, as far as they are known; those of a writer come on top. */
+  padding = 0
   /** Damaged places, as [from, to) pairs. */
   damage: number[] | undefined = undefined
 

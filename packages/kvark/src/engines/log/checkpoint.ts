@@ -32,6 +32,7 @@ export interface SegmentRecord {
   readonly stale: number
   readonly tombstones: number
   readonly total: number
+  readonly padding: number
   readonly min: number
   readonly max: number
 }
@@ -178,6 +179,7 @@ function footerOf(
       stale: segment.stale,
       tombstones: segment.tombstones,
       total: segment.total,
+      padding: segment.padding,
       min: segment.minSequence === Number.POSITIVE_INFINITY ? 0 : segment.minSequence,
       max: segment.maxSequence,
     })),

@@ -13,6 +13,7 @@
  * It starts when the stale bytes pass `compactionThresholdBytes` and a quarter of all, so that a big store does not compact all day.
  */
 
+import { GrowingFloats } from '../../bytes/growing.ts'
 import type { Progress } from '../../engine/engine.ts'
 import { Effect, type Routine, runSync } from '../../environment/routine.ts'
 import { asKvarkError, KvarkError } from '../../errors.ts'
@@ -41,8 +42,9 @@ const MOVES_A_STEP = 8192
 const WORDS_A_STEP = 131_072
 /** Segments shorter than this share of a full one are put together with others. */
 const SMALL_SHARE = 0.25
-/** Live bytes that are rewritten at once. */
-const ROUND_BYTES = 256 * 1024 * 1024
+/** Live bytes that are rewritten at once: bounded for the memory that it takes, but worth storing the index anew. */
+const ROUND_BYTES = 128 * 1024 * 1024
+const ROUND_BYTES_A_KEY = 32
 /** After a failure the next try waits for so much more to be written. */
 const RETRY_BYTES = 16 * 1024 * 1024
 
@@ -242,15 +244,17 @@ export class Compactor {
   #rounds(everything: boolean): LogSegment[][] {
     const state = this.#state
     const all = state.segments.sorted().filter((one) => !one.damaged && one.end > 0)
-    const { stale, tombstones, total } = state.totals()
+    const { stale, tombstones } = state.totals()
     const share = everything ? 0 : VICTIM_SHARE
     // Deletions go only together with everything older: if they are most of what is stale, take all.
     const takeAll = tombstones * 2 > stale
+    const isStale = (one: LogSegment): boolean =>
+      one.stale + one.padding > (one.total + one.padding) * share
     const isSmall = (one: LogSegment): boolean =>
       !one.file.writer && one.end < this.#options.segmentBytes * SMALL_SHARE
-    const victims = all.filter((one) => takeAll || one.stale > one.total * share || isSmall(one))
-    if (victims.length === 1 && victims[0]!.stale === 0) return []
-    const most = Math.max(ROUND_BYTES, total / 4)
+    const victims = all.filter((one) => takeAll || isStale(one) || isSmall(one))
+    if (victims.length === 1 && !isStale(victims[0]!)) return []
+    const most = Math.max(ROUND_BYTES, state.index.count * ROUND_BYTES_A_KEY)
     const rounds: LogSegment[][] = []
     let bytes = Number.POSITIVE_INFINITY
     for (const victim of victims) {
@@ -270,11 +274,12 @@ export class Compactor {
     signal: AbortSignal | undefined,
   ): Routine<Float64Array[]> {
     const { index, context } = this.#state
-    const slots: (Offsets | undefined)[] = []
+    const slots: ({ readonly first: number; readonly list: GrowingFloats } | undefined)[] = []
     const lists = victims.map((victim) => {
-      const offsets = new Offsets(victim.slot)
+      const list = new GrowingFloats()
+      const offsets = { first: victim.slot, list }
       for (let i = 0; i < victim.slots; i++) slots[victim.slot + i] = offsets
-      return offsets
+      return list
     })
     let scanned = 0
     for (let shard = 0; shard < SHARDS; shard++) {
@@ -284,7 +289,8 @@ export class Compactor {
         const low = table[i]!
         if (low === 0) continue
         const slot = ((table[i + 1]! & 0xff) << 6) | (low >>> 26)
-        slots[slot]?.add((low & (SLOT_BYTES - 1)) + (slot - slots[slot].slot) * SLOT_BYTES)
+        const found = slots[slot]
+        found?.list.push((low & (SLOT_BYTES - 1)) + (slot - found.first) * SLOT_BYTES)
       }
       if (scanned > WORDS_A_STEP) {
         scanned = 0
@@ -438,30 +444,6 @@ export class Compactor {
 /** What compaction would copy of a segment: live entries, and deletions at most. */
 function liveBytes(segment: LogSegment): number {
   return segment.total - segment.stale + segment.tombstones
-}
-
-/** A growing list of offsets in one segment. */
-class Offsets {
-  readonly slot: number
-  #list: Float64Array = new Float64Array(64)
-  #count = 0
-
-  constructor(slot: number) {
-    this.slot = slot
-  }
-
-  add(offset: number): void {
-    if (this.#count === this.#list.length) {
-      const larger = new Float64Array(this.#count * 2)
-      larger.set(this.#list)
-      this.#list = larger
-    }
-    this.#list[this.#count++] = offset
-  }
-
-  take(): Float64Array {
-    return this.#list.slice(0, this.#count)
-  }
 }
 
 function compactionFailed(cause: unknown): KvarkError {

@@ -10,6 +10,7 @@
  * 4. An entry that has expired becomes a deletion: an older one of its key may still lie elsewhere.
  */
 
+import { GrowingFloats, GrowingIntegers } from '../../bytes/growing.ts'
 import { hash32 } from '../../bytes/hash.ts'
 import { DELETE, PUT } from '../../engine/write-batch.ts'
 import type { Environment } from '../../environment/environment.ts'
@@ -171,12 +172,12 @@ class Output {
   #min: number = Number.POSITIVE_INFINITY
   #max = 0
   #frameStart = 0
-  readonly #hash: number[] = []
-  readonly #from: number[] = []
-  readonly #to: number[] = []
-  readonly #size: number[] = []
-  readonly #expiredHash: number[] = []
-  readonly #expiredFrom: number[] = []
+  readonly #hash = new GrowingIntegers()
+  readonly #from = new GrowingFloats()
+  readonly #to = new GrowingFloats()
+  readonly #size = new GrowingIntegers()
+  readonly #expiredHash = new GrowingIntegers()
+  readonly #expiredFrom = new GrowingFloats()
 
   constructor(environment: Environment, args: RewriteArguments) {
     this.#environment = environment
@@ -270,12 +271,12 @@ class Output {
   result(): RewriteResult {
     return {
       outputs: this.#done,
-      hash: Uint32Array.from(this.#hash),
-      from: Float64Array.from(this.#from),
-      to: Float64Array.from(this.#to),
-      size: Uint32Array.from(this.#size),
-      expiredHash: Uint32Array.from(this.#expiredHash),
-      expiredFrom: Float64Array.from(this.#expiredFrom),
+      hash: this.#hash.take(),
+      from: this.#from.take(),
+      to: this.#to.take(),
+      size: this.#size.take(),
+      expiredHash: this.#expiredHash.take(),
+      expiredFrom: this.#expiredFrom.take(),
     }
   }
 

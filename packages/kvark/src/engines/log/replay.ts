@@ -221,6 +221,7 @@ export class Replay {
         }
         if (frame.kind === CLOSE) this.#checkClose(walk, file)
         inFrame = true
+        file.padding += Math.max(0, walk.address - end)
         frameStart = walk.address
         mark = absorber.mark
         sequence = frame.firstSequence - 1

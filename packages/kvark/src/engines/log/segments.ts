@@ -58,6 +58,11 @@ export class LogSegment {
     return this.slot * SLOT_BYTES
   }
 
+  /** Bytes between frames, left empty so that synced frames do not share sectors; as stale as can be. */
+  get padding(): number {
+    return this.file.padding + (this.file.writer?.padding ?? 0)
+  }
+
   get end(): number {
     return this.file.writer?.end ?? this.file.end
   }
@@ -90,6 +95,7 @@ export class LogSegments {
     segment.stale = record.stale
     segment.tombstones = record.tombstones
     segment.total = record.total
+    file.padding = record.padding
     segment.minSequence = record.max === 0 ? Number.POSITIVE_INFINITY : record.min
     segment.maxSequence = record.max
     for (let i = 0; i < record.slots; i++) this.slots[record.slot + i] = segment

@@ -65,8 +65,8 @@ export class LogState {
     let tombstones = 0
     for (const segment of this.segments.all.values()) {
       if (segment.damaged) continue
-      total += segment.total
-      stale += segment.stale
+      total += segment.total + segment.padding
+      stale += segment.stale + segment.padding
       tombstones += segment.tombstones
     }
     return { total, stale, tombstones }
