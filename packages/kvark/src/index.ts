@@ -3,18 +3,18 @@
  */
 
 export type {
-  Durability,
   EngineStats,
   Inspection,
   Limits,
   Progress,
   Supports,
   VerifyReport,
-} from './engine/engine.ts'
+} from './engine/facts.ts'
 export type { LogOptions } from './engines/log/options.ts'
 export type { Environment, Job, Timer } from './environment/environment.ts'
 export type { Effect } from './environment/routine.ts'
 export { type ErrorCode, type ErrorFields, KvarkError } from './errors.ts'
+export type { Durability } from './storage/durability.ts'
 export type {
   Codec,
   KeyCodecs,

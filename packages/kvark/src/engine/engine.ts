@@ -25,11 +25,12 @@ import type { Environment } from '../environment/environment.ts'
 import type { Effect, Routine } from '../environment/routine.ts'
 import type { KvarkError } from '../errors.ts'
 import type { Descriptor } from '../storage/descriptor.ts'
-import type { Durability } from '../storage/journal.ts'
+import type { Durability } from '../storage/durability.ts'
+import type { EngineStats, Inspection, Limits, Progress, Supports, VerifyReport } from './facts.ts'
 import type { Found } from './found.ts'
 import type { WriteBatch } from './write-batch.ts'
 
-export type { Durability }
+export type { Durability, EngineStats, Inspection, Limits, Progress, Supports, VerifyReport }
 
 /** No such entry; from a cursor: the end. */
 export const MISSING = 0
@@ -44,31 +45,6 @@ export const REFUSED = 4
 /** `write`: done, visible. */
 export const DONE = 5
 export type Status = 0 | 1 | 2 | 3 | 4 | 5
-
-/** What an engine can do. What is false is absent from its store's type and answers `UNSUPPORTED`. */
-export interface Supports {
-  /** Entries come in key order; ranges, prefixes and `reverse` work. */
-  readonly order: boolean
-  readonly snapshots: boolean
-  readonly atomicBatch: boolean
-  readonly transactions: boolean
-  readonly watch: boolean
-  readonly search: boolean
-  readonly threads: boolean
-  readonly processes: boolean
-}
-
-/** The largest things an engine takes; one more is `INVALID_KEY`, `INVALID_VALUE` or `INVALID_ARGUMENT`. */
-export interface Limits {
-  /** Longest encoded key, bytes. */
-  readonly keyBytes: number
-  /** Longest encoded value, bytes. */
-  readonly valueBytes: number
-  /** Keys and values of one batch together, bytes. */
-  readonly batchBytes: number
-  /** Operations in one batch. */
-  readonly batchOperations: number
-}
 
 /** A fixed view. Costs what is overwritten while it lives. */
 export interface EngineSnapshot {
@@ -101,56 +77,6 @@ export interface EngineCursor {
   /** Where the next entry will come from, to resume later, also in another process. */
   token(): Uint8Array
   close(): void
-}
-
-/** Heard during long work: how much of how much is done, in bytes or entries. */
-export type Progress = (done: number, total: number) => void
-
-export interface VerifyReport {
-  /** Live entries read and checked. */
-  readonly entries: number
-  /** Bytes on disk read and checked. */
-  readonly bytes: number
-  /** Each damaged place; empty when all is well. */
-  readonly problems: readonly KvarkError[]
-}
-
-/** Numbers of one engine; the store adds its own. All plain, JSON-able. */
-export interface EngineStats {
-  /** Live entries (an upper bound where expired ones are still counted). */
-  readonly entries: number
-  /** Files and bytes on disk. */
-  readonly files: number
-  readonly diskBytes: number
-  /** Bytes on disk that compaction could free. */
-  readonly staleBytes: number
-  /** Memory of the index that stays resident, bytes; 0 where there is none. */
-  readonly indexBytes: number
-  /** Memory of cached blocks, bytes. */
-  readonly cachedBytes: number
-  readonly cacheHits: number
-  readonly cacheMisses: number
-  /** Last sequence given out, and the last one that is durable on disk. */
-  readonly sequence: number
-  readonly durableSequence: number
-  /** Living snapshots (cursors included), ms since the oldest was taken, and bytes held only for them. */
-  readonly snapshots: number
-  readonly oldestSnapshotMs: number
-  readonly snapshotBytes: number
-  /** Compactions (or merges, checkpoints) finished, and whether one runs now. */
-  readonly compactions: number
-  readonly compacting: boolean
-}
-
-/** What `kvark inspect` shows: the files of a store and what is in them. All plain, JSON-able. */
-export interface Inspection {
-  readonly files: readonly {
-    readonly name: string
-    readonly kind: string
-    readonly bytes: number
-    readonly detail: Readonly<Record<string, string | number | boolean>>
-  }[]
-  readonly detail: Readonly<Record<string, string | number | boolean>>
 }
 
 export interface Engine {

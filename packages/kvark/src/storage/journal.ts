@@ -22,6 +22,7 @@ import type { Environment, Timer } from '../environment/environment.ts'
 import { Effect, effect, type Routine } from '../environment/routine.ts'
 import { asKvarkError, KvarkError } from '../errors.ts'
 import type { Cache } from './cache.ts'
+import type { Durability } from './durability.ts'
 import { entryHeaderLength, writeEntryHeader } from './entry.ts'
 import { GroupCommit } from './group-commit.ts'
 import { Segment } from './segment.ts'
@@ -32,9 +33,6 @@ import { APPEND_BUFFER_BYTES, SegmentWriter } from './segment-writer.ts'
 const FRAME_BYTES = 1024 * 1024
 /** What nobody waits for is flushed after this time. */
 const FLUSH_MS = 1000
-
-/** How far a write has gone when its promise resolves: our buffers, the operating system, the disk. */
-export type Durability = 'none' | 'os' | 'disk'
 
 /** Where a recovered journal goes on. */
 export interface JournalStart {
@@ -392,7 +390,6 @@ export class Journal {
 
   #markDirty(): void {
     const active = this.active!
-    active.writes++
     if (active.dirty) return
     active.dirty = true
     this.#unsynced.push(active)
@@ -443,9 +440,11 @@ export class Journal {
       for (const segment of files) {
         // Another caller has synced it meanwhile, and compaction may have closed it since.
         if (!segment.dirty) continue
-        const { writes } = segment
+        const flushed = segment.writer?.flushed ?? segment.end
         yield* segment.handle.sync()
-        if (segment.writes !== writes || !segment.dirty) continue
+        // What is not in the file yet, or came while it was being synced, needs another sync.
+        const end = segment.writer?.end ?? segment.end
+        if (end !== flushed || !segment.dirty) continue
         segment.dirty = false
         this.#unsynced = this.#unsynced.filter((one) => one !== segment)
       }

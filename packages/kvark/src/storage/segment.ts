@@ -37,9 +37,8 @@ export class Segment implements SegmentSource, PageSource {
   end: number
   /** Present while it is written. */
   writer: SegmentWriter | undefined = undefined
-  /** It has something to sync; `writes` counts what was written, to notice what came while a sync was under way. */
+  /** It has something to sync. */
   dirty = false
-  writes = 0
   /** Its name is durable. */
   named: boolean
   /** Bytes left empty between frames, as far as they are known; those of a writer come on top. */

@@ -3,9 +3,9 @@
  * `open.ts`.
  */
 
-import type { Durability } from '../engine/engine.ts'
 import type { LogOptions } from '../engines/log/options.ts'
 import type { Environment } from '../environment/environment.ts'
+import type { Durability } from '../storage/durability.ts'
 import type { Codec, KeyCodecs, ValueCodecs } from './codec.ts'
 import type { AtomicStore, Configurable, Store } from './types.ts'
 

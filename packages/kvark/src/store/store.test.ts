@@ -10,7 +10,7 @@ import { nodeEnvironment } from '../environment/node.ts'
 import { Effect } from '../environment/routine.ts'
 import { referenceModule } from '../testing/reference-engine.ts'
 import { memoryFiles } from '../vfs/memory.ts'
-import { openWith } from './open.ts'
+import { openWith } from './opening.ts'
 import type { OrderedStore } from './types.ts'
 
 type Members = { readonly [M in keyof Engine]?: Engine[M] | undefined }

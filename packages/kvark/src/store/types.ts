@@ -11,14 +11,14 @@
  */
 
 import type {
-  Durability,
   EngineStats,
   Inspection,
   Limits,
   Progress,
   Supports,
   VerifyReport,
-} from '../engine/engine.ts'
+} from '../engine/facts.ts'
+import type { Durability } from '../storage/durability.ts'
 
 /** How to wait for a write, and under which condition to do it. */
 export interface WriteOptions {

@@ -10,7 +10,7 @@ import type { TestContext } from 'node:test'
 import type { EngineModule, Supports } from '../../engine/engine.ts'
 import type { Environment } from '../../environment/environment.ts'
 import { nodeEnvironment } from '../../environment/node.ts'
-import { openWith } from '../../store/open.ts'
+import { openWith } from '../../store/opening.ts'
 import type { OrderedStore } from '../../store/types.ts'
 import { memoryFiles } from '../../vfs/memory.ts'
 

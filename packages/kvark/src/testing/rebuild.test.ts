@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { SeededRandom } from '../../bytes/random.ts'
-import type { Environment } from '../../environment/environment.ts'
-import { memoryEnvironment } from '../../environment/node.ts'
-import { openSync } from '../../store/open.ts'
+import { SeededRandom } from '../bytes/random.ts'
+import type { Environment } from '../environment/environment.ts'
+import { memoryEnvironment } from '../environment/node.ts'
+import { openSync } from '../store/open.ts'
 
 const OPTIONS = {
   durability: 'none',

@@ -1,0 +1,164 @@
+/**
+ * Opening a store.
+ *
+ *   options ─► look at the folder ─► make it ─► lock ─► descriptor: read and compare, or write ─► engine ─► store
+ *
+ * 1. A refusal by options or by what is in the folder leaves no trace on disk.
+ * 2. Nothing is decided on what was seen before the lock was held.
+ * 3. When opening fails, the lock is released.
+ */
+
+import type { EngineModule } from '../engine/engine.ts'
+import { type Effect, effect, type Routine } from '../environment/routine.ts'
+import { KvarkError } from '../errors.ts'
+import {
+  checkWritable,
+  type Descriptor,
+  readDescriptor,
+  writeDescriptor,
+} from '../storage/descriptor.ts'
+import { checkNames, checkObject, invalid } from './arguments.ts'
+import { Core } from './core.ts'
+import {
+  foreignFolder,
+  isBare,
+  LOCK_NAME,
+  look,
+  makeFolder,
+  noStore,
+  removeHalfWritten,
+} from './folder.ts'
+import type { DescribeOptions, StoreDescription } from './open.ts'
+import {
+  checkEngineOptions,
+  checkMatch,
+  engineOptions,
+  type OpenPlan,
+  place,
+  planOpen,
+} from './open-plan.ts'
+import { KvarkStore } from './store.ts'
+
+/** `open` with other engines than the ones of the package. */
+export function openWith(
+  modules: Readonly<Record<string, EngineModule>>,
+  path: string,
+  options: object = {},
+): Effect<KvarkStore<unknown, unknown>> {
+  return effect(() => openStore(modules, path, options))
+}
+
+function* openStore(
+  modules: Readonly<Record<string, EngineModule>>,
+  path: string,
+  options: object,
+): Routine<KvarkStore<unknown, unknown>> {
+  const plan = planOpen(modules, path, options)
+  const { environment, folder } = plan
+  const { files } = environment
+  if (!(yield* isThere(plan))) yield* makeFolder(files, folder)
+  const lock = yield* files.lock(`${folder}/${LOCK_NAME}`, plan.lockTimeoutMs)
+  try {
+    const descriptor = (yield* isThere(plan)) ? yield* readChecked(plan) : yield* makeStore(plan)
+    const module = plan.module ?? moduleOf(modules, descriptor, plan)
+    const engine = yield* module.open({
+      environment,
+      folder,
+      descriptor,
+      options: engineOptions(plan, module, descriptor.options),
+      cacheBytes: plan.cacheBytes,
+      created: yield* isBare(files, folder),
+    })
+    const { keys, values } = plan
+    const parts = { engine, modules, environment, path: plan.path, descriptor, keys, values, lock }
+    return new KvarkStore(new Core(parts), plan.durability)
+  } catch (error) {
+    try {
+      yield* lock.release()
+    } catch {
+      // The first error says more.
+    }
+    throw error
+  }
+}
+
+/** Whether there is a store; throws when that is not what the options want. */
+function* isThere(plan: OpenPlan): Routine<boolean> {
+  const { folder } = plan
+  const state = yield* look(plan.environment.files, folder)
+  if (state === 'store') {
+    if (plan.errorIfExists) {
+      throw invalid(
+        `There is a store at ${folder} already, and 'errorIfExists' forbids to open it.`,
+      )
+    }
+    return true
+  }
+  if (!plan.create || plan.module === undefined) throw noStore(folder)
+  if (state === 'foreign') throw foreignFolder(folder)
+  return false
+}
+
+function* readChecked(plan: OpenPlan): Routine<Descriptor> {
+  const { environment, folder } = plan
+  const descriptor = yield* readDescriptor(environment, folder)
+  if (descriptor === undefined) throw noStore(folder)
+  checkWritable(descriptor, folder)
+  checkMatch(plan, descriptor)
+  return descriptor
+}
+
+/** Makes the place a store of the engine that was asked for. */
+function* makeStore(plan: OpenPlan): Routine<Descriptor> {
+  const { environment, folder } = plan
+  const module = plan.module!
+  const options = Object.entries(engineOptions(plan, module, {})).filter(
+    ([name]) => module.options[name]!.pinned,
+  )
+  const descriptor: Descriptor = {
+    storeId: Buffer.from(environment.random(16)).toString('hex'),
+    engine: module.name,
+    hashSeed: Buffer.from(environment.random(4)).readUInt32LE(0),
+    options: Object.fromEntries(options),
+    codecs: { keys: plan.keys.name, values: plan.values.name },
+    features: { compatible: 0, readOnlyCompatible: 0, incompatible: 0 },
+  }
+  yield* removeHalfWritten(environment.files, folder)
+  yield* writeDescriptor(environment, folder, descriptor)
+  return descriptor
+}
+
+/** The engine that the store was made with. */
+function moduleOf(
+  modules: Readonly<Record<string, EngineModule>>,
+  { engine }: Descriptor,
+  plan: OpenPlan,
+): EngineModule {
+  const module = Object.hasOwn(modules, engine) ? modules[engine] : undefined
+  if (module === undefined) {
+    throw new KvarkError(
+      'VERSION',
+      `The store ${plan.folder} was made with the engine '${engine}', which this kvark does not have. Open it with a newer kvark.`,
+      { path: plan.folder, expected: Object.keys(modules), found: engine },
+    )
+  }
+  checkEngineOptions(plan, module)
+  return module
+}
+
+/** What the store in the folder `path` says of itself. */
+export function* readDescription(
+  path: string,
+  options: DescribeOptions | undefined,
+): Routine<StoreDescription> {
+  if (options !== undefined) {
+    checkObject(options, 'The options of describe')
+    checkNames(options, ['environment'], 'describe')
+  }
+  const { environment, folder } = place(path, options?.environment)
+  if ((yield* look(environment.files, folder)) !== 'store') throw noStore(folder)
+  const descriptor = yield* readDescriptor(environment, folder)
+  if (descriptor === undefined) throw noStore(folder)
+  const { engine, storeId, codecs } = descriptor
+  return { engine, storeId, ...codecs, options: descriptor.options }
+}
