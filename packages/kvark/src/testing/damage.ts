@@ -175,11 +175,11 @@ function asDamage(error: unknown): KvarkError {
   return error
 }
 
-/** One line for people that ends with what to do. */
+/** One line for people that says what to do, or what would be right. */
 export function assertAdvice({ message }: Error): void {
   assert.match(message, /^[^\n]+\.$/)
   assert.match(
     message,
-    /\b(?:run|restore|open|use|give|check|move|write|convert|store|make|look|known)\b/i,
+    /\b(?:run|restore|open|use|give|check|move|write|convert|store|make|look|known|must be)\b/i,
   )
 }

@@ -1,0 +1,263 @@
+import assert from 'node:assert/strict'
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { MAX_BATCH_OPERATIONS, MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../engines/log/limits.ts'
+import { type ErrorCode, KvarkError } from '../errors.ts'
+import { open, openSync } from '../store/open.ts'
+import { runCommand, startCommand } from './command-line.ts'
+import { assertAdvice } from './damage.ts'
+
+const INDEX = new URL('../index.js', import.meta.url).href
+/** The user nobody. */
+const NOBODY = 65534
+
+// Somebody else must be able to come here.
+const folder = mkdtempSync(join(tmpdir(), 'kvark-bad-input-'))
+chmodSync(folder, 0o755)
+after(() => rmSync(folder, { recursive: true }))
+
+let stores = 0
+function freshPath(): string {
+  stores++
+  return join(folder, `store-${stores}`)
+}
+
+/** A store with one entry. */
+async function freshStore(): Promise<string> {
+  const path = freshPath()
+  const db = await open(path)
+  await db.put('a', 'kept')
+  await db.close()
+  return path
+}
+
+async function assertKept(path: string): Promise<void> {
+  const db = await open(path, { create: false })
+  assert.equal(db.getSync('a'), 'kept')
+  assert.equal(await db.count(), 1)
+  assert.deepEqual((await db.verify()).problems, [])
+  await db.close()
+}
+
+/** What `act` is refused with: an error of this code, in a sentence that matches and says what to do. */
+async function refused(code: ErrorCode, sentence: RegExp, act: () => unknown): Promise<KvarkError> {
+  let error: unknown
+  try {
+    await act()
+  } catch (thrown) {
+    error = thrown
+  }
+  assert.ok(error instanceof KvarkError, `not refused: ${act.toString()}`)
+  assert.equal(error.code, code, error.message)
+  assert.match(error.message, sentence)
+  assertAdvice(error)
+  return error
+}
+
+test('keys and values that cannot be written leave no trace', async () => {
+  const path = await freshStore()
+  const db = await open(path)
+  const bytes = { keys: 'bytes', values: 'bytes' } as const
+  const raw = await open(':memory:', bytes)
+  const any = db as unknown as { [verb: string]: (...args: unknown[]) => unknown }
+  const long = 'k'.repeat(MAX_KEY_BYTES + 1)
+  for (const verb of ['get', 'getSync', 'has', 'getEntry', 'delete', 'deleteSync']) {
+    await refused('INVALID_KEY', /has 65536 bytes; .* up to 65535/, () => any[verb]!(long))
+    await refused('INVALID_KEY', /well-formed string.*codec 'bytes'/, () => any[verb]!('a\uD800'))
+    await refused('INVALID_KEY', /must be a string, not number/, () => any[verb]!(1))
+  }
+  for (const verb of ['put', 'putSync']) {
+    await refused('INVALID_KEY', /up to 65535/, () => any[verb]!(long, 'v'))
+    await refused('INVALID_KEY', /lone surrogate/, () => any[verb]!('\uDC00', 'v'))
+    await refused('INVALID_VALUE', /lone surrogate/, () => any[verb]!('k', 'v\uD800'))
+    await refused('INVALID_VALUE', /not Uint8Array.*Convert it/, () =>
+      any[verb]!('k', new Uint8Array(1)),
+    )
+    await refused('INVALID_VALUE', /not undefined/, () => any[verb]!('k'))
+  }
+  await refused('INVALID_KEY', /./, () => raw.put('text' as unknown as Uint8Array, Buffer.alloc(1)))
+  const large = new Uint8Array(MAX_VALUE_BYTES + 1)
+  await refused('INVALID_VALUE', /Store it in parts/, () => raw.put(Buffer.from('k'), large))
+  const good = { type: 'put', key: 'b', value: '1' } as const
+  await refused('INVALID_KEY', /up to/, () => db.batch([good, { ...good, key: long }]))
+  await refused('INVALID_VALUE', /lone/, () => db.batch([good, { ...good, value: '\uD800' }]))
+  await refused('INVALID_ARGUMENT', /in several batches/, () =>
+    db.batch(new Array<typeof good>(MAX_BATCH_OPERATIONS + 1).fill(good)),
+  )
+  await raw.close()
+  await db.close()
+  await assertKept(path)
+})
+
+test('options that are unknown or wrong are refused with what was meant', async () => {
+  const path = await freshStore()
+  const db = await open(path)
+  const wrong = (options: object): object => options
+  await refused('INVALID_ARGUMENT', /'ifVersoin' \(did you mean 'ifVersion'\?\)/, () =>
+    db.put('a', 'lost', wrong({ ifVersoin: 1 })),
+  )
+  await refused('INVALID_ARGUMENT', /did you mean 'durability'/, () =>
+    db.delete('a', wrong({ durabilty: 'os' })),
+  )
+  await refused('INVALID_ARGUMENT', /'none', 'os' or 'disk', not 'disc'/, () =>
+    db.put('a', 'lost', wrong({ durability: 'disc' })),
+  )
+  await refused('INVALID_ARGUMENT', /did you mean 'limit'/, () => db.entries(wrong({ limt: 1 })))
+  await refused('INVALID_ARGUMENT', /did you mean 'compactionThresholdBytes'/, () =>
+    db.configure(wrong({ compactionTresholdBytes: 1 })),
+  )
+  await db.close()
+  const opening = (options: object): (() => unknown) => {
+    return () => openSync(path, options)
+  }
+  await refused('INVALID_ARGUMENT', /did you mean 'cacheBytes'/, opening({ cachebytes: 1 }))
+  await refused('INVALID_ARGUMENT', /did you mean 'log'\?.*Known: log/, opening({ engine: 'lug' }))
+  await refused(
+    'INVALID_ARGUMENT',
+    /whole number of bytes from 32768/,
+    opening({ segmentBytes: 1 }),
+  )
+  await refused('MISMATCH', /made with keys 'utf8', not 'tuple'/, opening({ keys: 'tuple' }))
+  await refused('MISMATCH', /made with values 'utf8', not 'json'/, opening({ values: 'json' }))
+  await assertKept(path)
+})
+
+test('a path that cannot be a store is refused, and what is there stays', async () => {
+  const file = join(folder, 'file.txt')
+  writeFileSync(file, 'mine')
+  await refused('INVALID_ARGUMENT', /is not a folder.*another path/, () => open(file))
+  const below = await refused('IO', /not a folder \(ENOTDIR\)/, () => open(join(file, 'below')))
+  assert.equal(below.errno, 'ENOTDIR')
+  assert.equal(readFileSync(file, 'utf8'), 'mine')
+  const foreign = freshPath()
+  mkdirSync(foreign)
+  writeFileSync(join(foreign, 'photo.jpg'), 'mine')
+  await refused('INVALID_ARGUMENT', /not of a store.*empty folder/, () => open(foreign))
+  assert.deepEqual(readdirSync(foreign), ['photo.jpg'])
+  const nowhere = freshPath()
+  await refused('NOT_FOUND', /no store at/, () => open(nowhere, { create: false }))
+  assert.equal(existsSync(nowhere), false)
+})
+
+/** Opens, writes and closes as a user who is not root; gives the last thing done and the error, if any. */
+async function asNobody(
+  path: string,
+): Promise<{ done: string; code?: string; errno?: string; message?: string }> {
+  const script = `
+    import { open } from ${JSON.stringify(INDEX)}
+    if (process.getuid() === 0) process.setuid(${NOBODY})
+    let done = 'nothing'
+    try {
+      const db = await open(process.argv[1])
+      done = 'open'
+      await db.put('b', 'written')
+      done = 'put'
+      await db.close()
+      done = 'closed'
+      console.log(JSON.stringify({ done }))
+    } catch ({ code, errno, message }) {
+      console.log(JSON.stringify({ done, code, errno, message }))
+    }`
+  const { code, stdout, stderr } = await startCommand([path], script).result
+  assert.equal(code, 0, stderr)
+  return JSON.parse(stdout.toString())
+}
+
+/** Gives a store to the user nobody, where that is possible, with these modes. */
+function give(path: string, folderMode: number, fileMode: number): void {
+  for (const name of readdirSync(path)) {
+    if (process.getuid!() === 0) chownSync(join(path, name), NOBODY, NOBODY)
+    chmodSync(join(path, name), fileMode)
+  }
+  if (process.getuid!() === 0) chownSync(path, NOBODY, NOBODY)
+  chmodSync(path, folderMode)
+}
+
+test('without permission: IO that says whose and what to give, and nothing changes', {
+  skip: process.platform === 'win32',
+}, async () => {
+  for (const [folderMode, fileMode] of [
+    [0o000, 0o600],
+    [0o700, 0o400],
+    [0o700, 0o000],
+  ] as const) {
+    const path = await freshStore()
+    give(path, folderMode, fileMode)
+    const { done, code, errno, message } = await asNobody(path)
+    assert.deepEqual([done, code, errno], ['nothing', 'IO', 'EACCES'], `${folderMode} ${fileMode}`)
+    assert.match(message!, /lacks the permission.*Give that user read and write access/)
+    give(path, 0o700, 0o600)
+    await assertKept(path)
+  }
+  const parent = freshPath()
+  mkdirSync(parent, { mode: 0o555 })
+  give(parent, 0o555, 0o600)
+  const { done, code, errno } = await asNobody(join(parent, 'new'))
+  assert.deepEqual([done, code, errno], ['nothing', 'IO', 'EACCES'])
+  assert.deepEqual(readdirSync(parent), [])
+})
+
+test('in a read-only folder: what was acknowledged is there, the rest is refused', {
+  skip: process.platform === 'win32',
+}, async () => {
+  const path = await freshStore()
+  give(path, 0o500, 0o600)
+  const { done, code, errno, message } = await asNobody(path)
+  assert.notEqual(done, 'closed')
+  assert.deepEqual([code, errno], ['IO', 'EACCES'], message)
+  assert.match(message!, /lacks the permission/)
+  give(path, 0o700, 0o600)
+  const db = await open(path)
+  assert.equal(db.getSync('a'), 'kept')
+  assert.equal(db.getSync('b'), done === 'put' ? 'written' : undefined)
+  assert.deepEqual((await db.verify()).problems, [])
+  await db.close()
+})
+
+test('the command line says all this in one line, with the exit code of its kind', async () => {
+  const good = await freshStore()
+  const damaged = (name: string): string => {
+    const path = freshPath()
+    cpSync(good, path, { recursive: true })
+    writeFileSync(join(path, name), 'not of kvark')
+    return path
+  }
+  const segment = readdirSync(good).find((name) => name.endsWith('.log'))!
+  const file = join(folder, 'file.txt')
+  writeFileSync(file, 'mine')
+  const long = 'k'.repeat(MAX_KEY_BYTES + 1)
+  const cases: [exit: number, sentence: RegExp, argv: string[]][] = [
+    [3, /KVARK.*restore/, ['get', 'a', '--data-dir', damaged('KVARK')]],
+    [3, /MANIFEST.*restore/, ['get', 'a', '--data-dir', damaged('MANIFEST')]],
+    [3, new RegExp(`${segment}.*restore`), ['set', 'a', 'b', '--data-dir', damaged(segment)]],
+    [3, new RegExp(segment), ['verify', '--data-dir', damaged(segment)]],
+    [2, /not a folder/, ['set', 'a', 'b', '--data-dir', file]],
+    [2, /up to 65535/, ['get', long, '--data-dir', good]],
+    [2, /up to 65535/, ['set', long, 'v', '--data-dir', good]],
+    [2, /'--limt'.*--limit/, ['scan', '--limt', '1', '--data-dir', good]],
+    [1, /There is no store in .*makes one/, ['get', 'a', '--data-dir', freshPath()]],
+  ]
+  for (const [exit, sentence, argv] of cases) {
+    const { code, stdout, stderr } = await runCommand([...argv, '--quiet'])
+    const hint = `${argv[0]} ${argv.at(-1)}: ${stderr}`
+    assert.equal(code, exit, hint)
+    assert.equal(stdout.length, 0, hint)
+    assert.match(stderr, /^kvark: [^\n]+\n$/)
+    assert.match(stderr, sentence)
+    assert.doesNotMatch(stderr, /\.[jt]s:\d+/, 'no stack')
+  }
+  await assertKept(good)
+})
