@@ -5,6 +5,9 @@
 
 export const KEY_BYTES = 16
 
+/** A prime above all counts, so that its multiples meet every number. */
+const STRIDE = 1_610_612_741
+
 const HEX = Buffer.from('0123456789abcdef', 'latin1')
 const keyBytes = Buffer.alloc(KEY_BYTES)
 
@@ -52,6 +55,16 @@ export function shuffled(count, seed) {
     order[i] = other
   }
   return order
+}
+
+/**
+ * The `n`th of the numbers below `count`, each once and scattered, without a table of them.
+ *
+ * @param {number} n
+ * @param {number} count
+ */
+export function scattered(n, count) {
+  return (n * STRIDE) % count
 }
 
 /**

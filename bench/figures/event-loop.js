@@ -62,7 +62,7 @@ export async function overwrite({ folder, entries, background }) {
   delay.enable()
   await sleep(20)
   delay.reset()
-  await put(db, order, value, 1)
+  await put(db, entries, (n) => /** @type {number} */ (order[n]), value, 1)
   while (db.stats().compacting) await sleep(10)
   await sleep(20)
   delay.disable()

@@ -7,7 +7,7 @@
 
 import { open } from '../../packages/kvark/dist/index.js'
 import { inChild } from './child.js'
-import { KEY_BYTES, key, shuffled, values } from './data.js'
+import { KEY_BYTES, key, scattered, values } from './data.js'
 import { put, remove, row } from './work.js'
 
 const MIB = 1024 * 1024
@@ -75,11 +75,11 @@ export async function work({ folder, count }) {
     sample()
     peaks[name] = peak
   }
-  const order = shuffled(count, 1)
-  await phase('loading', () => put(db, order.slice().sort(), value, 0))
+  const order = (/** @type {number} */ n) => scattered(n, count)
+  await phase('loading', () => put(db, count, (n) => n, value, 0))
   await phase('random reads', async () => {
     for (let n = 0; n < count; n++) {
-      const i = /** @type {number} */ (order[n])
+      const i = order(n)
       // Half of them wait for the disk without holding the event loop.
       const found = n % 2 === 0 ? db.getSync(key(i)) : await db.get(key(i))
       if (found !== value(i, 0)) throw new Error(`wrong value of ${key(i)}`)
@@ -95,7 +95,7 @@ export async function work({ folder, count }) {
     if (seen !== count) throw new Error(`the scan met ${seen} of ${count} entries`)
   })
   await phase('overwriting', async () => {
-    await put(db, order, value, 1)
+    await put(db, count, order, value, 1)
     while (db.stats().compacting) await new Promise((resolve) => setTimeout(resolve, 10))
   })
   clearInterval(sampler)

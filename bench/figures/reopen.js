@@ -48,7 +48,8 @@ export async function fill({ folder, entries, rounds, close }) {
   const db = await open(folder, { engine: 'log' })
   const value = values(VALUE_BYTES)
   for (let round = 0; round < rounds; round++) {
-    await put(db, shuffled(entries, round), value, round)
+    const order = shuffled(entries, round)
+    await put(db, entries, (n) => /** @type {number} */ (order[n]), value, round)
   }
   if (close) await db.close()
 }

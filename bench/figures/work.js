@@ -83,18 +83,19 @@ export async function load(db, entries, value) {
 }
 
 /**
- * Puts the entries in the order given, from many callers who each wait until the operating system has theirs.
+ * Puts `count` entries from many callers who each wait until the operating system has theirs.
  *
  * @param {LogStore} db
- * @param {Uint32Array} order
+ * @param {number} count
+ * @param {(n: number) => number} order which entry is the `n`th
  * @param {(i: number, round: number) => string} value
  * @param {number} round
  */
-export async function put(db, order, value, round) {
+export async function put(db, count, order, value, round) {
   let next = 0
   const caller = async () => {
-    while (next < order.length) {
-      const i = /** @type {number} */ (order[next++])
+    while (next < count) {
+      const i = order(next++)
       await db.put(key(i), value(i, round), { durability: 'os' })
     }
   }
