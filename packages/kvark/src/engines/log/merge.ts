@@ -11,11 +11,12 @@
 
 import { DELETE, PUT } from '../../engine/write-batch.ts'
 import type { Routine } from '../../environment/routine.ts'
-import { FILE_HEADER_BYTES } from '../../storage/segment-format.ts'
+import { FILE_HEADER_BYTES, WINDOW_BYTES } from '../../storage/segment-format.ts'
 import {
   DAMAGED,
   END,
   ENTRY,
+  FRAME,
   NEED,
   type SegmentSource,
   SegmentWalk,
@@ -37,8 +38,10 @@ export interface Lane<T> {
 }
 
 interface OpenLane<T> {
-  readonly segment: T
-  readonly walk: SegmentWalk
+  readonly lane: Lane<T>
+  walk: SegmentWalk
+  /** The walk has to begin further on. */
+  seeking: boolean
   /** The walk stands on an entry that has not been passed yet. */
   ready: boolean
 }
@@ -58,7 +61,7 @@ export class Merge<T> {
 
   /** The segment of the entry, or of the damage, that `next` told of. */
   get segment(): T {
-    return this.#lane!.segment
+    return this.#lane!.lane.segment
   }
 
   get walk(): SegmentWalk {
@@ -73,7 +76,15 @@ export class Merge<T> {
   }
 
   *fill(): Routine<void> {
-    yield* this.#lane!.walk.fill()
+    const open = this.#lane!
+    if (open.seeking) {
+      const { source } = open.lane
+      const end = open.lane.end()
+      const from = yield* seek(source, end, this.#after)
+      open.walk = new SegmentWalk(source, from, end, open.walk.extent)
+      open.seeking = false
+    }
+    yield* open.walk.fill()
   }
 
   #step(): 0 | 1 | 2 | 5 {
@@ -100,7 +111,8 @@ export class Merge<T> {
         const bytes = this.#open.length < WIDE_LANES ? EXTENT_BYTES : NARROW_EXTENT_BYTES
         const extent = Buffer.allocUnsafeSlow(bytes)
         const walk = new SegmentWalk(waiting.source, FILE_HEADER_BYTES, waiting.end(), extent)
-        this.#open.push({ segment: waiting.segment, walk, ready: false })
+        const seeking = waiting.minSequence < this.#after
+        this.#open.push({ lane: waiting, walk, ready: false, seeking })
         continue
       }
       this.#lane = lowest
@@ -110,6 +122,7 @@ export class Merge<T> {
 
   /** To the lane's next put or deletion. */
   #advance(lane: OpenLane<T>): 0 | 1 | 2 | 5 {
+    if (lane.seeking) return NEED
     const { walk } = lane
     for (;;) {
       const step = walk.next()
@@ -120,4 +133,24 @@ export class Merge<T> {
       return ENTRY
     }
   }
+}
+
+/** A frame's address from which on all entries above `after` come: found by halving, since frames are in their order too. */
+function* seek(source: SegmentSource, end: number, after: number): Routine<number> {
+  const extent = Buffer.allocUnsafeSlow(NARROW_EXTENT_BYTES)
+  let low = FILE_HEADER_BYTES
+  let high = end
+  while (high - low > EXTENT_BYTES) {
+    const middle = Math.floor((low + high) / 2 / WINDOW_BYTES) * WINDOW_BYTES
+    const walk = new SegmentWalk(source, middle, high, extent)
+    let step = walk.next()
+    while (step === NEED || step === DAMAGED) {
+      if (step === NEED) yield* walk.fill()
+      else walk.skipDamage()
+      step = walk.next()
+    }
+    if (step === FRAME && walk.frame!.firstSequence <= after) low = walk.address
+    else high = middle
+  }
+  return low
 }
