@@ -1,0 +1,213 @@
+/**
+ * Power loss, simulated: a store is used at random, the power fails at random calls, and what the disk then holds is
+ * opened again.
+ *
+ *   session ──┬──────────┬──────────┬────► its end            images are taken while it goes on
+ *           image      image      image
+ *             └─► open ─► a prefix of the history? ─► ten commits ─► open ─► all there? ─► verify
+ *                  └─► image while it recovers ─► the same
+ *
+ * 1. What an image holds of changes that were not synced is said by the mode: `drop` nothing, `prefix` those before some
+ *    moment, `subset` any of them, torn at 512 bytes.
+ * 2. A seed gives the same calls each time; some seeds are run twice to see that.
+ */
+
+import assert from 'node:assert/strict'
+import { describe, type TestContext, test } from 'node:test'
+import { crc32 } from 'node:zlib'
+import { SeededRandom } from '../../bytes/random.ts'
+import { runSync } from '../../environment/routine.ts'
+import { type FileCall, SimulatedFiles } from '../../vfs/simulated.ts'
+import type { CrashMode } from '../../vfs/simulated-disk.ts'
+import type { History } from './history.ts'
+import { seeds, withContext, withSeed } from './seeds.ts'
+import { Session } from './session.ts'
+import type { CrashSubject } from './subjects.ts'
+
+interface Plan {
+  readonly mode: CrashMode
+  readonly seeds: number
+  /** The power fails again during each recovery. */
+  readonly twice?: boolean
+}
+
+const PLANS: readonly Plan[] = [
+  { mode: 'drop', seeds: 1000 },
+  { mode: 'prefix', seeds: 300 },
+  { mode: 'subset', seeds: 300 },
+  { mode: 'drop', seeds: 60, twice: true },
+  { mode: 'prefix', seeds: 60, twice: true },
+  { mode: 'subset', seeds: 100, twice: true },
+]
+const LEAST_STEPS = 30
+const MOST_STEPS = 120
+const COMMITS = 10
+/** One of so many seeds is run twice. */
+const REPEATED = 100
+
+/** What the disk holds after the power failed, and what the store had promised by then. */
+interface Image {
+  readonly files: SimulatedFiles
+  readonly history: History
+}
+
+/** How the crashes of a run lie: the first before one of the calls 1 … `spread`, each later one as far behind. */
+interface Crashes {
+  readonly mode: CrashMode
+  readonly spread: number
+  readonly most: number
+}
+
+const CRASHES = { spread: 400, most: 2 }
+const CRASHES_AGAIN = { spread: 16, most: 3 }
+
+export function powerSuite(subject: CrashSubject): void {
+  describe(`${subject.engine}: power loss`, () => {
+    for (const plan of PLANS) {
+      const { mode, twice = false } = plan
+      const name = `mode ${mode}${twice ? ', again during recovery' : ''}, ${plan.seeds} seeds`
+      test(name, async (t) => await runPlan(t, subject, plan))
+    }
+  })
+}
+
+async function runPlan(t: TestContext, subject: CrashSubject, plan: Plan): Promise<void> {
+  const { mode, twice = false } = plan
+  const images = new Set<number>()
+  let crashes = 0
+  const check = async (image: Image, random: SeededRandom, again: boolean): Promise<void> => {
+    crashes++
+    images.add(hashOf(image.files))
+    const inner: Image[] = []
+    await recoverAndGoOn(
+      subject,
+      image,
+      random,
+      again ? { mode, ...CRASHES_AGAIN } : undefined,
+      inner,
+    )
+    for (const one of inner) await check(one, random, false)
+  }
+  for (const seed of seeds(plan.seeds)) {
+    await withSeed(t, seed, async () => {
+      const { images: found, trace, calls } = await use(subject, seed, mode)
+      const random = new SeededRandom(seed + 1e6)
+      for (const [i, image] of found.entries()) {
+        await check(image, random, twice).catch((cause: unknown) => {
+          throw withContext(
+            `image ${i + 1} of ${found.length}; the session was:\n${trace(i)}`,
+            cause,
+          )
+        })
+      }
+      if (seed % REPEATED === 0) {
+        assert.equal((await use(subject, seed, mode)).calls, calls, 'a seed gives one run')
+      }
+    })
+  }
+  t.diagnostic(`${crashes} crashes, ${images.size} different disks`)
+}
+
+/** A session from its first call to its end, with images of the disk on the way or, where there was none, at the end. */
+async function use(
+  subject: CrashSubject,
+  seed: number,
+  mode: CrashMode,
+): Promise<{ images: Image[]; trace: (image: number) => string; calls: number }> {
+  const random = new SeededRandom(seed + 2e6)
+  const files = new SimulatedFiles()
+  const session = new Session({ subject, files, seed })
+  const images: Image[] = []
+  const traces: string[] = []
+  takeImages(session, random, { mode, ...CRASHES }, (image) => {
+    images.push(image)
+    traces.push(session.trace)
+  })
+  try {
+    await session.run(LEAST_STEPS + random.below(MOST_STEPS - LEAST_STEPS + 1))
+  } catch (cause) {
+    throw withContext(`the session itself failed; its last steps:\n${session.trace}`, cause)
+  }
+  if (images.length === 0) {
+    images.push(imageOf(session, mode, random))
+    traces.push(session.trace)
+  }
+  const calls = crc32(JSON.stringify(files.calls))
+  await session.abandon()
+  return { images, calls, trace: (i) => traces[i]! }
+}
+
+/** Opens what is left, commits, and opens that again; `inner` gets images of the disk meanwhile. */
+async function recoverAndGoOn(
+  subject: CrashSubject,
+  { files, history }: Image,
+  random: SeededRandom,
+  crashes: Crashes | undefined,
+  inner: Image[],
+): Promise<void> {
+  const session = new Session({ subject, files, seed: random.uint32(), history })
+  if (crashes) takeImages(session, random, crashes, (image) => inner.push(image))
+  await session.open()
+  // All of it came from the disk: it stays there.
+  session.history.acknowledge(session.history.started)
+  await session.check()
+  for (let i = 0; i < COMMITS; i++) await session.commit()
+  const closed = random.chance(0.5)
+  if (closed) await session.close()
+  const after = { files: files.crash(), history: session.history }
+  if (!closed) await session.abandon()
+
+  const last = new Session({ subject, seed: random.uint32(), ...after })
+  await last.open()
+  await last.check()
+  await last.close()
+}
+
+/** Takes an image before some of the calls that a session makes. */
+function takeImages(
+  session: Session,
+  random: SeededRandom,
+  { mode, spread, most }: Crashes,
+  take: (image: Image) => void,
+): void {
+  let left = most
+  let next = random.below(spread)
+  session.files.failNext((_call: FileCall) => {
+    if (left > 0 && next-- === 0) {
+      left--
+      next = random.below(spread)
+      take(imageOf(session, mode, random))
+    }
+    return undefined
+  })
+}
+
+function imageOf(session: Session, mode: CrashMode, random: SeededRandom): Image {
+  return { files: session.files.afterCrash({ mode, random }), history: session.history.copy() }
+}
+
+/** Of everything on the disk. */
+function hashOf(files: SimulatedFiles): number {
+  return runSync(
+    (function* () {
+      let hash = 0
+      const folders = ['/']
+      for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+        for (const name of yield* files.list(folder)) {
+          const path = `${folder === '/' ? '' : folder}/${name}`
+          const { kind, size } = (yield* files.stat(path))!
+          hash = crc32(`${path} ${size}`, hash)
+          if (kind === 'folder') folders.push(path)
+          else {
+            const handle = yield* files.open(path, 'read')
+            const bytes = new Uint8Array(size)
+            yield* handle.read(bytes, 0, size, 0)
+            hash = crc32(bytes, hash)
+            yield* handle.close()
+          }
+        }
+      }
+      return hash
+    })(),
+  )
+}

@@ -1,0 +1,313 @@
+/**
+ * A store on a simulated disk, used at random from a seed: writes of every durability, several at a time, with
+ * snapshots, reads, compactions and closing and opening again in between. Its history says what must survive.
+ *
+ *   step ─► step ─► …          each changes the store and the history alike, and now and then compares the two
+ *
+ * 1. Everything comes from the seed, so a session is the same each time.
+ * 2. A strict session takes no error. A tolerant one takes any `KvarkError`, goes on, resumes or opens the store again, and
+ *    judges what it finds there by the history.
+ */
+
+import assert from 'node:assert/strict'
+import { SeededRandom } from '../../bytes/random.ts'
+import type { Environment } from '../../environment/environment.ts'
+import { type SimulatedEnvironment, simulatedEnvironment } from '../../environment/simulated.ts'
+import { KvarkError } from '../../errors.ts'
+import type { Snapshot } from '../../store/types.ts'
+import type { SimulatedFiles } from '../../vfs/simulated.ts'
+import { type Content, History, mustHold } from './history.ts'
+import { slowFiles } from './slow-files.ts'
+import { type CrashStore, type CrashSubject, openSubject } from './subjects.ts'
+import { carryOut, contentOf, type Mix, randomWrite } from './workload.ts'
+
+const PATH = '/store'
+const MIX: Mix = {
+  keys: 24,
+  clears: 0.02,
+  sync: 0.3,
+  durabilities: ['none', 'none', 'os', 'disk'],
+}
+/** What nobody waits for is flushed within this time. */
+const FLUSH_MS = 1000
+/** Sets the seed of the files' slowness apart from that of the steps. */
+const SLOWNESS = 3e6
+/** So many of the last steps are told when something fails. */
+const TOLD = 30
+
+export interface SessionOptions {
+  readonly subject: CrashSubject
+  readonly files: SimulatedFiles
+  readonly seed: number
+  readonly history?: History
+  readonly tolerant?: boolean
+}
+
+interface Held {
+  readonly snapshot: Snapshot<string, string>
+  readonly content: Content
+}
+
+export class Session {
+  readonly files: SimulatedFiles
+  readonly #simulated: SimulatedEnvironment
+  /** The simulated one, with files that take their time. */
+  readonly #environment: Environment
+  history: History
+  readonly #subject: CrashSubject
+  readonly #tolerant: boolean
+  readonly #random: SeededRandom
+  readonly #trace: string[] = []
+  #db: CrashStore | undefined
+  /** Some writes failed: what is visible may not be what is kept. */
+  #doubtful = false
+  #waiting: Promise<void>[] = []
+  #held: Held[] = []
+  #unexpected: unknown
+  readonly #name: string
+  #writes = 0
+
+  constructor({ subject, files, seed, history = new History(), tolerant = false }: SessionOptions) {
+    this.files = files
+    this.history = history
+    this.#simulated = simulatedEnvironment({ seed, files })
+    const random = new SeededRandom(seed + SLOWNESS)
+    this.#environment = { ...this.#simulated, files: slowFiles(files, random) }
+    this.#subject = subject
+    this.#tolerant = tolerant
+    this.#random = new SeededRandom(seed)
+    this.#name = String(seed)
+  }
+
+  get db(): CrashStore {
+    assert.ok(this.#db, 'the store is open')
+    return this.#db
+  }
+
+  /** Opens the store and takes what is found there as what the history has come to. */
+  async open(): Promise<void> {
+    const opening = openSubject(this.#subject, PATH, this.#environment)
+    this.#tell('open')
+    this.#db = this.#random.chance(0.5) ? opening.sync() : await opening.async()
+    this.#judge()
+  }
+
+  async run(steps: number): Promise<void> {
+    for (let i = 0; i < steps; i++) {
+      try {
+        if (this.#db === undefined) await this.open()
+        else if (this.#doubtful && this.#random.chance(0.5)) await this.#resume()
+        await this.#step()
+      } catch (error) {
+        this.#note(error)
+      }
+      this.#check()
+    }
+  }
+
+  /** Closes the store; everything is then on the disk. */
+  async close(): Promise<void> {
+    const { db } = this
+    const sync = this.#random.chance(0.5)
+    this.#tell(sync ? 'closeSync' : 'close')
+    if (sync) await this.#settle()
+    this.#held = []
+    this.#db = undefined
+    const last = this.history.started
+    try {
+      if (sync) db.closeSync()
+      else await db.close()
+    } finally {
+      await this.#settle()
+    }
+    this.history.acknowledge(last)
+  }
+
+  /** Writes one entry at `disk`. */
+  async commit(): Promise<void> {
+    const value = `commit ${this.history.started + 1}`
+    const key = `key${this.#random.below(MIX.keys)}`
+    const number = this.history.add([{ kind: 'put', key, value }])
+    await this.db.put(key, value)
+    this.history.acknowledge(number)
+  }
+
+  /** The store reads without damage and holds what it should. */
+  async check(): Promise<void> {
+    const { problems } = await this.db.verify()
+    assert.deepEqual(problems, [], 'verify finds problems')
+    this.#compare()
+  }
+
+  /** The last steps, for people. */
+  get trace(): string {
+    return this.#trace.slice(-TOLD).join('\n')
+  }
+
+  /** Ends without closing the store, as a machine that stops. */
+  async abandon(): Promise<void> {
+    this.files.crash()
+    await Promise.all(this.#waiting.splice(0))
+    await this.#db?.close().catch(() => {})
+  }
+
+  #step(): Promise<void> {
+    const steps: readonly [weight: number, step: () => Promise<void> | void][] = [
+      [60, () => this.#write()],
+      [8, () => this.#settle()],
+      [5, () => this.#sync()],
+      [5, () => this.#turn()],
+      [3, () => this.#simulated.advance(FLUSH_MS + 1)],
+      [4, () => this.#compact()],
+      [3, () => this.close().then(() => this.open())],
+      [3, () => this.#takeSnapshot()],
+      [3, () => this.#releaseSnapshot()],
+      [4, () => this.#compare()],
+    ]
+    let at = this.#random.below(steps.reduce((sum, [weight]) => sum + weight, 0))
+    for (const [weight, step] of steps) {
+      at -= weight
+      if (at < 0) return Promise.resolve().then(step)
+    }
+    throw new RangeError('no step')
+  }
+
+  #write(): void {
+    const write = randomWrite(this.#random, `${this.#name}.${++this.#writes}`, MIX)
+    const number = this.history.add(write.changes)
+    const shown = write.changes.map((change) =>
+      change.kind === 'put'
+        ? `put ${change.key} (${change.value.length})`
+        : change.kind === 'delete'
+          ? `delete ${change.key}`
+          : 'clear',
+    )
+    const how = `${write.durability}${write.sync ? ', sync' : ''}`
+    this.#tell(`write ${number} at ${how}: ${shown.join(', ')}`)
+    const done = (): void => {
+      if (write.durability === 'disk') this.history.acknowledge(number)
+    }
+    const { history } = this
+    const failed = (error: unknown): void => {
+      const { code, outcome } = error as KvarkError
+      if (outcome !== 'unknown' && code !== 'CLOSED') history.refuse(number)
+      this.#note(error)
+    }
+    try {
+      const promise = carryOut(this.db, write)
+      if (write.sync) done()
+      else this.#await((promise as Promise<unknown>).then(done).catch(failed))
+    } catch (error) {
+      failed(error)
+    }
+  }
+
+  #sync(): void {
+    const number = this.history.started
+    const sync = this.#random.chance(0.3)
+    this.#tell(sync ? 'syncSync' : 'sync')
+    const done = (): void => this.history.acknowledge(number)
+    if (sync) {
+      this.db.syncSync()
+      done()
+    } else {
+      this.#await(
+        this.db
+          .sync()
+          .then(done)
+          .catch((error: unknown) => this.#note(error)),
+      )
+    }
+  }
+
+  async #compact(): Promise<void> {
+    const kind = this.#random.pick(['awaited', 'beside', 'sync'])
+    this.#tell(`compact ${kind}`)
+    if (kind === 'sync') this.db.compactSync()
+    else {
+      const done = this.db.compact()
+      if (kind === 'awaited') await done
+      else this.#await(done.catch((error: unknown) => this.#noteUnlessClosed(error)))
+    }
+  }
+
+  async #turn(): Promise<void> {
+    await this.#environment.pause.async()
+  }
+
+  #takeSnapshot(): void {
+    if (this.#held.length >= 3 || this.#doubtful) return
+    this.#tell('snapshot')
+    const content = this.history.contentAt(this.history.started)
+    this.#held.push({ snapshot: this.db.snapshot(), content })
+  }
+
+  #releaseSnapshot(): void {
+    const held = this.#held.splice(this.#random.below(this.#held.length + 1), 1)
+    for (const { snapshot, content } of held) {
+      this.#tell('compare and release a snapshot')
+      try {
+        const found = new Map(snapshot.entries() as Iterable<[string, string]>)
+        mustHold(found, content, 'The snapshot has changed:')
+      } finally {
+        snapshot.close()
+      }
+    }
+  }
+
+  #compare(): void {
+    if (this.#doubtful) return
+    const expected = this.history.contentAt(this.history.started)
+    mustHold(contentOf(this.db), expected, 'The store must show every write:')
+  }
+
+  async #resume(): Promise<void> {
+    await this.#settle()
+    for (const { snapshot } of this.#held.splice(0)) snapshot.close()
+    const sync = this.#random.chance(0.5)
+    this.#tell(sync ? 'resumeSync' : 'resume')
+    if (sync) this.db.resumeSync()
+    else await this.db.resume()
+    assert.equal(this.db.stats().readOnly, undefined)
+    this.#judge()
+  }
+
+  #judge(): void {
+    this.#doubtful = true
+    this.history = this.history.recovered(contentOf(this.db))
+    this.#doubtful = false
+  }
+
+  async #settle(): Promise<void> {
+    while (this.#waiting.length > 0) await Promise.all(this.#waiting.splice(0))
+    this.#check()
+  }
+
+  /** `promise` must not reject. */
+  #await(promise: Promise<void>): void {
+    this.#waiting.push(promise)
+  }
+
+  /** Remembers an error that must not be; the step under way ends with it. */
+  #note(error: unknown): void {
+    if (!(error instanceof KvarkError)) this.#unexpected ??= error
+    else {
+      this.#tell(`  → ${error.code}: ${error.message}`)
+      if (!this.#tolerant) this.#unexpected ??= error
+      if (error.outcome === 'unknown' || error.code === 'READ_ONLY') this.#doubtful = true
+    }
+  }
+
+  /** Closing the store cuts long work off. */
+  #noteUnlessClosed(error: unknown): void {
+    if (!(error instanceof KvarkError && error.code === 'CLOSED')) this.#note(error)
+  }
+
+  #check(): void {
+    if (this.#unexpected !== undefined) throw this.#unexpected
+  }
+
+  #tell(line: string): void {
+    this.#trace.push(line)
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * Files whose awaited calls take a while: some happen at the next opportunity, others only after the event loop has gone
+ * round a few times, so that much else gets in between. Calls on one file begun one after the other may happen in another
+ * order. What is done at once stays so.
+ */
+
+import type { SeededRandom } from '../../bytes/random.ts'
+import { Effect } from '../../environment/routine.ts'
+import { KvarkError } from '../../errors.ts'
+import type { FileHandle, FileLock, Files } from '../../vfs/files.ts'
+
+const LONGEST_ROUNDS = 3
+
+export function slowFiles(files: Files, random: SeededRandom): Files {
+  const slow = <T>({ sync, async }: Effect<T>): Effect<T> =>
+    new Effect(sync, async () => {
+      const rounds = random.chance(0.5) ? 0 : 1 + random.below(LONGEST_ROUNDS)
+      for (let round = 0; round < rounds; round++) await nextRound()
+      return await async()
+    })
+  const then = <T, U>({ sync, async }: Effect<T>, wrap: (value: T) => U): Effect<U> =>
+    slow(
+      new Effect(
+        () => wrap(sync()),
+        async () => wrap(await async()),
+      ),
+    )
+  const slowHandle = (handle: FileHandle): FileHandle => {
+    let running = 0
+    let closing = false
+    const closeWhenIdle = (): void => {
+      if (closing && running === 0) handle.close().sync()
+    }
+    const refuse = (): never => {
+      throw new KvarkError('IO', `${handle.path} is closed`, { path: handle.path, errno: 'EBADF' })
+    }
+    const counted = <T>(effect: Effect<T>): Effect<T> => {
+      const { sync, async } = slow(effect)
+      return new Effect(
+        () => (closing ? refuse() : sync()),
+        async () => {
+          if (closing) return refuse()
+          running++
+          try {
+            return await async()
+          } finally {
+            running--
+            closeWhenIdle()
+          }
+        },
+      )
+    }
+    return {
+      path: handle.path,
+      read: (...args) => counted(handle.read(...args)),
+      write: (...args) => counted(handle.write(...args)),
+      sync: () => counted(handle.sync()),
+      size: () => counted(handle.size()),
+      truncate: (size) => counted(handle.truncate(size)),
+      // What is under way is carried out; the last of it closes.
+      close: () => {
+        const begin = (): void => {
+          closing = true
+          closeWhenIdle()
+        }
+        return slow(new Effect(begin, async () => begin()))
+      },
+    }
+  }
+  const slowLock = (lock: FileLock): FileLock => ({ release: () => slow(lock.release()) })
+  return {
+    shareable: files.shareable,
+    open: (path, mode) => then(files.open(path, mode), slowHandle),
+    rename: (from, to) => slow(files.rename(from, to)),
+    remove: (path) => slow(files.remove(path)),
+    list: (folder) => slow(files.list(folder)),
+    makeFolder: (path) => slow(files.makeFolder(path)),
+    syncFolder: (path) => slow(files.syncFolder(path)),
+    stat: (path) => slow(files.stat(path)),
+    lock: (path, timeoutMs) => then(files.lock(path, timeoutMs), slowLock),
+  }
+}
+
+function nextRound(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve)
+  })
+}
