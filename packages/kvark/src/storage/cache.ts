@@ -295,6 +295,7 @@ export class Cache {
 function exhausted(): KvarkError {
   return new KvarkError(
     'INVALID_ARGUMENT',
-    'every page of the cache is in use at this moment; open the store with a larger cacheBytes',
+    'Every page of the cache is in use at this moment. Try again, or open the store with a larger cacheBytes.',
+    { retryable: true },
   )
 }

@@ -69,7 +69,7 @@ export class EntryHeader {
     if ((first & UNKNOWN_BITS) !== 0) {
       throw new KvarkError(
         'VERSION',
-        'an entry has a flag that this version does not know; open the store with the kvark that wrote it',
+        'An entry has a flag that this version does not know. Open the store with the kvark that wrote it.',
         { found: first },
       )
     }

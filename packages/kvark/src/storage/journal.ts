@@ -499,7 +499,7 @@ export function readOnly(failure: KvarkError): KvarkError {
   if (failure.code === 'CLOSED') return failure
   return new KvarkError(
     'READ_ONLY',
-    `the store takes no writes since an earlier one failed (${failure.code}: ${failure.message}) ` +
+    `The store takes no writes since an earlier one failed (${failure.code}: ${failure.message}) ` +
       'Remove the cause, then call resume().',
     { cause: failure, ...(failure.path === undefined ? {} : { path: failure.path }) },
   )

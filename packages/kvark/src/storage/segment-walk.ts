@@ -233,8 +233,8 @@ export class SegmentWalk {
 function unknownForm(path: string, offset: number): KvarkError {
   return new KvarkError(
     'VERSION',
-    `${path}: the block at offset ${offset} is compressed or encrypted in a way that this version does not know; ` +
-      'open the store with the kvark that wrote it',
+    `${path}: the block at offset ${offset} is compressed or encrypted in a way that this version does not know. ` +
+      'Open the store with the kvark that wrote it.',
     { path, offset },
   )
 }

@@ -177,7 +177,7 @@ export class Compactor {
         }
       }
       this.#lookAt = this.#state.sinceCheckpoint + RETRY_BYTES
-      environment.warn(`compaction failed and will be tried again later: ${message}`)
+      environment.warn(`Compaction failed and will be tried again later: ${message}`)
     })
   }
 
@@ -188,7 +188,7 @@ export class Compactor {
     } catch (error) {
       // The write that met it is not concerned.
       this.#lookAt = this.#state.sinceCheckpoint + RETRY_BYTES
-      this.#state.context.environment.warn(`compaction failed: ${asKvarkError(error).message}`)
+      this.#state.context.environment.warn(`Compaction failed: ${asKvarkError(error).message}`)
     }
   }
 
@@ -451,7 +451,7 @@ function compactionFailed(cause: unknown): KvarkError {
   if (error.code === 'CLOSED' || error.code === 'READ_ONLY') return error
   return new KvarkError(
     'COMPACTION_FAILED',
-    `compaction did not finish and changed nothing: ${error.message}`,
+    `Compaction did not finish and changed nothing: ${error.message}`,
     { cause: error, ...(error.path === undefined ? {} : { path: error.path }) },
   )
 }

@@ -439,7 +439,7 @@ function checkRange(batch: WriteBatch, i: number): void {
   if (batch.keyLength[i]! <= 1 && batch.valueLength[i]! <= 1) return
   throw new KvarkError(
     'UNSUPPORTED',
-    'the log engine can clear a whole table, not a range of keys',
+    'The log engine clears a whole table, not a range of keys. Delete the keys one by one.',
     {
       engines: [],
     },

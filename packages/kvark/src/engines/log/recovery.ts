@@ -269,7 +269,7 @@ class Recovery {
       if (!(error instanceof KvarkError) || !['CORRUPTION', 'IO'].includes(error.code)) throw error
       if (error.code === 'IO' && error.errno !== 'ENOENT') throw error
       this.#context.environment.warn(
-        `the stored index cannot be used and is built anew from the data: ${error.message}`,
+        `The stored index cannot be used and is built anew from the data: ${error.message}`,
       )
       state.segments.reset()
       state.manifest = { ...manifest, index: undefined }

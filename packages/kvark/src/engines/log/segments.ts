@@ -124,7 +124,7 @@ export class LogSegments {
     if (segment === undefined) {
       throw new KvarkError(
         'CORRUPTION',
-        `the index points to position ${position}, where no segment is`,
+        `The index points to position ${position}, where no segment is`,
       )
     }
     return segment
@@ -143,7 +143,7 @@ export class LogSegments {
     }
     throw new KvarkError(
       'NO_SPACE',
-      'the store has reached 1 TiB, the most that the log engine can address; delete and compact, or use another engine',
+      'The store has reached 1 TiB, the most that the log engine can address. Delete what is not needed and compact.',
     )
   }
 }

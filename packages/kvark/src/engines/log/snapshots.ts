@@ -138,7 +138,7 @@ export function findAt(
   if (from < 0) {
     throw new KvarkError(
       'CLOSED',
-      'this snapshot is released, or the store was resumed since it was taken',
+      'This snapshot is released, or the store was resumed since it was taken. Take another one.',
     )
   }
   for (let i = from; i < living.length; i++) {
