@@ -120,6 +120,7 @@ export function* readCheckpoint(
     if ((yield* handle.read(bytes, 0, size, 0)) !== size)
       throw corruption(path, 0, 'it is cut short')
     const footer = readTrailer(bytes, path)
+    if (footer.storeId !== state.storeId) throw corruption(path, 0, 'the index of another store')
     let at = MAGIC.length
     for (let shard = 0; shard < SHARDS; shard++) {
       if (at + SHARD_HEADER_BYTES > size) throw corruption(path, at, 'a shard is missing')
