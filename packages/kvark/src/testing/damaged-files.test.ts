@@ -19,6 +19,8 @@ import { Random } from './random.ts'
 
 const { content, expected } = makeStore()
 const other = makeStore(1000).content
+/** A store with the same file names and sizes. */
+const twin = makeStore().content
 
 const names = [...content.keys()].filter((name) => name !== 'LOCK')
 const segments = names.filter((name) => /\.(?:log|packed)$/.test(name))
@@ -118,6 +120,7 @@ for (const name of ['KVARK', 'MANIFEST']) {
 
   test(`${name} of another store is refused, and takes nothing away`, () => {
     assert.equal(refusal(name, ofOther(name), "another store's").code, 'CORRUPTION')
+    assert.equal(refusal(name, twin.get(name), "a like store's").code, 'CORRUPTION')
   })
 }
 
@@ -139,6 +142,7 @@ test('a segment that is cut, removed or foreign is noticed, and nothing is lost'
     for (const [hint, bytes] of FOREIGN) refusal(name, bytes, hint)
     refusal(name, undefined, 'removed')
     refusal(name, ofOther(name), "another store's")
+    refusal(name, twin.get(name), "a like store's")
     const neighbour = segments.find((one) => one !== name)!
     refusal(name, content.get(neighbour), `a copy of ${neighbour}`)
   }
@@ -212,6 +216,7 @@ test('a stored index that is damaged, cut, foreign or lost is built anew from th
     ]),
     ...FOREIGN,
     ["another store's", ofOther(index)],
+    ["a like store's", twin.get(index)],
     ['removed', undefined],
   ]
   for (const [hint, bytes] of tries) {
@@ -225,7 +230,7 @@ test('a stored index that is damaged, cut, foreign or lost is built anew from th
       throw new Error(`${index}, ${hint}`, { cause: error })
     }
     assert.equal(warnings.length > 0, true, `${hint}: nobody was told`)
-    assert.match(warnings[0]!, /the stored index cannot be used and is built anew/)
+    assert.match(warnings[0]!, /stored index cannot be used and is built anew/)
   }
 })
 
