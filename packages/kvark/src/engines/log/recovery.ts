@@ -70,6 +70,11 @@ export function* closeState(state: LogState): Routine<void> {
   }
 }
 
+/** Where what has to be written again begins: with a segment's first frame, its header was not on the disk either. */
+function withHeader(address: number): number {
+  return address === FILE_HEADER_BYTES ? 0 : address
+}
+
 /** The journal's files as they were found. */
 interface Row {
   readonly row: Segment[]
@@ -117,6 +122,10 @@ class Recovery {
     }
     tail.sequence = Math.max(tail.sequence, manifest.floor.sequence, given)
     state.journal = yield* this.#journal(state, options, tail, last, row)
+    if (row.some((file) => file.number >= manifest.nextFile)) {
+      // Their names may not be on the disk yet: whoever made them did not live to sync the folder.
+      yield* environment.files.syncFolder(folder)
+    }
     // Only now is it certain that the manifest goes with the data.
     yield* this.#removeLeftovers(names, manifest)
     return state
@@ -295,11 +304,12 @@ class Recovery {
       yield* last.readPage(Math.floor(last.end / WINDOW_BYTES), page, 0)
       bytes = page.subarray(0, last.end & WINDOW_MASK)
     }
-    const first = tail.closed ? [] : tail.frames.filter((f) => f.sequence > tail.syncedSequence)
     const suspects = new Map<Segment, number>()
-    for (const { segment, address } of first) {
-      if (!suspects.has(segment)) suspects.set(segment, address)
+    for (const { segment, address, sequence } of tail.frames) {
+      if (sequence <= tail.syncedSequence || suspects.has(segment)) continue
+      suspects.set(segment, withHeader(address))
     }
+    if (last?.end === FILE_HEADER_BYTES) suspects.set(last, 0)
     const before = row[row.length - 1]
     const start: JournalStart = {
       segment: last,

@@ -19,7 +19,7 @@ import { SeededRandom } from '../../bytes/random.ts'
 import { runSync } from '../../environment/routine.ts'
 import { type FileCall, SimulatedFiles } from '../../vfs/simulated.ts'
 import type { CrashMode } from '../../vfs/simulated-disk.ts'
-import type { History } from './history.ts'
+import { type Image, imageOf, recoverAndGoOn } from './image.ts'
 import { seeds, withContext, withSeed } from './seeds.ts'
 import { Session } from './session.ts'
 import type { CrashSubject } from './subjects.ts'
@@ -41,15 +41,8 @@ const PLANS: readonly Plan[] = [
 ]
 const LEAST_STEPS = 30
 const MOST_STEPS = 120
-const COMMITS = 10
 /** One of so many seeds is run twice. */
 const REPEATED = 100
-
-/** What the disk holds after the power failed, and what the store had promised by then. */
-interface Image {
-  readonly files: SimulatedFiles
-  readonly history: History
-}
 
 /** How the crashes of a run lie: the first before one of the calls 1 … `spread`, each later one as far behind. */
 interface Crashes {
@@ -79,13 +72,9 @@ async function runPlan(t: TestContext, subject: CrashSubject, plan: Plan): Promi
     crashes++
     images.add(hashOf(image.files))
     const inner: Image[] = []
-    await recoverAndGoOn(
-      subject,
-      image,
-      random,
-      again ? { mode, ...CRASHES_AGAIN } : undefined,
-      inner,
-    )
+    await recoverAndGoOn(subject, image, random, (session) => {
+      if (again) takeImages(session, random, { mode, ...CRASHES_AGAIN }, (one) => inner.push(one))
+    })
     for (const one of inner) await check(one, random, false)
   }
   for (const seed of seeds(plan.seeds)) {
@@ -137,32 +126,6 @@ async function use(
   return { images, calls, trace: (i) => traces[i]! }
 }
 
-/** Opens what is left, commits, and opens that again; `inner` gets images of the disk meanwhile. */
-async function recoverAndGoOn(
-  subject: CrashSubject,
-  { files, history }: Image,
-  random: SeededRandom,
-  crashes: Crashes | undefined,
-  inner: Image[],
-): Promise<void> {
-  const session = new Session({ subject, files, seed: random.uint32(), history })
-  if (crashes) takeImages(session, random, crashes, (image) => inner.push(image))
-  await session.open()
-  // All of it came from the disk: it stays there.
-  session.history.acknowledge(session.history.started)
-  await session.check()
-  for (let i = 0; i < COMMITS; i++) await session.commit()
-  const closed = random.chance(0.5)
-  if (closed) await session.close()
-  const after = { files: files.crash(), history: session.history }
-  if (!closed) await session.abandon()
-
-  const last = new Session({ subject, seed: random.uint32(), ...after })
-  await last.open()
-  await last.check()
-  await last.close()
-}
-
 /** Takes an image before some of the calls that a session makes. */
 function takeImages(
   session: Session,
@@ -180,10 +143,6 @@ function takeImages(
     }
     return undefined
   })
-}
-
-function imageOf(session: Session, mode: CrashMode, random: SeededRandom): Image {
-  return { files: session.files.afterCrash({ mode, random }), history: session.history.copy() }
 }
 
 /** Of everything on the disk. */

@@ -123,6 +123,17 @@ export class Session {
     this.history.acknowledge(last)
   }
 
+  /** Closes the store if it is open; a tolerant session takes that it fails. */
+  async end(): Promise<void> {
+    try {
+      await this.#settle()
+      if (this.#db !== undefined) await this.close()
+    } catch (error) {
+      this.#note(error)
+    }
+    this.#check()
+  }
+
   /** Writes one entry at `disk`. */
   async commit(): Promise<void> {
     const value = `commit ${this.history.started + 1}`
@@ -206,7 +217,10 @@ export class Session {
     const number = this.history.started
     const sync = this.#random.chance(0.3)
     this.#tell(sync ? 'syncSync' : 'sync')
-    const done = (): void => this.history.acknowledge(number)
+    // What had failed before is not promised by it.
+    const done = (): void => {
+      if (!this.#doubtful) this.history.acknowledge(number)
+    }
     if (sync) {
       this.db.syncSync()
       done()

@@ -1,0 +1,49 @@
+/**
+ * A disk as it is found after the power has failed, and the trial that it must stand:
+ *
+ *   open ─► a prefix of the history? ─► verify ─► ten commits ─► close, or the power fails again ─► open ─► all there? ─► verify
+ */
+
+import type { SeededRandom } from '../../bytes/random.ts'
+import type { SimulatedFiles } from '../../vfs/simulated.ts'
+import type { CrashMode } from '../../vfs/simulated-disk.ts'
+import type { History } from './history.ts'
+import { Session } from './session.ts'
+import type { CrashSubject } from './subjects.ts'
+
+const COMMITS = 10
+
+/** What the disk holds after the power failed, and what the store had promised by then. */
+export interface Image {
+  readonly files: SimulatedFiles
+  readonly history: History
+}
+
+export function imageOf(session: Session, mode: CrashMode, random: SeededRandom): Image {
+  return { files: session.files.afterCrash({ mode, random }), history: session.history.copy() }
+}
+
+/** Opens what is left, commits, and opens that again. `begin` gets the session before it opens the store. */
+export async function recoverAndGoOn(
+  subject: CrashSubject,
+  { files, history }: Image,
+  random: SeededRandom,
+  begin: (session: Session) => void = () => {},
+): Promise<void> {
+  const session = new Session({ subject, files, seed: random.uint32(), history })
+  begin(session)
+  await session.open()
+  // All of it came from the disk: it stays there.
+  session.history.acknowledge(session.history.started)
+  await session.check()
+  for (let i = 0; i < COMMITS; i++) await session.commit()
+  const closed = random.chance(0.5)
+  if (closed) await session.close()
+  const after = { files: files.crash(), history: session.history }
+  if (!closed) await session.abandon()
+
+  const last = new Session({ subject, seed: random.uint32(), ...after })
+  await last.open()
+  await last.check()
+  await last.close()
+}
