@@ -131,8 +131,7 @@ export function* readCheckpoint(
         throw corruption(path, at, 'a shard is damaged')
       }
       sequences[shard] = readU48(bytes, at + 4)
-      const dump = new Uint32Array(count * 2)
-      new Uint8Array(dump.buffer).set(bytes.subarray(at + SHARD_HEADER_BYTES, end))
+      const dump = new Uint32Array(bytes.buffer, at + SHARD_HEADER_BYTES, count * 2)
       index.restore(shard, dump)
       at = end
       if ((shard & 15) === 15) yield* state.context.environment.pause
