@@ -404,9 +404,13 @@ export class Journal {
     }
   }
 
+  get #allSynced(): boolean {
+    return this.syncedSequence === this.sequence && this.#suspects.length === 0
+  }
+
   #join(durability: 'os' | 'disk'): Promise<void> {
-    const reached = durability === 'os' ? this.flushedSequence : this.syncedSequence
-    if (reached === this.sequence) return Promise.resolve()
+    const reached = durability === 'os' ? this.flushedSequence === this.sequence : this.#allSynced
+    if (reached) return Promise.resolve()
     if (this.failure) return Promise.reject(unknown(this.failure))
     return durability === 'os' ? this.#group.flushed() : this.#group.synced()
   }
@@ -416,7 +420,7 @@ export class Journal {
   }
 
   *#flushAndSync(): Routine<void> {
-    if (this.syncedSequence === this.sequence) return
+    if (this.#allSynced) return
     if (this.failure) throw unknown(this.failure)
     this.flush()
     // What comes now must not share a sector with what is about to be acknowledged.
@@ -430,10 +434,10 @@ export class Journal {
   *#syncFiles(): Routine<void> {
     try {
       const suspects = this.#suspects
-      if (suspects.length > 0) {
-        for (const [segment, from] of suspects) yield* rewrite(segment, from)
-        this.#suspects = []
-      }
+      // Another caller may do it meanwhile, and compaction close the files then.
+      const wanted = (): boolean => this.#suspects === suspects
+      for (const [segment, from] of suspects) yield* rewrite(segment, from, wanted)
+      if (wanted()) this.#suspects = []
       // A file stays on the list until its sync has succeeded: a second caller must not count on one under way.
       const files = [...this.#unsynced]
       const begun = [...this.#unnamed]
@@ -468,14 +472,14 @@ export class Journal {
   }
 }
 
-/** Writes the bytes that are there again, so that a later sync really writes them. */
-function* rewrite(segment: Segment, from: number): Routine<void> {
+/** Writes the bytes that are there again, as long as that is wanted, so that a later sync really writes them. */
+function* rewrite(segment: Segment, from: number, wanted: () => boolean): Routine<void> {
   const extent = Buffer.allocUnsafeSlow(APPEND_BUFFER_BYTES)
   const end = segment.writer === undefined ? segment.end : segment.writer.flushed
-  for (let at = from; at < end; at += extent.length) {
+  for (let at = from; at < end && wanted(); at += extent.length) {
     const length = Math.min(extent.length, end - at)
     const read = yield* segment.handle.read(extent, 0, length, at)
-    yield* segment.handle.write(extent, 0, read, at)
+    if (wanted()) yield* segment.handle.write(extent, 0, read, at)
   }
 }
 

@@ -310,6 +310,8 @@ class Recovery {
       suspects.set(segment, withHeader(address))
     }
     if (last?.end === FILE_HEADER_BYTES) suspects.set(last, 0)
+    // A clean close has something to do, even where nothing is written until then.
+    if (!tail.closed && suspects.size > 0) state.changed = true
     const before = row[row.length - 1]
     const start: JournalStart = {
       segment: last,

@@ -31,7 +31,7 @@ export class LogState {
   readonly held: Map<LogSegment, number> = new Map()
   /** Journal bytes written since the index was last stored. */
   sinceCheckpoint = 0
-  /** The store was written to since it was opened. */
+  /** Not all of it is on disk with a close frame behind it. */
   changed = false
   /** Segments came or went since the index was stored: it must be stored anew before a manifest says so. */
   moved = false

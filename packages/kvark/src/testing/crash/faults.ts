@@ -29,8 +29,8 @@ import { Session } from './session.ts'
 import { type CrashStore, type CrashSubject, openSubject } from './subjects.ts'
 import { contentOf } from './workload.ts'
 
-const SWEEPS = 2
-const STEPS = 20
+const SWEEPS = 4
+const STEPS = 30
 
 const FULL_BYTES = 2 * 1024 * 1024
 const VALUE = 'full'.padEnd(3000, 'kvark')

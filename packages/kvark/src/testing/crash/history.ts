@@ -66,15 +66,15 @@ export class History {
     return content
   }
 
-  /** The history that goes on from what a recovery found; throws where no allowed prefix makes that. */
-  recovered(found: Content): History {
-    const number = this.#find(found)
-    if (number === undefined) assert.fail(this.#complaint(found))
+  /** The history that goes on from what a recovery found; throws where no prefix from write `least` on makes that. */
+  recovered(found: Content, least: number = this.acknowledged): History {
+    const number = this.#find(found, least)
+    if (number === undefined) assert.fail(this.#complaint(found, least))
     return new History(this.#base, this.#writes.slice(0, number), this.acknowledged)
   }
 
   /** The last allowed prefix that makes `found`. Each write costs only its own changes. */
-  #find(found: Content): number | undefined {
+  #find(found: Content, least: number): number | undefined {
     let last: number | undefined
     const content = new Map(this.#base)
     const wrong = new Set<string>()
@@ -84,7 +84,7 @@ export class History {
     }
     for (const key of [...content.keys(), ...found.keys()]) judge(key)
     for (let number = 0; ; number++) {
-      if (number >= this.acknowledged && wrong.size === 0) last = number
+      if (number >= least && wrong.size === 0) last = number
       if (number === this.started) return last
       for (const change of this.#writes[number]!) {
         const keys = change.kind === 'clear' ? [...content.keys()] : [change.key]
@@ -95,15 +95,15 @@ export class History {
   }
 
   /** Tells how far the content is from each allowed prefix that comes close. */
-  #complaint(found: Content): string {
+  #complaint(found: Content, least: number): string {
     let best = { number: -1, wrong: Number.POSITIVE_INFINITY, lines: [] as string[] }
-    for (let number = this.acknowledged; number <= this.started; number++) {
+    for (let number = least; number <= this.started; number++) {
       const lines = differences(this.contentAt(number), found)
       if (lines.length < best.wrong) best = { number, wrong: lines.length, lines }
     }
-    const older = this.#olderPrefix(found)
+    const older = this.#olderPrefix(found, least)
     return [
-      `The store must hold what the writes up to one of ${this.acknowledged} … ${this.started} make.`,
+      `The store must hold what the writes up to one of ${least} … ${this.started} make.`,
       older === undefined
         ? 'It holds what no prefix makes.'
         : `It holds what the writes up to ${older} make: acknowledged writes are lost.`,
@@ -112,8 +112,8 @@ export class History {
     ].join('\n')
   }
 
-  #olderPrefix(found: Content): number | undefined {
-    for (let number = this.acknowledged - 1; number >= 0; number--) {
+  #olderPrefix(found: Content, least: number): number | undefined {
+    for (let number = least - 1; number >= 0; number--) {
       if (differences(this.contentAt(number), found).length === 0) return number
     }
     return undefined

@@ -17,7 +17,7 @@ import { KvarkError } from '../../errors.ts'
 import type { Snapshot } from '../../store/types.ts'
 import type { SimulatedFiles } from '../../vfs/simulated.ts'
 import { type Content, History, mustHold } from './history.ts'
-import { slowFiles } from './slow-files.ts'
+import { type SlowProcess, slowProcess } from './slow-files.ts'
 import { type CrashStore, type CrashSubject, openSubject } from './subjects.ts'
 import { carryOut, contentOf, type Mix, randomWrite } from './workload.ts'
 
@@ -51,12 +51,15 @@ interface Held {
 export class Session {
   readonly files: SimulatedFiles
   readonly #simulated: SimulatedEnvironment
-  /** The simulated one, with files that take their time. */
-  readonly #environment: Environment
+  /** The process that has the store open. */
+  #process: SlowProcess
+  /** Up to which write the operating system has it all: what a killed process leaves. */
+  #handed = 0
   history: History
   readonly #subject: CrashSubject
   readonly #tolerant: boolean
   readonly #random: SeededRandom
+  readonly #slowness: SeededRandom
   readonly #trace: string[] = []
   #db: CrashStore | undefined
   /** Some writes failed: what is visible may not be what is kept. */
@@ -71,8 +74,8 @@ export class Session {
     this.files = files
     this.history = history
     this.#simulated = simulatedEnvironment({ seed, files })
-    const random = new SeededRandom(seed + SLOWNESS)
-    this.#environment = { ...this.#simulated, files: slowFiles(files, random) }
+    this.#slowness = new SeededRandom(seed + SLOWNESS)
+    this.#process = slowProcess(files, this.#slowness)
     this.#subject = subject
     this.#tolerant = tolerant
     this.#random = new SeededRandom(seed)
@@ -86,7 +89,8 @@ export class Session {
 
   /** Opens the store and takes what is found there as what the history has come to. */
   async open(): Promise<void> {
-    const opening = openSubject(this.#subject, PATH, this.#environment)
+    const environment: Environment = { ...this.#simulated, files: this.#process.files }
+    const opening = openSubject(this.#subject, PATH, environment)
     this.#tell('open')
     this.#db = this.#random.chance(0.5) ? opening.sync() : await opening.async()
     this.#judge()
@@ -171,6 +175,7 @@ export class Session {
       [3, () => this.#simulated.advance(FLUSH_MS + 1)],
       [4, () => this.#compact()],
       [3, () => this.close().then(() => this.open())],
+      [this.#tolerant ? 0 : 1, () => this.#kill()],
       [3, () => this.#takeSnapshot()],
       [3, () => this.#releaseSnapshot()],
       [4, () => this.#compare()],
@@ -195,13 +200,16 @@ export class Session {
     )
     const how = `${write.durability}${write.sync ? ', sync' : ''}`
     this.#tell(`write ${number} at ${how}: ${shown.join(', ')}`)
+    const process = this.#process
     const done = (): void => {
+      if (process !== this.#process) return
       if (write.durability === 'disk') this.history.acknowledge(number)
+      if (write.durability !== 'none') this.#handed = Math.max(this.#handed, number)
     }
-    const { history } = this
     const failed = (error: unknown): void => {
+      if (process !== this.#process) return
       const { code, outcome } = error as KvarkError
-      if (outcome !== 'unknown' && code !== 'CLOSED') history.refuse(number)
+      if (outcome !== 'unknown' && code !== 'CLOSED') this.history.refuse(number)
       this.#note(error)
     }
     try {
@@ -218,8 +226,9 @@ export class Session {
     const sync = this.#random.chance(0.3)
     this.#tell(sync ? 'syncSync' : 'sync')
     // What had failed before is not promised by it.
+    const process = this.#process
     const done = (): void => {
-      if (!this.#doubtful) this.history.acknowledge(number)
+      if (!this.#doubtful && process === this.#process) this.history.acknowledge(number)
     }
     if (sync) {
       this.db.syncSync()
@@ -229,24 +238,32 @@ export class Session {
         this.db
           .sync()
           .then(done)
-          .catch((error: unknown) => this.#note(error)),
+          .catch((error: unknown) => this.#noteOf(process, error)),
       )
     }
   }
 
   async #compact(): Promise<void> {
     const kind = this.#random.pick(['awaited', 'beside', 'sync'])
+    const process = this.#process
     this.#tell(`compact ${kind}`)
     if (kind === 'sync') this.db.compactSync()
     else {
       const done = this.db.compact()
       if (kind === 'awaited') await done
-      else this.#await(done.catch((error: unknown) => this.#noteUnlessClosed(error)))
+      else {
+        // Closing the store cuts long work off.
+        this.#await(
+          done.catch((error: unknown) => {
+            if ((error as KvarkError).code !== 'CLOSED') this.#noteOf(process, error)
+          }),
+        )
+      }
     }
   }
 
   async #turn(): Promise<void> {
-    await this.#environment.pause.async()
+    await this.#simulated.pause.async()
   }
 
   #takeSnapshot(): void {
@@ -286,9 +303,25 @@ export class Session {
     this.#judge()
   }
 
+  /** The process ends at once; another one opens the store. */
+  async #kill(): Promise<void> {
+    this.#tell('kill')
+    const { db } = this
+    this.#process.kill()
+    this.#process = slowProcess(this.files, this.#slowness)
+    this.#db = undefined
+    this.#held = []
+    await this.#settle()
+    await db.close().catch(() => {})
+    await this.open()
+  }
+
   #judge(): void {
     this.#doubtful = true
-    this.history = this.history.recovered(contentOf(this.db))
+    // A failed sync may cost what the system had.
+    const handed = this.#tolerant ? 0 : this.#handed
+    const least = Math.max(this.history.acknowledged, handed)
+    this.history = this.history.recovered(contentOf(this.db), least)
     this.#doubtful = false
   }
 
@@ -312,9 +345,9 @@ export class Session {
     }
   }
 
-  /** Closing the store cuts long work off. */
-  #noteUnlessClosed(error: unknown): void {
-    if (!(error instanceof KvarkError && error.code === 'CLOSED')) this.#note(error)
+  /** What a killed process still has to say does not matter. */
+  #noteOf(process: SlowProcess, error: unknown): void {
+    if (process === this.#process) this.#note(error)
   }
 
   #check(): void {

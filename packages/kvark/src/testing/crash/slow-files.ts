@@ -1,7 +1,10 @@
 /**
- * Files whose awaited calls take a while: some happen at the next opportunity, others only after the event loop has gone
- * round a few times, so that much else gets in between. Calls on one file begun one after the other may happen in another
- * order. What is done at once stays so.
+ * The files as one process sees them, which may be killed, and whose awaited calls take a while.
+ *
+ * 1. Some awaited calls happen at the next opportunity, others only after the event loop has gone round a few times, so
+ *    that much else gets in between. Calls on one file begun one after the other may happen in another order. What is done
+ *    at once stays so.
+ * 2. After `kill` no call of the process reaches the files, those under way neither, and its locks are free.
  */
 
 import type { SeededRandom } from '../../bytes/random.ts'
@@ -11,13 +14,30 @@ import type { FileHandle, FileLock, Files } from '../../vfs/files.ts'
 
 const LONGEST_ROUNDS = 3
 
-export function slowFiles(files: Files, random: SeededRandom): Files {
+export interface SlowProcess {
+  readonly files: Files
+  kill(): void
+}
+
+export function slowProcess(files: Files, random: SeededRandom): SlowProcess {
+  const locks = new Set<FileLock>()
+  let killed = false
+  const checkAlive = (): void => {
+    if (killed) throw new KvarkError('IO', 'the process is killed')
+  }
   const slow = <T>({ sync, async }: Effect<T>): Effect<T> =>
-    new Effect(sync, async () => {
-      const rounds = random.chance(0.5) ? 0 : 1 + random.below(LONGEST_ROUNDS)
-      for (let round = 0; round < rounds; round++) await nextRound()
-      return await async()
-    })
+    new Effect(
+      () => {
+        checkAlive()
+        return sync()
+      },
+      async () => {
+        const rounds = random.chance(0.5) ? 0 : 1 + random.below(LONGEST_ROUNDS)
+        for (let round = 0; round < rounds; round++) await nextRound()
+        checkAlive()
+        return await async()
+      },
+    )
   const then = <T, U>({ sync, async }: Effect<T>, wrap: (value: T) => U): Effect<U> =>
     slow(
       new Effect(
@@ -67,8 +87,11 @@ export function slowFiles(files: Files, random: SeededRandom): Files {
       },
     }
   }
-  const slowLock = (lock: FileLock): FileLock => ({ release: () => slow(lock.release()) })
-  return {
+  const slowLock = (lock: FileLock): FileLock => {
+    locks.add(lock)
+    return { release: () => then(lock.release(), () => void locks.delete(lock)) }
+  }
+  const slowed: Files = {
     shareable: files.shareable,
     open: (path, mode) => then(files.open(path, mode), slowHandle),
     rename: (from, to) => slow(files.rename(from, to)),
@@ -78,6 +101,13 @@ export function slowFiles(files: Files, random: SeededRandom): Files {
     syncFolder: (path) => slow(files.syncFolder(path)),
     stat: (path) => slow(files.stat(path)),
     lock: (path, timeoutMs) => then(files.lock(path, timeoutMs), slowLock),
+  }
+  return {
+    files: slowed,
+    kill: () => {
+      killed = true
+      for (const lock of locks) lock.release().sync()
+    },
   }
 }
 
