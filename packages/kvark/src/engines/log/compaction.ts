@@ -108,7 +108,8 @@ export class Compactor {
         }
       },
       async () => {
-        await this.#job.settled()
+        // Several may have waited for the same job.
+        while (this.#job.running) await this.#job.settled()
         try {
           await this.#job.start(work)
         } catch (error) {
