@@ -178,7 +178,7 @@ export class Session {
       [this.#tolerant ? 0 : 1, () => this.#kill()],
       [3, () => this.#takeSnapshot()],
       [3, () => this.#releaseSnapshot()],
-      [4, () => this.#compare()],
+      [4, () => this.#hearRefusals().then(() => this.#compare())],
     ]
     let at = this.#random.below(steps.reduce((sum, [weight]) => sum + weight, 0))
     for (const [weight, step] of steps) {
@@ -266,7 +266,8 @@ export class Session {
     await this.#simulated.pause.async()
   }
 
-  #takeSnapshot(): void {
+  async #takeSnapshot(): Promise<void> {
+    await this.#hearRefusals()
     if (this.#held.length >= 3 || this.#doubtful) return
     this.#tell('snapshot')
     const content = this.history.contentAt(this.history.started)
@@ -284,6 +285,11 @@ export class Session {
         snapshot.close()
       }
     }
+  }
+
+  /** A write that waits for the disk may turn out to be refused. */
+  async #hearRefusals(): Promise<void> {
+    if (this.#tolerant) await this.#settle()
   }
 
   #compare(): void {
