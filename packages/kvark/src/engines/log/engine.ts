@@ -63,6 +63,7 @@ export class LogEngine implements Engine {
   readonly supports: Supports = SUPPORTS
   readonly limits: Limits = LIMITS
   readonly #context: EngineContext
+  readonly #seed: number
   readonly #options: Required<LogOptions>
   #state: LogState
   #lookup: Lookup
@@ -79,6 +80,7 @@ export class LogEngine implements Engine {
 
   constructor(context: EngineContext, options: Required<LogOptions>, state: LogState) {
     this.#context = context
+    this.#seed = context.descriptor.hashSeed
     this.#options = options
     this.#state = state
     this.#lookup = new Lookup(state.segments, state.cache)
@@ -102,7 +104,7 @@ export class LogEngine implements Engine {
   find(key: Uint8Array, length: number, at: EngineSnapshot | undefined, found: Found): Status {
     const state = this.#state
     const lookup = this.#lookup
-    const hash = hash32(key, 0, length, this.#context.descriptor.hashSeed)
+    const hash = hash32(key, 0, length, this.#seed)
     const status =
       at === undefined
         ? lookup.find(state.index, hash, key, 0, length, Number.POSITIVE_INFINITY)
@@ -146,7 +148,7 @@ export class LogEngine implements Engine {
     for (let i = 0; i < batch.count; i++) {
       const start = batch.keyStart[i]!
       const length = batch.keyLength[i]!
-      const hash = hash32(batch.bytes, start, start + length, this.#context.descriptor.hashSeed)
+      const hash = hash32(batch.bytes, start, start + length, this.#seed)
       // A few pages may be needed one after the other: another key with this hash, or a key over several windows.
       for (let tries = 0; tries < 16; tries++) {
         const state = this.#state
@@ -169,7 +171,7 @@ export class LogEngine implements Engine {
   }
 
   cursor(request: ScanRequest): EngineCursor {
-    return new LogCursor(this.#state, request, this.#context.descriptor.hashSeed)
+    return new LogCursor(this.#state, request, this.#seed)
   }
 
   *compact(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<void> {
@@ -273,7 +275,7 @@ export class LogEngine implements Engine {
     if (this.#hashes.length < count) this.#growScratch(count)
     const lookup = this.#lookup
     const { index, journal } = this.#state
-    const seed = this.#context.descriptor.hashSeed
+    const seed = this.#seed
     const generation = ++this.#generation
     for (let i = 0; i < count; i++) {
       if (batch.kind[i] === DELETE_RANGE) {
