@@ -29,7 +29,7 @@ import { Session } from './session.ts'
 import { type CrashStore, type CrashSubject, openSubject } from './subjects.ts'
 import { contentOf } from './workload.ts'
 
-const SWEEPS = 4
+const SWEEPS = 2
 const STEPS = 30
 
 const FULL_BYTES = 2 * 1024 * 1024

@@ -66,7 +66,7 @@ export class Session {
   #doubtful = false
   #waiting: Promise<void>[] = []
   #held: Held[] = []
-  #unexpected: unknown
+  #unexpected: Error | undefined
   readonly #name: string
   #writes = 0
 
@@ -201,7 +201,7 @@ export class Session {
     const how = `${write.durability}${write.sync ? ', sync' : ''}`
     this.#tell(`write ${number} at ${how}: ${shown.join(', ')}`)
     const process = this.#process
-    const done = (): void => {
+    const acknowledge = (): void => {
       if (process !== this.#process) return
       if (write.durability === 'disk') this.history.acknowledge(number)
       if (write.durability !== 'none') this.#handed = Math.max(this.#handed, number)
@@ -214,8 +214,8 @@ export class Session {
     }
     try {
       const promise = carryOut(this.db, write)
-      if (write.sync) done()
-      else this.#await((promise as Promise<unknown>).then(done).catch(failed))
+      if (write.sync) acknowledge()
+      else this.#await((promise as Promise<unknown>).then(acknowledge, failed))
     } catch (error) {
       failed(error)
     }
@@ -227,17 +227,17 @@ export class Session {
     this.#tell(sync ? 'syncSync' : 'sync')
     // What had failed before is not promised by it.
     const process = this.#process
-    const done = (): void => {
+    const acknowledge = (): void => {
       if (!this.#doubtful && process === this.#process) this.history.acknowledge(number)
     }
     if (sync) {
       this.db.syncSync()
-      done()
+      acknowledge()
     } else {
       this.#await(
         this.db
           .sync()
-          .then(done)
+          .then(acknowledge)
           .catch((error: unknown) => this.#noteOf(process, error)),
       )
     }
@@ -343,7 +343,7 @@ export class Session {
 
   /** Remembers an error that must not be; the step under way ends with it. */
   #note(error: unknown): void {
-    if (!(error instanceof KvarkError)) this.#unexpected ??= error
+    if (!(error instanceof KvarkError)) this.#unexpected ??= error as Error
     else {
       this.#tell(`  → ${error.code}: ${error.message}`)
       if (!this.#tolerant) this.#unexpected ??= error
