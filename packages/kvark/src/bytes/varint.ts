@@ -26,6 +26,8 @@ export function writeVarint(bytes: Uint8Array, at: number, value: number): numbe
 
 /** Reads a varint of at most 5 bytes that ends before `end`; −1 where there is none. */
 export function readVarint(bytes: Uint8Array, at: number, end: number): number {
+  const first = bytes[at]!
+  if (first < 0x80 && at < end) return first
   let value = 0
   let scale = 1
   for (let i = 0; i < 5 && at < end; i++) {

@@ -7,7 +7,8 @@
  * engine takes no more writes), point the index to the new entries (cannot fail).
  */
 
-import { hash32 } from '../../bytes/hash.ts'
+import { endianness } from 'node:os'
+import { hash32, hashWords } from '../../bytes/hash.ts'
 import {
   BLOCKED,
   DONE,
@@ -47,7 +48,7 @@ import { LogCursor } from './cursor.ts'
 import { HashIndex } from './hash-index.ts'
 import { inspect, verify } from './inspection.ts'
 import { LIMITS, SUPPORTS } from './limits.ts'
-import { Lookup } from './lookup.ts'
+import { Lookup, UNDECIDED } from './lookup.ts'
 import type { LogOptions } from './options.ts'
 import { closeCleanly } from './persist.ts'
 import { closeState, recover } from './recovery.ts'
@@ -73,6 +74,9 @@ export class LogEngine implements Engine {
   #previous: Float64Array = new Float64Array(16)
   #previousBytes: Float64Array = new Float64Array(16)
   #addresses: Float64Array = new Float64Array(16)
+  /** The key buffer last seen, and a view of it by words. */
+  #keyBytes: Uint8Array | undefined
+  #keyWords: Uint32Array | undefined
   readonly #seen: Uint32Array = new Uint32Array(SEEN_SLOTS)
   #generation = 0
   /** Operations that may meet an earlier one of the batch on the same key. */
@@ -104,7 +108,16 @@ export class LogEngine implements Engine {
   find(key: Uint8Array, length: number, at: EngineSnapshot | undefined, found: Found): Status {
     const state = this.#state
     const lookup = this.#lookup
-    const hash = hash32(key, 0, length, this.#seed)
+    // The store's key buffer comes every time: hashed by words, through a view that is kept.
+    if (key !== this.#keyBytes) this.#watch(key)
+    const hash =
+      this.#keyWords === undefined
+        ? hash32(key, 0, length, this.#seed)
+        : hashWords(this.#keyWords, length, this.#seed)
+    if (at === undefined) {
+      const short = lookup.findShort(state.index, hash, key, length, found)
+      if (short !== UNDECIDED) return short
+    }
     const status =
       at === undefined
         ? lookup.find(state.index, hash, key, 0, length, Number.POSITIVE_INFINITY)
@@ -247,6 +260,16 @@ export class LogEngine implements Engine {
       state.journal.abandon()
       yield* closeState(state)
     }
+  }
+
+  /** Looks at a key buffer by words where it can be: little-endian machine, aligned, whole words. */
+  #watch(key: Uint8Array): void {
+    const { buffer, byteOffset, length } = key
+    this.#keyBytes = key
+    this.#keyWords =
+      endianness() === 'LE' && (byteOffset & 3) === 0 && (length & 3) === 0
+        ? new Uint32Array(buffer, byteOffset, length >>> 2)
+        : undefined
   }
 
   /** What reads the value of the entry just looked up, through all its windows. */
