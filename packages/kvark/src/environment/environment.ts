@@ -26,7 +26,7 @@ export interface Environment {
   monotonic(): number
   /** Fresh random bytes. */
   random(length: number): Uint8Array
-  /** Runs a job in another thread. Absent: jobs run here, one step at a time. */
+  /** Runs a job in another thread; typed arrays in `args` are handed over. Absent: jobs run here, one step at a time. */
   execute?(job: Job): Promise<unknown>
   /** Runs `callback` once the code that is running now has returned, before anything else. */
   defer(callback: () => void): void

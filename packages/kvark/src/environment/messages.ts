@@ -48,7 +48,7 @@ export function fromPlainError({ code, message, stack, fields, cause }: PlainErr
   return error
 }
 
-/** The memory of typed arrays in a result, which is handed over instead of copied. */
+/** The memory of typed arrays in arguments or a result, which is handed over instead of copied. */
 export function buffersOf(value: unknown, found: Set<ArrayBuffer> = new Set()): Set<ArrayBuffer> {
   if (typeof value !== 'object' || value === null) return found
   if (ArrayBuffer.isView(value)) {

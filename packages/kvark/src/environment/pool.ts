@@ -12,7 +12,7 @@ import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { asKvarkError, KvarkError } from '../errors.ts'
 import type { Job } from './environment.ts'
-import { fromPlainError, type JobMessage, type ResultMessage } from './messages.ts'
+import { buffersOf, fromPlainError, type JobMessage, type ResultMessage } from './messages.ts'
 
 interface Waiting {
   readonly resolve: (result: unknown) => void
@@ -61,7 +61,7 @@ class PoolThread {
     return new Promise((resolve, reject) => {
       const message: JobMessage = { id: ++this.#lastId, job }
       try {
-        this.#worker.postMessage(message)
+        this.#worker.postMessage(message, [...buffersOf(job.args)])
       } catch (error) {
         throw asKvarkError(error)
       }

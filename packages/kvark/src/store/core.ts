@@ -84,7 +84,7 @@ export class Core<K, V> {
     this.copies = parts.keys instanceof CustomCodec || parts.values instanceof CustomCodec
     this.#keyBytes = parts.engine.limits.keyBytes
     this.#lock = parts.lock
-    this.queue = new WriteQueue(parts.engine, parts.environment.pause, (waiting) => {
+    this.queue = new WriteQueue(parts.engine, parts.environment, (waiting) => {
       this.unsettled = waiting || this.#state !== 'open'
     })
     this.#abandoned = new FinalizationRegistry((lease) => {

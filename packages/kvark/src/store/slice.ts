@@ -10,11 +10,11 @@ const SLICE_MS = 4
 const STEPS_PER_LOOK = 64
 
 export class Slice {
-  readonly #environment: Environment
+  readonly #environment: Pick<Environment, 'monotonic'>
   #steps = 0
   #start: number
 
-  constructor(environment: Environment) {
+  constructor(environment: Pick<Environment, 'monotonic'>) {
     this.#environment = environment
     this.#start = environment.monotonic()
   }

@@ -64,7 +64,7 @@ function setUp(): { engine: FakeEngine; queue: WriteQueue; changes: boolean[] } 
   const changes: boolean[] = []
   const queue = new WriteQueue(
     engine as unknown as Engine,
-    immediate(() => {}),
+    { pause: immediate(() => {}), monotonic: () => 0 },
     (waiting) => changes.push(waiting),
   )
   return { engine, queue, changes }

@@ -19,8 +19,10 @@ import {
   type Status,
 } from '../engine/engine.ts'
 import type { WriteBatch } from '../engine/write-batch.ts'
+import type { Environment } from '../environment/environment.ts'
 import { Effect, runAsync, runSync } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
+import { Slice } from './slice.ts'
 
 /** So many writes read from the disk at the same time. */
 const WARMING = 64
@@ -50,15 +52,23 @@ interface QueuedWrite {
 export class WriteQueue {
   readonly #engine: Engine
   readonly #pause: Effect<void>
+  readonly #slice: Slice
   readonly #onChange: (waiting: boolean) => void
   #sinceTurn = 0
+  /** Resolves when the event loop has turned; present while writes wait for that. */
+  #turn: Promise<void> | undefined
   readonly #writes: QueuedWrite[] = []
   #pumping = false
 
   /** `onChange` hears when the queue begins to hold writes, and when it is empty again. */
-  constructor(engine: Engine, pause: Effect<void>, onChange: (waiting: boolean) => void) {
+  constructor(
+    engine: Engine,
+    environment: Pick<Environment, 'monotonic' | 'pause'>,
+    onChange: (waiting: boolean) => void,
+  ) {
     this.#engine = engine
-    this.#pause = pause
+    this.#pause = environment.pause
+    this.#slice = new Slice(environment)
     this.#onChange = onChange
   }
 
@@ -97,17 +107,19 @@ export class WriteQueue {
 
   #commit(durability: Durability): Promise<number> {
     const version = this.#engine.sequence
-    // Neither `none` nor `os` waits for the event loop. Whoever awaits one write after the other would keep it from
-    // turning, and background work with it.
-    const turn = ++this.#sinceTurn >= WRITES_A_TURN
-    if (turn) this.#sinceTurn = 0
-    if (durability === 'none') {
-      return turn ? this.#pause.async().then(() => version) : Promise.resolve(version)
+    // Neither `none` nor `os` waits for the event loop. Callers who await one write after the other would keep it from
+    // turning, and background work with it: so after some time, or some writes, all wait until it has turned.
+    const enough = this.#slice.over() || ++this.#sinceTurn === WRITES_A_TURN
+    if (enough && this.#turn === undefined) {
+      this.#turn = this.#pause.async().then(() => {
+        this.#turn = undefined
+        this.#sinceTurn = 0
+      })
     }
-    return this.#engine
-      .commit(durability)
-      .async()
-      .then(() => (turn ? this.#pause.async().then(() => version) : version))
+    const turn = this.#turn
+    if (durability === 'none') return turn ? turn.then(() => version) : Promise.resolve(version)
+    const committed = this.#engine.commit(durability).async()
+    return committed.then(() => (turn ? turn.then(() => version) : version))
   }
 
   #add(batch: WriteBatch, durability: Durability): Promise<number> {

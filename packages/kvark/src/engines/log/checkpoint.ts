@@ -24,6 +24,8 @@ const SHARD_HEADER_BYTES = 16
 const TRAILER_BYTES = 16
 const BUFFER_BYTES = 1024 * 1024
 const BYTES_A_STEP = 256 * 1024
+/** Synced in portions: a file system that has much to sync at once keeps other writers waiting. */
+const SYNC_BYTES = 4 * 1024 * 1024
 
 export interface SegmentRecord {
   readonly number: number
@@ -67,27 +69,29 @@ export function* writeCheckpoint(
   const handle = yield* files.open(temporary, 'create')
   try {
     let position = 0
+    let synced = 0
     let used = MAGIC.length
-    let written = 0
-    const buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+    let sinceStep = 0
+    let buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
     MAGIC.copy(buffer)
     for (let shard = 0; shard < SHARDS; shard++) {
-      const block = shardBlock(index, shard, state.journal.sequence)
-      if (used + block.length > buffer.length) {
+      const length = SHARD_HEADER_BYTES + index.countOf(shard) * 8
+      if (used + length > buffer.length) {
         yield* handle.write(buffer, 0, used, position)
         position += used
         used = 0
+        if (position - synced > SYNC_BYTES) {
+          synced = position
+          yield* handle.sync()
+        }
+        // The shard may have grown meanwhile.
+        const needed = SHARD_HEADER_BYTES + index.countOf(shard) * 8
+        if (needed > buffer.length) buffer = Buffer.allocUnsafeSlow(needed * 2)
       }
-      if (block.length > buffer.length) {
-        yield* handle.write(block, 0, block.length, position)
-        position += block.length
-      } else {
-        block.copy(buffer, used)
-        used += block.length
-      }
-      written += block.length
-      if (written > BYTES_A_STEP) {
-        written = 0
+      used += writeShard(index, shard, state.journal.sequence, buffer, used)
+      sinceStep += length
+      if (sinceStep > BYTES_A_STEP) {
+        sinceStep = 0
         yield* pause
       }
       if (state.index !== index) return false
@@ -142,16 +146,24 @@ export function* readCheckpoint(
   }
 }
 
-function shardBlock(index: HashIndex, shard: number, sequence: number): Buffer {
-  const dump = index.dump(shard)
-  const block = Buffer.allocUnsafe(SHARD_HEADER_BYTES + dump.byteLength)
-  writeU32(block, 0, dump.length >>> 1)
-  writeU48(block, 4, sequence)
-  block[10] = 0
-  block[11] = 0
-  block.set(new Uint8Array(dump.buffer), SHARD_HEADER_BYTES)
-  writeU32(block, 12, shardChecksum(block, 0, block.length, shard))
-  return block
+/** Writes a shard into `target` at a multiple of 8; returns the bytes that it takes. */
+function writeShard(
+  index: HashIndex,
+  shard: number,
+  sequence: number,
+  target: Buffer,
+  at: number,
+): number {
+  const count = index.countOf(shard)
+  const end = at + SHARD_HEADER_BYTES + count * 8
+  writeU32(target, at, count)
+  writeU48(target, at + 4, sequence)
+  target[at + 10] = 0
+  target[at + 11] = 0
+  const words = new Uint32Array(target.buffer, at + SHARD_HEADER_BYTES, count * 2)
+  index.dump(shard, words, 0)
+  writeU32(target, at + 12, shardChecksum(target, at, end, shard))
+  return end - at
 }
 
 /** Covers the header before the checksum, the slots, and which shard it is. */

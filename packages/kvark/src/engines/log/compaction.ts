@@ -144,15 +144,18 @@ export class Compactor {
     for (const segment of free) {
       state.segments.free(segment)
       state.cache.drop(segment.file.pages)
-      // The manifest no longer names it: whatever happens here, the next open removes what is left.
-      const { files } = state.context.environment
-      try {
-        segment.file.handle.close().sync()
-        files.remove(segment.file.path).sync()
-      } catch (error) {
-        const { message } = asKvarkError(error)
-        state.context.environment.warn(`${segment.file.path} stays until the next open: ${message}`)
-      }
+      // The manifest no longer names it: whatever happens here, the next open removes what is left. Awaited by nobody, for
+      // taking away a large file can take long.
+      const { environment } = state.context
+      const { handle, path } = segment.file
+      handle
+        .close()
+        .async()
+        .then(() => environment.files.remove(path).async())
+        .catch((error: unknown) => {
+          const { message } = asKvarkError(error)
+          environment.warn(`${path} stays until the next open: ${message}`)
+        })
     }
   }
 

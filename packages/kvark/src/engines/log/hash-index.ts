@@ -112,17 +112,15 @@ export class HashIndex {
     }
   }
 
-  /** A shard's slots as they are stored: only the filled ones, [low, high] each. */
-  dump(shard: number): Uint32Array {
+  /** Writes a shard's filled slots into `target` from word `at` on, as they are stored: [low, high] each. */
+  dump(shard: number, target: Uint32Array, at: number): void {
     const table = this.tables[shard]!
-    const dump = new Uint32Array(this.#counts[shard]! * 2)
-    let at = 0
+    let next = at
     for (let i = 0; i < table.length; i += 2) {
       if (table[i] === 0) continue
-      dump[at++] = table[i]!
-      dump[at++] = table[i + 1]!
+      target[next++] = table[i]!
+      target[next++] = table[i + 1]!
     }
-    return dump
   }
 
   /** Fills an empty shard with what `dump` gave. */

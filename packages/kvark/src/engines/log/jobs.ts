@@ -77,6 +77,8 @@ export interface RewriteResult {
 }
 
 const COPY_BYTES = 1024 * 1024
+/** Synced in portions: a file system that has much to sync at once keeps other writers waiting. */
+const SYNC_BYTES = 4 * 1024 * 1024
 
 export function* rewrite(environment: Environment, args: RewriteArguments): Routine<RewriteResult> {
   const output = new Output(environment, args)
@@ -172,6 +174,7 @@ class Output {
   #min: number = Number.POSITIVE_INFINITY
   #max = 0
   #frameStart = 0
+  #synced = 0
   readonly #hash = new GrowingIntegers()
   readonly #from = new GrowingFloats()
   readonly #to = new GrowingFloats()
@@ -232,6 +235,10 @@ class Output {
     if (written === DELETE) this.#tombstones += total
     if (sequence < this.#min) this.#min = sequence
     if (sequence > this.#max) this.#max = sequence
+    if (writer.flushed - this.#synced > SYNC_BYTES) {
+      this.#synced = writer.flushed
+      yield* this.#handle!.sync()
+    }
     if (written !== PUT) return
     this.#hash.push(hash)
     this.#from.push(base + address)
@@ -258,6 +265,7 @@ class Output {
     })
     this.#writer = undefined
     this.#handle = undefined
+    this.#synced = 0
     this.#total = 0
     this.#tombstones = 0
     this.#min = Number.POSITIVE_INFINITY
