@@ -14,6 +14,15 @@ export class GrowingFloats {
     this.#list[this.#count++] = value
   }
 
+  get count(): number {
+    return this.#count
+  }
+
+  /** The list itself: the first `count` are in it, the rest is room. Not to be added to any more. */
+  get memory(): Float64Array {
+    return this.#list
+  }
+
   /** A copy of exactly what is in the list. */
   take(): Float64Array {
     return this.#list.slice(0, this.#count)

@@ -38,8 +38,8 @@ const URGENT_BYTES = 64 * 1024 * 1024
 const VICTIM_SHARE = 0.1
 /** The index is stored when so much has been written since. */
 const CHECKPOINT_BYTES = 64 * 1024 * 1024
-const MOVES_A_STEP = 8192
-const WORDS_A_STEP = 131_072
+const MOVES_A_STEP = 4096
+const WORDS_A_STEP = 32_768
 /** Segments shorter than this share of a full one are put together with others. */
 const SMALL_SHARE = 0.25
 /** Live bytes that are rewritten at once: bounded for the memory that it takes, but worth storing the index anew. */
@@ -276,7 +276,7 @@ export class Compactor {
   *#liveOf(
     victims: readonly LogSegment[],
     signal: AbortSignal | undefined,
-  ): Routine<Float64Array[]> {
+  ): Routine<GrowingFloats[]> {
     const { index, context } = this.#state
     const slots: ({ readonly first: number; readonly list: GrowingFloats } | undefined)[] = []
     const lists = victims.map((victim) => {
@@ -300,10 +300,10 @@ export class Compactor {
         scanned = 0
         yield* context.environment.pause
         signal?.throwIfAborted()
-        if (this.#state.index !== index) return lists.map(() => new Float64Array(0))
+        if (this.#state.index !== index) return lists.map(() => new GrowingFloats())
       }
     }
-    return lists.map((list) => list.take())
+    return lists
   }
 
   #outputs(liveBytes: number): number[] {
@@ -314,7 +314,7 @@ export class Compactor {
 
   #arguments(
     victims: readonly LogSegment[],
-    live: readonly Float64Array[],
+    live: readonly GrowingFloats[],
     outputs: readonly number[],
   ): RewriteArguments {
     const state = this.#state
@@ -328,7 +328,8 @@ export class Compactor {
         end: victim.file.end,
         minSequence: victim.minSequence,
         base: victim.base,
-        live: live[i]!,
+        live: live[i]!.memory,
+        liveCount: live[i]!.count,
       })),
       outputs: outputs.map((number) => ({
         path: `${folder}/${packedName(number)}.${random().toString(16)}${TEMPORARY_SUFFIX}`,

@@ -38,8 +38,9 @@ export interface RewriteInput {
   readonly minSequence: number
   /** Position of its first byte, for the moves. */
   readonly base: number
-  /** Offsets of its live entries, in any order. */
+  /** Offsets of its live entries, in any order; the first `liveCount` count. Sorted in place. */
   readonly live: Float64Array
+  readonly liveCount: number
 }
 
 export interface RewriteArguments {
@@ -112,7 +113,8 @@ function* copyLive(
     for (const input of args.inputs) {
       const handle = yield* environment.files.open(input.path, 'read')
       const source = sourceOf(handle, input)
-      inputs.push({ input, handle, source, live: input.live.slice().sort(), met: 0 })
+      const live = input.live.subarray(0, input.liveCount).sort()
+      inputs.push({ input, handle, source, live, met: 0 })
     }
     const merge = new Merge(
       inputs.map((one) => ({
