@@ -15,7 +15,7 @@
 
 import { GrowingFloats } from '../../bytes/growing.ts'
 import type { Progress } from '../../engine/engine.ts'
-import { Effect, type Routine, runSync } from '../../environment/routine.ts'
+import { Effect, effect, type Routine, runSync } from '../../environment/routine.ts'
 import { asKvarkError, KvarkError } from '../../errors.ts'
 import { BackgroundJob } from '../../storage/background.ts'
 import { TEMPORARY_SUFFIX } from '../../storage/sealed-file.ts'
@@ -131,31 +131,45 @@ export class Compactor {
     )
   }
 
-  /** Removes replaced segments that nobody needs any more. */
+  /** Removes replaced segments that nobody needs any more; awaited by nobody, for taking away a large file can take long. */
   release(): void {
+    void this.#removeUnneeded().async()
+  }
+
+  /** One effect, so that a job that is cancelled meanwhile leaves no file open. */
+  #removeUnneeded(): Effect<void> {
+    const free = this.#unneeded()
+    const all = function* (this: Compactor): Routine<void> {
+      for (const segment of free) yield* this.#removeFile(segment)
+    }
+    return effect(() => all.call(this))
+  }
+
+  /** Takes out of the state what no snapshot, no read under way and no manifest needs. */
+  #unneeded(): LogSegment[] {
     const state = this.#state
-    if (state.retired.length === 0) return
+    if (state.retired.length === 0) return []
     const { oldest } = state.snapshots
     const free = state.retired.filter(
       (one) => one.removable && one.retiredAt <= oldest && !state.held.has(one),
     )
-    if (free.length === 0) return
     state.retired = state.retired.filter((one) => !free.includes(one))
     for (const segment of free) {
       state.segments.free(segment)
       state.cache.drop(segment.file.pages)
-      // The manifest no longer names it: whatever happens here, the next open removes what is left. Awaited by nobody, for
-      // taking away a large file can take long.
-      const { environment } = state.context
-      const { handle, path } = segment.file
-      handle
-        .close()
-        .async()
-        .then(() => environment.files.remove(path).async())
-        .catch((error: unknown) => {
-          const { message } = asKvarkError(error)
-          environment.warn(`${path} stays until the next open: ${message}`)
-        })
+    }
+    return free
+  }
+
+  /** The manifest no longer names it: whatever happens here, the next open removes what is left. */
+  *#removeFile({ file }: LogSegment): Routine<void> {
+    const { environment } = this.#state.context
+    try {
+      yield* file.handle.close()
+      yield* environment.files.remove(file.path)
+    } catch (error) {
+      const { message } = asKvarkError(error)
+      environment.warn(`${file.path} stays until the next open: ${message}`)
     }
   }
 
@@ -238,7 +252,7 @@ export class Compactor {
       for (const { path } of args.outputs) yield* state.context.environment.files.remove(path)
     }
     yield* persist(state)
-    this.release()
+    yield* this.#removeUnneeded()
   }
 
   /**
