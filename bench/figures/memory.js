@@ -16,8 +16,7 @@ const VALUE_BYTES = 1000
 const BYTES_AN_ENTRY = 2 * 1024 * MIB
 const CACHE_BYTES = 64 * MIB
 const KEY_COST_BYTES = 17
-/** What the process needs by itself, and what compaction and its thread take: see engines/log/README.md. */
-const CONSTANT_BYTES = 128 * MIB
+const CONSTANT_BYTES = 64 * MIB
 const SAMPLE_MS = 5
 const SAMPLE_STEPS = 4096
 
