@@ -23,6 +23,8 @@ export class Found {
   sequence = 0
   /** When it ends, ms since 1970; 0: never. */
   expiry = 0
+  /** Whether every byte of the value is known to be ASCII. */
+  ascii = false
   /** After `BLOCKED`: what to load. */
   block: Block | undefined = undefined
   /** After `SPREAD`: fills the rest of this object in, with bytes of its own. */

@@ -44,6 +44,8 @@ export class WriteBatch {
   expiry: Float64Array = new Float64Array(FIRST_OPERATIONS)
   /** The version the key must have; 0: it must be absent; `UNCONDITIONAL`: anything. */
   expected: Float64Array = new Float64Array(FIRST_OPERATIONS)
+  /** 1 where every byte of the value is ASCII. */
+  ascii: Uint8Array = new Uint8Array(FIRST_OPERATIONS)
   /** Large values, by operation. */
   readonly large: (Uint8Array | undefined)[] = []
   /** Whether any operation has a condition. */
@@ -75,6 +77,7 @@ export class WriteBatch {
     this.valueLength[i] = 0
     this.expiry[i] = expiry
     this.expected[i] = expected
+    this.ascii[i] = 0
     if (expected !== UNCONDITIONAL) this.conditional = true
     return i
   }
@@ -147,6 +150,7 @@ export class WriteBatch {
     copy.valueLength = this.valueLength.slice(0, this.count)
     copy.expiry = this.expiry.slice(0, this.count)
     copy.expected = this.expected.slice(0, this.count)
+    copy.ascii = this.ascii.slice(0, this.count)
     // `Buffer.prototype.slice` does not copy.
     for (const value of this.large) copy.large.push(value && Uint8Array.prototype.slice.call(value))
     copy.conditional = this.conditional
@@ -155,9 +159,11 @@ export class WriteBatch {
 
   #grow(): void {
     const length = this.kind.length * 2
-    const kind = new Uint8Array(length)
-    kind.set(this.kind)
-    this.kind = kind
+    for (const name of ['kind', 'ascii'] as const) {
+      const larger = new Uint8Array(length)
+      larger.set(this[name])
+      this[name] = larger
+    }
     for (const name of [
       'keyStart',
       'keyLength',

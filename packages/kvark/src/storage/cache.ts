@@ -69,6 +69,8 @@ export class PageTable {
 export class Cache {
   /** Memory of the frames; see the drawing. Read directly by engines on their hot paths. */
   readonly slabs: Buffer[] = []
+  /** The same memory, to read several bytes at once. */
+  readonly views: DataView[] = []
   /** CLOCK bits. */
   readonly referenced: Uint8Array
   /** Pages found and not found, as [hits, misses]. */
@@ -87,7 +89,7 @@ export class Cache {
   constructor(bytes: number) {
     this.#capacity = Math.max(16, Math.floor(bytes / PAGE_BYTES))
     const slabs = Math.ceil(this.#capacity / (SLAB_MASK + 1))
-    for (let i = 0; i < slabs; i++) this.slabs.push(NO_SLAB)
+    for (let i = 0; i < slabs; i++) this.#setSlab(i, NO_SLAB)
     // Registered slabs come behind; their CLOCK bits are written by readers too, hence the room for 16 of them.
     this.referenced = new Uint8Array((slabs + 16) << SLAB_BITS)
     this.#pins = new Uint16Array(this.#capacity)
@@ -110,13 +112,13 @@ export class Cache {
       slab = reusable.value
       this.#registered.delete(slab)
     }
-    this.slabs[slab] = memory
+    this.#setSlab(slab, memory)
     return slab << SLAB_BITS
   }
 
   /** Takes back `register`. No page table may point there any more. */
   unregister(frame: number): void {
-    this.slabs[frame >> SLAB_BITS] = NO_SLAB
+    this.#setSlab(frame >> SLAB_BITS, NO_SLAB)
     this.#registered.add(frame >> SLAB_BITS)
   }
 
@@ -169,6 +171,11 @@ export class Cache {
       frames[page] = -1
       if (frame < this.#capacity && this.#owners[frame] === table) this.#disown(frame)
     }
+  }
+
+  #setSlab(slab: number, memory: Buffer): void {
+    this.slabs[slab] = memory
+    this.views[slab] = new DataView(memory.buffer, memory.byteOffset, memory.length)
   }
 
   #loadSync(table: PageTable, page: number): number {
@@ -270,7 +277,7 @@ export class Cache {
       const slab = frame >> SLAB_BITS
       if (this.slabs[slab] === NO_SLAB) {
         const rest = (this.#capacity - (slab << SLAB_BITS)) << PAGE_BITS
-        this.slabs[slab] = Buffer.allocUnsafeSlow(Math.min(SLAB_BYTES, rest))
+        this.#setSlab(slab, Buffer.allocUnsafeSlow(Math.min(SLAB_BYTES, rest)))
       }
       return frame
     }

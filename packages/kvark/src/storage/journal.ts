@@ -168,6 +168,7 @@ export class Journal {
   /** Appends an entry to the open frame under the next sequence; returns its address in the active segment. */
   append(
     kind: number,
+    flags: number,
     key: Uint8Array,
     keyStart: number,
     keyLength: number,
@@ -184,7 +185,7 @@ export class Journal {
       const sequence = ++this.sequence
       const address = writer.place(total)
       const at = writer.bufferOffset(address)
-      writeEntryHeader(writer.buffer, at, kind, keyLength, valueLength, sequence, expiry)
+      writeEntryHeader(writer.buffer, at, kind, flags, keyLength, valueLength, sequence, expiry)
       writer.end = address + header
       if (total <= CONTIGUOUS_BYTES) {
         const { buffer } = writer

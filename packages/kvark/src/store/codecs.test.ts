@@ -18,7 +18,7 @@ function encode(codec: AnyCodec, value: unknown): Buffer {
 /** Decodes from the middle of a block. */
 function decode(codec: AnyCodec, bytes: Uint8Array): unknown {
   const block = Buffer.concat([Buffer.from([0xc3]), bytes, Buffer.from([0xa9])])
-  return codec.decode(block, 1, 1 + bytes.length)
+  return codec.decode(block, 1, 1 + bytes.length, false)
 }
 
 const utf8 = resolveKeyCodec('utf8')
@@ -73,12 +73,22 @@ test('utf8 refuses bytes that are not UTF-8', () => {
   }
 })
 
+test('utf8 knows text that is all ASCII, which can be read without looking for more', () => {
+  const ascii = (text: string): boolean | undefined =>
+    utf8.isAscii?.(text, encode(utf8, text).length)
+  for (const text of ['', 'a', '\0\x7f', 'x'.repeat(5000)]) assert.equal(ascii(text), true, text)
+  for (const text of ['\x80', 'ä', 'aあ', '😀', `${'x'.repeat(5000)}é`]) {
+    assert.equal(ascii(text), false, text)
+  }
+  assert.equal(utf8.decode(Buffer.from('plain'), 1, 4, true), 'lai')
+})
+
 test('bytes are the same bytes, and the own ones of the caller', () => {
   for (const length of [0, 1, 64, 65, 1000, 5000]) {
     const value = new Uint8Array(length).map((_, i) => i * 31)
     const encoded = encode(bytes, value)
     assert.deepEqual(encoded, Buffer.from(value))
-    const back = bytes.decode(encoded, 0, length) as Uint8Array
+    const back = bytes.decode(encoded, 0, length, false) as Uint8Array
     assert.equal(Object.getPrototypeOf(back), Uint8Array.prototype)
     encoded.fill(0)
     assert.deepEqual(back, value)

@@ -116,7 +116,9 @@ export class Core<K, V> {
   /** Builds the internal key of `key` in `this.key`; returns its length. */
   encodeKey(key: K): number {
     if (this.unsettled) this.checkOpen()
-    const length = this.keys.encodeInto(key, this.key)
+    const { keys } = this
+    const length =
+      keys.encodeKey === undefined ? keys.encodeInto(key, this.key) : keys.encodeKey(key, this.key)
     if (length > this.#keyBytes) throw this.keyTooLong(length)
     return PREFIX_BYTES + length
   }

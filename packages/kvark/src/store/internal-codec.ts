@@ -9,6 +9,8 @@
  * 3. What cannot be written is `INVALID_KEY` or `INVALID_VALUE`; bytes that cannot be read are `DECODE`.
  */
 
+import type { KeyBuffer } from './key-buffer.ts'
+
 /** Where encoded bytes go: a write batch, or the scratch buffer of reads. */
 export interface Sink {
   bytes: Buffer
@@ -23,8 +25,12 @@ export interface InternalCodec<T> {
   readonly name: string
   /** Writes the encoded form at `sink.used`; returns its length in bytes. */
   encodeInto(value: T, sink: Sink): number
-  /** The value whose encoded form is `bytes[start .. end)`; keeps no reference to `bytes`. */
-  decode(bytes: Buffer, start: number, end: number): T
+  /** The same into the buffer that reads build keys in, where there is a faster way; else `encodeInto` does. */
+  encodeKey?(key: T, target: KeyBuffer): number
+  /** Whether the encoded form just written, of `length` bytes, is all ASCII. Absent: not known. */
+  isAscii?(value: T, length: number): boolean
+  /** The value whose encoded form is `bytes[start .. end)`, all ASCII if `ascii` says so; keeps no reference to `bytes`. */
+  decode(bytes: Buffer, start: number, end: number, ascii: boolean): T
   /** The encoded form where it is at hand as bytes, so that a large one need not be copied; not kept by the caller. */
   asBytes?(value: T): Uint8Array
   /**

@@ -2,8 +2,13 @@
  * The one buffer in which a store builds the internal key of a read: the id of the root table, then the encoded key.
  *
  *   bytes   │ 0 │ key … │        reused by every read; whoever waits takes a copy
+ *   words   │ 0 k k k │ k k k k │ …      the same memory, lowest byte first
+ *
+ * Engines take the key out a word at a time, to hash and to compare it. What went in a byte at a time cannot be forwarded
+ * by the processor then: the read waits until all earlier stores have reached the cache. So short text goes in by words.
  */
 
+import { LITTLE_ENDIAN } from '../bytes/words.ts'
 import type { Sink } from './internal-codec.ts'
 
 /** Bytes before the key: the root table's id. */
@@ -11,15 +16,55 @@ export const ROOT_PREFIX = 0
 export const PREFIX_BYTES = 1
 
 const FIRST_BYTES = 256
+/** Up to this many characters a loop beats the call into native code. */
+const SHORT_CHARACTERS = 48
+const ASCII_END = 0x80
 
 export class KeyBuffer implements Sink {
   bytes: Buffer = Buffer.alloc(FIRST_BYTES)
   readonly used: number = PREFIX_BYTES
+  #words: Uint32Array = wordsOf(this.bytes)
 
   reserve(length: number): number {
     if (PREFIX_BYTES + length > this.bytes.length) {
-      this.bytes = Buffer.alloc(Math.max(this.bytes.length * 2, PREFIX_BYTES + length))
+      const bytes = Math.max(this.bytes.length * 2, PREFIX_BYTES + length)
+      this.bytes = Buffer.alloc((bytes + 3) & ~3)
+      this.#words = wordsOf(this.bytes)
     }
     return PREFIX_BYTES
   }
+
+  /** Writes `text` as the key if it is short and all ASCII; else false, and it has to be written otherwise. */
+  writeAscii(text: string): boolean {
+    const { length } = text
+    if (length < 3 || length > SHORT_CHARACTERS || !LITTLE_ENDIAN) return false
+    const words = this.#words
+    const first = text.charCodeAt(0)
+    const second = text.charCodeAt(1)
+    const third = text.charCodeAt(2)
+    let seen = first | second | third
+    words[0] = ROOT_PREFIX | (first << 8) | (second << 16) | (third << 24)
+    let word = 1
+    let i = 3
+    for (; i + 4 <= length; i += 4) {
+      const a = text.charCodeAt(i)
+      const b = text.charCodeAt(i + 1)
+      const c = text.charCodeAt(i + 2)
+      const d = text.charCodeAt(i + 3)
+      seen |= a | b | c | d
+      words[word++] = a | (b << 8) | (c << 16) | (d << 24)
+    }
+    let last = 0
+    for (let shift = 0; i < length; shift += 8) {
+      const code = text.charCodeAt(i++)
+      seen |= code
+      last |= code << shift
+    }
+    words[word] = last
+    return seen < ASCII_END
+  }
+}
+
+function wordsOf(bytes: Buffer): Uint32Array {
+  return new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2)
 }

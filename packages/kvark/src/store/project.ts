@@ -14,20 +14,20 @@ export type Projection<K, V, R> = (core: Core<K, V>, found: Found) => R
 
 export function toKey<K, V>(core: Core<K, V>, found: Found): K {
   if (core.copies) ownBytes(found)
-  return core.keys.decode(found.keyBytes, found.keyStart + PREFIX_BYTES, found.keyEnd)
+  return core.keys.decode(found.keyBytes, found.keyStart + PREFIX_BYTES, found.keyEnd, false)
 }
 
 export function toValue<K, V>(core: Core<K, V>, found: Found): V {
   if (core.copies) ownBytes(found)
-  return core.values.decode(found.bytes, found.start, found.end)
+  return core.values.decode(found.bytes, found.start, found.end, found.ascii)
 }
 
 export function toPair<K, V>(core: Core<K, V>, found: Found): [K, V] {
   if (core.copies) ownBytes(found)
-  const { keyBytes, keyStart, keyEnd, bytes, start, end } = found
+  const { keyBytes, keyStart, keyEnd, bytes, start, end, ascii } = found
   return [
-    core.keys.decode(keyBytes, keyStart + PREFIX_BYTES, keyEnd),
-    core.values.decode(bytes, start, end),
+    core.keys.decode(keyBytes, keyStart + PREFIX_BYTES, keyEnd, false),
+    core.values.decode(bytes, start, end, ascii),
   ]
 }
 

@@ -159,6 +159,7 @@ function addValue<K, V>(
   }
   const length = codec.encodeInto(value, batch)
   checkValueLength(core, length)
+  if (codec.isAscii?.(value, length)) batch.ascii[i] = 1
   batch.valueWritten(i, length)
 }
 

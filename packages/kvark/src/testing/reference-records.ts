@@ -49,6 +49,7 @@ export function sizeOf(records: readonly Record[]): number {
 export function answer(found: Found, record: Record, environment: Environment): Status {
   found.sequence = record.sequence
   found.expiry = record.expiry
+  found.ascii = false
   if (record.value.length <= SPREAD_BYTES) {
     setValue(found, record.value)
     return FOUND

@@ -25,6 +25,7 @@ import { PUT } from '../../engine/write-batch.ts'
 import { effect, type Routine } from '../../environment/routine.ts'
 import { corruption, KvarkError } from '../../errors.ts'
 import type { Block } from '../../storage/cache.ts'
+import { ASCII_VALUE } from '../../storage/entry.ts'
 import {
   advance,
   DAMAGED,
@@ -172,6 +173,7 @@ export class LogCursor implements EngineCursor {
     if (!live || (entry.expiry !== 0 && entry.expiry <= this.#snapshot.clock)) return MISSING
     found.sequence = entry.sequence
     found.expiry = entry.expiry
+    found.ascii = (entry.flags & ASCII_VALUE) !== 0
     found.keyBytes = key
     found.keyStart = start
     found.keyEnd = start + keyLength

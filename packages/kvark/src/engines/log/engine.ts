@@ -7,8 +7,8 @@
  * engine takes no more writes), point the index to the new entries (cannot fail).
  */
 
-import { endianness } from 'node:os'
 import { hash32, hashWords } from '../../bytes/hash.ts'
+import { LITTLE_ENDIAN } from '../../bytes/words.ts'
 import {
   BLOCKED,
   DONE,
@@ -40,7 +40,7 @@ import {
 } from '../../engine/write-batch.ts'
 import type { Effect, Routine } from '../../environment/routine.ts'
 import { KvarkError } from '../../errors.ts'
-import { entryHeaderLength } from '../../storage/entry.ts'
+import { ASCII_VALUE, entryHeaderLength } from '../../storage/entry.ts'
 import { readOnly } from '../../storage/journal.ts'
 import { advance, readSpread } from '../../storage/segment-walk.ts'
 import { Compactor } from './compaction.ts'
@@ -110,13 +110,15 @@ export class LogEngine implements Engine {
     const lookup = this.#lookup
     // The store's key buffer comes every time: hashed by words, through a view that is kept.
     if (key !== this.#keyBytes) this.#watch(key)
-    const hash =
-      this.#keyWords === undefined
-        ? hash32(key, 0, length, this.#seed)
-        : hashWords(this.#keyWords, length, this.#seed)
-    if (at === undefined) {
-      const short = lookup.findShort(state.index, hash, key, length, found)
-      if (short !== UNDECIDED) return short
+    const words = this.#keyWords
+    let hash: number
+    if (words === undefined) hash = hash32(key, 0, length, this.#seed)
+    else {
+      hash = hashWords(words, length, this.#seed)
+      if (at === undefined) {
+        const short = lookup.findShort(state.index, hash, words, length, found)
+        if (short !== UNDECIDED) return short
+      }
     }
     const status =
       at === undefined
@@ -133,6 +135,7 @@ export class LogEngine implements Engine {
     }
     found.sequence = entry.sequence
     found.expiry = entry.expiry
+    found.ascii = (entry.flags & ASCII_VALUE) !== 0
     if (status === FOUND) {
       found.bytes = lookup.bytes
       found.start = lookup.valueStart
@@ -267,7 +270,7 @@ export class LogEngine implements Engine {
     const { buffer, byteOffset, length } = key
     this.#keyBytes = key
     this.#keyWords =
-      endianness() === 'LE' && (byteOffset & 3) === 0 && (length & 3) === 0
+      LITTLE_ENDIAN && (byteOffset & 3) === 0 && (length & 3) === 0
         ? new Uint32Array(buffer, byteOffset, length >>> 2)
         : undefined
   }
@@ -374,6 +377,7 @@ export class LogEngine implements Engine {
         base +
         journal.append(
           kind,
+          batch.ascii[i] === 1 ? ASCII_VALUE : 0,
           batch.bytes,
           batch.keyStart[i]!,
           batch.keyLength[i]!,

@@ -193,7 +193,7 @@ class Output {
   *take(source: SegmentSource, walk: SegmentWalk, base: number): Routine<void> {
     const args = this.#args
     const { entry, address } = walk
-    const { kind, keyLength, valueLength, sequence, expiry } = entry
+    const { kind, flags, keyLength, valueLength, sequence, expiry } = entry
     const expired = kind === PUT && expiry !== 0 && expiry <= args.clock
     let key = walk.extent
     let keyStart = walk.at + entry.length
@@ -217,6 +217,7 @@ class Output {
       writer.buffer,
       writer.bufferOffset(to),
       written,
+      written === PUT ? flags : 0,
       keyLength,
       length,
       sequence,

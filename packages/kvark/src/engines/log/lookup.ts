@@ -7,12 +7,12 @@
  * Filled-in fields instead of a result object: this is the hot path of every get and put.
  */
 
-import { readU48 } from '../../bytes/varint.ts'
 import { BLOCKED, FOUND, MISSING, SPREAD } from '../../engine/engine.ts'
 import type { Found } from '../../engine/found.ts'
 import { corruption } from '../../errors.ts'
 import { type Block, type Cache, PAGE_BITS, SLAB_BITS, SLAB_MASK } from '../../storage/cache.ts'
 import {
+  ASCII_VALUE,
   EntryHeader,
   SHORT_HEADER_BYTES,
   SHORT_LENGTH,
@@ -51,15 +51,16 @@ export class Lookup {
 
   /**
    * `find` of the newest entry straight into `found`: the way of nearly every get. `UNDECIDED` where anything is out of
-   * the ordinary, then `find` knows.
+   * the ordinary, then `find` knows. The key comes by words, and all is read by words: byte by byte it takes twice the time.
    */
   findShort(
     index: HashIndex,
     hash: number,
-    key: Uint8Array,
+    key: Uint32Array,
     length: number,
     found: Found,
   ): 0 | 1 | typeof UNDECIDED {
+    if (length >= SHORT_LENGTH) return UNDECIDED
     const table = index.tables[hash >>> 24]!
     const capacity = table.length >>> 1
     const tag = hash & 0xff_ffff
@@ -77,23 +78,31 @@ export class Lookup {
       const frame = file.pages.frames[address >>> PAGE_BITS]
       if (frame === undefined || frame < 0 || file.damage !== undefined) return UNDECIDED
       cache.referenced[frame] = 1
-      const bytes = cache.slabs[frame >> SLAB_BITS]!
+      const view = cache.views[frame >> SLAB_BITS]!
       const at = ((frame & SLAB_MASK) << PAGE_BITS) + (address & WINDOW_MASK)
+      const head = view.getUint32(at, true)
+      const valueLength = (head >>> 16) & 0xff
+      if ((head & 0xff00) !== length << 8 || valueLength >= SHORT_LENGTH) return UNDECIDED
+      if ((head & 0xff & ~ASCII_VALUE) !== SHORT_PUT) return UNDECIDED
       const keyAt = at + SHORT_HEADER_BYTES
-      const valueLength = bytes[at + 2]!
-      if (bytes[at] !== SHORT_PUT || bytes[at + 1] !== length || valueLength >= SHORT_LENGTH) {
-        return UNDECIDED
-      }
       const end = keyAt + length + valueLength
       if (end - at + (address & WINDOW_MASK) > WINDOW_BYTES) return UNDECIDED
+      const whole = length & ~3
       let same = 0
-      while (same < length && bytes[keyAt + same] === key[same]) same++
+      while (same < whole && view.getUint32(keyAt + same, true) === key[same >>> 2]) same += 4
+      if (same < whole) continue
+      const rest = key[whole >>> 2]!
+      while (same < length && view.getUint8(keyAt + same) === ((rest >>> (same << 3)) & 0xff))
+        same++
       if (same < length) continue
-      found.bytes = bytes
+      found.bytes = cache.slabs[frame >> SLAB_BITS]!
       found.start = keyAt + length
       found.end = end
-      found.sequence = readU48(bytes, at + SHORT_SEQUENCE_AT)
+      const sequenceAt = at + SHORT_SEQUENCE_AT
+      found.sequence =
+        view.getUint16(sequenceAt + 4, true) * TWO_32 + view.getUint32(sequenceAt, true)
       found.expiry = 0
+      found.ascii = (head & ASCII_VALUE) !== 0
       return FOUND
     }
   }

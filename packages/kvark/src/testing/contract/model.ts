@@ -12,6 +12,8 @@ import type { BytesStore, Case, Chapter, Place } from './place.ts'
 
 const SEEDS = 20
 const STEPS = 300
+/** Pairs of characters before the one that tells keys apart; lengths are coded in 1 byte up to 127, in 2 above. */
+const KEY_PADDINGS = [0, 1, 2, 0, 1, 62, 63, 64, 100, 2, 127, 128, 400]
 const KEYS = 40
 /** So many of the last steps are printed. */
 const TRACED = 25
@@ -231,7 +233,8 @@ class Run {
   #key(): Uint8Array {
     const i = this.#random.below(KEYS)
     if (i === 0) return new Uint8Array(0)
-    return bytes(`${'ab'.repeat(i % 3)}${String.fromCharCode(i * 6)}`)
+    const padding = 'ab'.repeat(KEY_PADDINGS[i % KEY_PADDINGS.length]!)
+    return bytes(`${padding}${String.fromCharCode(i * 6)}`)
   }
 
   #value(): Uint8Array {

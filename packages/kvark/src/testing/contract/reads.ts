@@ -108,6 +108,27 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'keys and values of every length up to 600, of one, two and three bytes a character',
+    async run(place) {
+      const db = await place.open({ durability: 'none' })
+      // Every second and third one is no text of ASCII only.
+      const key = (i: number): string => `${'k'.repeat(Math.max(0, i - 1))}${'kéあ'[i % 3]}`
+      const value = (i: number): string => `${'vöい'[i % 3]}${'v'.repeat(i)}`
+      const missing = (i: number): string => `${'k'.repeat(i)}x`
+      for (let i = 0; i < 600; i++) db.putSync(key(i), value(599 - i))
+      for (let round = 0; round < 2; round++) {
+        for (let i = 0; i < 600; i++) {
+          assert.equal(db.getSync(key(i)), value(599 - i), `${i}`)
+          assert.equal(await db.get(key(i)), value(599 - i), `${i}`)
+          assert.equal(db.getEntrySync(key(i))?.value, value(599 - i), `${i}`)
+          assert.equal(db.hasSync(missing(i)), false, `${i}`)
+        }
+        // The second time from other files, where an engine packs.
+        await db.compact()
+      }
+    },
+  },
+  {
     name: 'bytes that come out belong to the caller, bytes that went in too',
     async run(place) {
       const db = await place.openBytes({ durability: 'os' })
