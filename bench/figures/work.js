@@ -85,7 +85,7 @@ export async function load(db, entries, value) {
 /**
  * Puts `count` entries from many callers who each wait until the operating system has theirs.
  *
- * @param {LogStore} db
+ * @param {Pick<LogStore, 'put'>} db
  * @param {number} count
  * @param {(n: number) => number} order which entry is the `n`th
  * @param {(i: number, round: number) => string} value

@@ -1,9 +1,16 @@
 /** Lists of numbers that grow, without an object per number. */
 
+const FIRST_CAPACITY = 64
+
 /** A list of doubles. */
 export class GrowingFloats {
-  #list: Float64Array = new Float64Array(64)
+  #list: Float64Array
   #count = 0
+
+  /** `capacity`: how many it will hold, where that is known; it can hold more. */
+  constructor(capacity: number = FIRST_CAPACITY) {
+    this.#list = new Float64Array(Math.max(1, capacity))
+  }
 
   push(value: number): void {
     if (this.#count === this.#list.length) {
@@ -23,16 +30,21 @@ export class GrowingFloats {
     return this.#list
   }
 
-  /** A copy of exactly what is in the list. */
+  /** Exactly what is in the list. Not to be added to any more. */
   take(): Float64Array {
-    return this.#list.slice(0, this.#count)
+    return this.#count === this.#list.length ? this.#list : this.#list.slice(0, this.#count)
   }
 }
 
 /** A list of 32-bit integers without sign. */
 export class GrowingIntegers {
-  #list: Uint32Array = new Uint32Array(64)
+  #list: Uint32Array
   #count = 0
+
+  /** `capacity`: how many it will hold, where that is known; it can hold more. */
+  constructor(capacity: number = FIRST_CAPACITY) {
+    this.#list = new Uint32Array(Math.max(1, capacity))
+  }
 
   push(value: number): void {
     if (this.#count === this.#list.length) {
@@ -43,8 +55,8 @@ export class GrowingIntegers {
     this.#list[this.#count++] = value
   }
 
-  /** A copy of exactly what is in the list. */
+  /** Exactly what is in the list. Not to be added to any more. */
   take(): Uint32Array {
-    return this.#list.slice(0, this.#count)
+    return this.#count === this.#list.length ? this.#list : this.#list.slice(0, this.#count)
   }
 }

@@ -28,24 +28,24 @@ const FIRST_OPERATIONS = 16
 
 export class WriteBatch {
   /** Keys and small values. */
-  bytes: Buffer = Buffer.allocUnsafe(FIRST_ARENA_BYTES)
+  bytes: Buffer
   /** Bytes of the arena in use. */
   used = 0
   /** Operations. */
   count = 0
   /** Bytes of all keys and values. */
   size = 0
-  kind: Uint8Array = new Uint8Array(FIRST_OPERATIONS)
-  keyStart: Float64Array = new Float64Array(FIRST_OPERATIONS)
-  keyLength: Float64Array = new Float64Array(FIRST_OPERATIONS)
-  valueStart: Float64Array = new Float64Array(FIRST_OPERATIONS)
-  valueLength: Float64Array = new Float64Array(FIRST_OPERATIONS)
+  kind: Uint8Array
+  keyStart: Float64Array
+  keyLength: Float64Array
+  valueStart: Float64Array
+  valueLength: Float64Array
   /** Ms since 1970, 0: never. */
-  expiry: Float64Array = new Float64Array(FIRST_OPERATIONS)
+  expiry: Float64Array
   /** The version the key must have; 0: it must be absent; `UNCONDITIONAL`: anything. */
-  expected: Float64Array = new Float64Array(FIRST_OPERATIONS)
+  expected: Float64Array
   /** 1 where every byte of the value is ASCII. */
-  ascii: Uint8Array = new Uint8Array(FIRST_OPERATIONS)
+  ascii: Uint8Array
   /** Large values, by operation. */
   readonly large: (Uint8Array | undefined)[] = []
   /** Whether any operation has a condition. */
@@ -55,6 +55,19 @@ export class WriteBatch {
   /** After `REFUSED`: the operation whose condition failed, and the version that its key has (0: absent). */
   conflict = -1
   conflictVersion = 0
+
+  /** With room for so many operations and so many bytes of keys and small values; both grow. */
+  constructor(operations: number = FIRST_OPERATIONS, arenaBytes: number = FIRST_ARENA_BYTES) {
+    this.bytes = Buffer.allocUnsafe(arenaBytes)
+    this.kind = new Uint8Array(operations)
+    this.keyStart = new Float64Array(operations)
+    this.keyLength = new Float64Array(operations)
+    this.valueStart = new Float64Array(operations)
+    this.valueLength = new Float64Array(operations)
+    this.expiry = new Float64Array(operations)
+    this.expected = new Float64Array(operations)
+    this.ascii = new Uint8Array(operations)
+  }
 
   clear(): void {
     this.used = 0
@@ -136,21 +149,24 @@ export class WriteBatch {
     return this.large[i] ?? this.bytes
   }
 
-  /** A copy that shares nothing, for a batch that has to wait. */
+  /** A copy that shares nothing, for a batch that has to wait. No larger than it must be: many may wait. */
   detach(): WriteBatch {
-    const copy = new WriteBatch()
-    copy.bytes = Buffer.from(this.bytes.subarray(0, this.used))
-    copy.used = this.used
-    copy.count = this.count
+    const { count, used } = this
+    const copy = new WriteBatch(count, used)
+    this.bytes.copy(copy.bytes, 0, 0, used)
+    for (let i = 0; i < count; i++) {
+      copy.kind[i] = this.kind[i]!
+      copy.keyStart[i] = this.keyStart[i]!
+      copy.keyLength[i] = this.keyLength[i]!
+      copy.valueStart[i] = this.valueStart[i]!
+      copy.valueLength[i] = this.valueLength[i]!
+      copy.expiry[i] = this.expiry[i]!
+      copy.expected[i] = this.expected[i]!
+      copy.ascii[i] = this.ascii[i]!
+    }
+    copy.used = used
+    copy.count = count
     copy.size = this.size
-    copy.kind = this.kind.slice(0, this.count)
-    copy.keyStart = this.keyStart.slice(0, this.count)
-    copy.keyLength = this.keyLength.slice(0, this.count)
-    copy.valueStart = this.valueStart.slice(0, this.count)
-    copy.valueLength = this.valueLength.slice(0, this.count)
-    copy.expiry = this.expiry.slice(0, this.count)
-    copy.expected = this.expected.slice(0, this.count)
-    copy.ascii = this.ascii.slice(0, this.count)
     // `Buffer.prototype.slice` does not copy.
     for (const value of this.large) copy.large.push(value && Uint8Array.prototype.slice.call(value))
     copy.conditional = this.conditional
@@ -158,7 +174,7 @@ export class WriteBatch {
   }
 
   #grow(): void {
-    const length = this.kind.length * 2
+    const length = Math.max(FIRST_OPERATIONS, this.kind.length * 2)
     for (const name of ['kind', 'ascii'] as const) {
       const larger = new Uint8Array(length)
       larger.set(this[name])

@@ -177,16 +177,22 @@ class Output {
   #max = 0
   #frameStart = 0
   #synced = 0
-  readonly #hash = new GrowingIntegers()
-  readonly #from = new GrowingFloats()
-  readonly #to = new GrowingFloats()
-  readonly #size = new GrowingIntegers()
+  readonly #hash: GrowingIntegers
+  readonly #from: GrowingFloats
+  readonly #to: GrowingFloats
+  readonly #size: GrowingIntegers
   readonly #expiredHash = new GrowingIntegers()
   readonly #expiredFrom = new GrowingFloats()
 
   constructor(environment: Environment, args: RewriteArguments) {
     this.#environment = environment
     this.#args = args
+    // At once, for lists that grow leave holes in the memory of the process.
+    const most = args.inputs.reduce((sum, { liveCount }) => sum + liveCount, 0)
+    this.#hash = new GrowingIntegers(most)
+    this.#from = new GrowingFloats(most)
+    this.#to = new GrowingFloats(most)
+    this.#size = new GrowingIntegers(most)
   }
 
   /** Copies the entry that the walk stands on. */
