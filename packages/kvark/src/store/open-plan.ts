@@ -7,11 +7,22 @@ import type { Durability, EngineModule } from '../engine/engine.ts'
 import type { Environment } from '../environment/environment.ts'
 import { nodeEnvironment } from '../environment/node.ts'
 import { KvarkError } from '../errors.ts'
+import { CIPHERS, type CipherName } from '../storage/cipher.ts'
+import { COMPRESSIONS, type CompressionName } from '../storage/compression.ts'
 import type { Descriptor } from '../storage/descriptor.ts'
 import { memoryFiles } from '../vfs/memory.ts'
-import { checkDurability, checkObject, invalid, nearest, show, unknownName } from './arguments.ts'
+import {
+  checkDurability,
+  checkNames,
+  checkObject,
+  invalid,
+  nearest,
+  show,
+  unknownName,
+} from './arguments.ts'
 import { resolveKeyCodec, resolveValueCodec } from './codecs.ts'
 import type { InternalCodec } from './internal-codec.ts'
+import type { Encryption } from './options.ts'
 
 /** The path of a store that lives in memory only. */
 const MEMORY = ':memory:'
@@ -22,6 +33,7 @@ const ANY = 'any'
 
 const DEFAULT_ENGINE = 'log'
 const DEFAULT_CACHE_BYTES = 64 * 1024 * 1024
+const LEAST_KEY_BYTES = 16
 const LEAST_CACHE_BYTES = 1024 * 1024
 /** Timers take no more. */
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1
@@ -34,6 +46,8 @@ const COMMON_NAMES: readonly string[] = [
   'errorIfExists',
   'durability',
   'cacheBytes',
+  'compression',
+  'encryption',
   'lockTimeoutMs',
   'environment',
 ]
@@ -52,6 +66,9 @@ export interface OpenPlan {
   readonly keys: InternalCodec<unknown>
   readonly values: InternalCodec<unknown>
   readonly cacheBytes: number
+  /** `undefined`: as the store was made; `none` for a new one. */
+  readonly compression: CompressionName | undefined
+  readonly encryption: Encryption | undefined
   readonly lockTimeoutMs: number
   /** Options of the engine that were given. */
   readonly given: Readonly<Record<string, unknown>>
@@ -76,6 +93,8 @@ export function planOpen(
     keys: resolveKeyCodec(given['keys']),
     values: resolveValueCodec(given['values']),
     cacheBytes: wholeNumber(given, 'cacheBytes', DEFAULT_CACHE_BYTES, LEAST_CACHE_BYTES),
+    compression: compression(given['compression']),
+    encryption: encryption(given['encryption']),
     lockTimeoutMs: wholeNumber(given, 'lockTimeoutMs', 0, 0, LONGEST_TIMEOUT_MS),
     given: Object.fromEntries(
       Object.entries(given).filter(([name]) => !COMMON_NAMES.includes(name)),
@@ -155,6 +174,27 @@ export function checkMatch(plan: OpenPlan, descriptor: Descriptor): void {
       differ(name, plan.given[name], made)
     }
   }
+  if (plan.compression !== undefined) {
+    differ('compression', plan.compression, descriptor.compression)
+  }
+  const { encryption } = plan
+  if (encryption && descriptor.encryption === undefined) {
+    throw new KvarkError(
+      'MISMATCH',
+      `The store ${path} is not encrypted. Open it without 'encryption', or copy it to a new, encrypted one.`,
+      { path },
+    )
+  }
+  if (!encryption && descriptor.encryption) {
+    throw new KvarkError(
+      'BAD_ENCRYPTION_KEY',
+      `The store ${path} is encrypted. Give its key or its passphrase with the option 'encryption'.`,
+      { path },
+    )
+  }
+  if (encryption?.cipher !== undefined) {
+    differ('cipher', encryption.cipher, descriptor.encryption!.cipher)
+  }
   differ('keys', plan.keys.name, descriptor.codecs.keys)
   differ('values', plan.values.name, descriptor.codecs.values)
 }
@@ -181,6 +221,43 @@ function durability(value: unknown): Durability {
   if (value === undefined) return 'disk'
   checkDurability(value)
   return value
+}
+
+function compression(value: unknown): CompressionName | undefined {
+  if (value === undefined) return undefined
+  if (COMPRESSIONS.includes(value as CompressionName)) return value as CompressionName
+  throw invalid(
+    `The option 'compression' must be one of ${COMPRESSIONS.join(', ')}, not ${show(value)}.`,
+    { expected: COMPRESSIONS, found: value },
+  )
+}
+
+/** Checked, and never shown in an error. */
+export function encryption(value: unknown, what = 'encryption'): Encryption | undefined {
+  if (value === undefined) return undefined
+  checkObject(value, `The option '${what}'`)
+  checkNames(value, ['key', 'passphrase', 'cipher'], `The option '${what}'`)
+  const { key, passphrase, cipher } = value as Record<string, unknown>
+  if (cipher !== undefined && !CIPHERS.includes(cipher as CipherName)) {
+    throw invalid(`The cipher must be one of ${CIPHERS.join(', ')}, not ${show(cipher)}.`, {
+      expected: CIPHERS,
+      found: cipher,
+    })
+  }
+  if ((key === undefined) === (passphrase === undefined)) {
+    throw invalid(`The option '${what}' takes either a 'key' or a 'passphrase'.`)
+  }
+  const chosen = cipher === undefined ? {} : { cipher: cipher as CipherName }
+  if (key !== undefined) {
+    if (!(key instanceof Uint8Array) || key.length < LEAST_KEY_BYTES) {
+      throw invalid(`The encryption key must be a Uint8Array of at least ${LEAST_KEY_BYTES} bytes.`)
+    }
+    return { key: Uint8Array.prototype.slice.call(key), ...chosen }
+  }
+  if (typeof passphrase !== 'string' || passphrase === '') {
+    throw invalid('The passphrase must be a string that is not empty.')
+  }
+  return { passphrase, ...chosen }
 }
 
 function flag(given: Record<string, unknown>, name: string, otherwise: boolean): boolean {

@@ -5,6 +5,8 @@
 import { engines } from '../engines.ts'
 import type { Environment } from '../environment/environment.ts'
 import { effect } from '../environment/routine.ts'
+import type { CipherName } from '../storage/cipher.ts'
+import type { CompressionName } from '../storage/compression.ts'
 import type { Codec, KeyCodecs, ValueCodecs } from './codec.ts'
 import { openWith, readDescription } from './opening.ts'
 import type { EngineMap, EngineName, OpenOptions } from './options.ts'
@@ -19,6 +21,9 @@ export interface StoreDescription {
   readonly values: string
   /** Options that belong to the files. */
   readonly options: Readonly<Record<string, unknown>>
+  readonly compression: CompressionName
+  /** `undefined`: not encrypted. */
+  readonly cipher: CipherName | undefined
 }
 
 export interface DescribeOptions {

@@ -11,12 +11,16 @@
 import type { EngineModule } from '../engine/engine.ts'
 import { type Effect, effect, type Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
+import { type StoreForm, storeForm } from '../storage/block-form.ts'
+import type { CipherName } from '../storage/cipher.ts'
 import {
+  checkProof,
   checkWritable,
   type Descriptor,
   readDescriptor,
   writeDescriptor,
 } from '../storage/descriptor.ts'
+import { newDataKey, openKey, storeKey } from '../storage/store-key.ts'
 import { checkNames, checkObject, invalid } from './arguments.ts'
 import { Core } from './core.ts'
 import {
@@ -39,6 +43,8 @@ import {
 } from './open-plan.ts'
 import { KvarkStore } from './store.ts'
 
+const DEFAULT_CIPHER: CipherName = 'aes-256-gcm'
+
 /** `open` with other engines than the ones of the package. */
 export function openWith(
   modules: Readonly<Record<string, EngineModule>>,
@@ -59,12 +65,15 @@ function* openStore(
   if (!(yield* isThere(plan))) yield* makeFolder(files, folder)
   const lock = yield* files.lock(`${folder}/${LOCK_NAME}`, plan.lockTimeoutMs)
   try {
-    const descriptor = (yield* isThere(plan)) ? yield* readChecked(plan) : yield* makeStore(plan)
+    const { descriptor, form } = (yield* isThere(plan))
+      ? yield* readChecked(plan)
+      : yield* makeStore(plan)
     const module = plan.module ?? moduleOf(modules, descriptor, plan)
     const engine = yield* module.open({
       environment,
       folder,
       descriptor,
+      form,
       options: engineOptions(plan, module, descriptor.options),
       cacheBytes: plan.cacheBytes,
       created: yield* isBare(files, folder),
@@ -99,18 +108,39 @@ function* isThere(plan: OpenPlan): Routine<boolean> {
   return false
 }
 
-function* readChecked(plan: OpenPlan): Routine<Descriptor> {
+/** Who a store is, and how it has its data in files. */
+interface Identity {
+  readonly descriptor: Descriptor
+  readonly form: StoreForm
+}
+
+function* readChecked(plan: OpenPlan): Routine<Identity> {
   const { environment, folder } = plan
   const descriptor = yield* readDescriptor(environment, folder)
   if (descriptor === undefined) throw noStore(folder)
   checkWritable(descriptor, folder)
   checkMatch(plan, descriptor)
-  return descriptor
+  const { compression } = descriptor
+  const random = (length: number): Uint8Array => environment.random(length)
+  if (!descriptor.encryption || !plan.encryption) {
+    return { descriptor, form: storeForm({ compression, encryption: undefined }, random) }
+  }
+  const key = yield* openKey(descriptor.encryption, plan.encryption, folder)
+  const { cipher } = descriptor.encryption
+  const form = storeForm({ compression, encryption: { cipher, key } }, random)
+  yield* checkProof(environment, folder, form.cipher!)
+  return { descriptor, form }
 }
 
 /** Makes the place a store of the engine that was asked for. */
-function* makeStore(plan: OpenPlan): Routine<Descriptor> {
+function* makeStore(plan: OpenPlan): Routine<Identity> {
   const { environment, folder } = plan
+  const random = (length: number): Uint8Array => environment.random(length)
+  const compression = plan.compression ?? 'none'
+  const cipher = plan.encryption?.cipher ?? DEFAULT_CIPHER
+  const key = plan.encryption && newDataKey(cipher, random)
+  const encryption = key === undefined ? undefined : { cipher, key }
+  const form = storeForm({ compression, encryption }, random)
   const module = plan.module!
   const options = Object.entries(engineOptions(plan, module, {})).filter(
     ([name]) => module.options[name]!.pinned,
@@ -121,11 +151,13 @@ function* makeStore(plan: OpenPlan): Routine<Descriptor> {
     hashSeed: Buffer.from(environment.random(4)).readUInt32LE(0),
     options: Object.fromEntries(options),
     codecs: { keys: plan.keys.name, values: plan.values.name },
+    compression,
+    encryption: plan.encryption && (yield* storeKey(cipher, key!, plan.encryption, random)),
     features: { compatible: 0, readOnlyCompatible: 0, incompatible: 0 },
   }
   yield* removeHalfWritten(environment.files, folder)
-  yield* writeDescriptor(environment, folder, descriptor)
-  return descriptor
+  yield* writeDescriptor(environment, folder, descriptor, form.cipher)
+  return { descriptor, form }
 }
 
 /** The engine that the store was made with. */
@@ -159,6 +191,7 @@ export function* readDescription(
   if ((yield* look(environment.files, folder)) !== 'store') throw noStore(folder)
   const descriptor = yield* readDescriptor(environment, folder)
   if (descriptor === undefined) throw noStore(folder)
-  const { engine, storeId, codecs } = descriptor
-  return { engine, storeId, ...codecs, options: descriptor.options }
+  const { engine, storeId, codecs, compression, encryption } = descriptor
+  const cipher = encryption?.cipher
+  return { engine, storeId, ...codecs, options: descriptor.options, compression, cipher }
 }

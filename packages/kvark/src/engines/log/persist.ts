@@ -51,7 +51,7 @@ export function* closeCleanly(state: LogState): Routine<void> {
 
 /** Writes a manifest of what is there. */
 function* commit(state: LogState, index: Manifest['index']): Routine<void> {
-  const { environment, folder } = state.context
+  const { environment, folder, form } = state.context
   const floor = yield* state.journal.syncPoint()
   yield* environment.files.syncFolder(folder)
   const all = state.segments.sorted()
@@ -75,7 +75,7 @@ function* commit(state: LogState, index: Manifest['index']): Routine<void> {
     index,
     floor,
   }
-  yield* writeManifest(environment, folder, state.storeId, manifest)
+  yield* writeManifest(environment, folder, state.storeId, manifest, form.cipher)
   state.manifest = manifest
   for (const segment of retired) segment.removable = true
 }
