@@ -114,7 +114,9 @@ export class Segment implements SegmentSource, PageSource {
     if (read < PAGE_BYTES) target.fill(0, at + read, at + PAGE_BYTES)
     const { form } = this
     const windowStart = page * PAGE_BYTES
-    const end = Math.min(PAGE_BYTES, this.end - windowStart)
+    // Of a frame that is not complete yet, the windows that fell out of the writer's buffer are in the file.
+    const dataEnd = Math.max(this.end, this.writer?.flushed ?? 0)
+    const end = Math.min(PAGE_BYTES, dataEnd - windowStart)
     let offset = page === 0 ? FILE_HEADER_BYTES : 0
     for (;;) {
       const next = nextBlock(form, target, at, offset, end)
