@@ -7,6 +7,7 @@ import type { Durability, EngineModule } from '../engine/engine.ts'
 import type { Environment } from '../environment/environment.ts'
 import { nodeEnvironment } from '../environment/node.ts'
 import { KvarkError } from '../errors.ts'
+import { CHECKSUMS, type ChecksumName } from '../storage/block-form.ts'
 import { CIPHERS, type CipherName } from '../storage/cipher.ts'
 import { COMPRESSIONS, type CompressionName } from '../storage/compression.ts'
 import type { Descriptor } from '../storage/descriptor.ts'
@@ -46,6 +47,7 @@ const COMMON_NAMES: readonly string[] = [
   'errorIfExists',
   'durability',
   'cacheBytes',
+  'checksum',
   'compression',
   'encryption',
   'lockTimeoutMs',
@@ -66,7 +68,8 @@ export interface OpenPlan {
   readonly keys: InternalCodec<unknown>
   readonly values: InternalCodec<unknown>
   readonly cacheBytes: number
-  /** `undefined`: as the store was made; `none` for a new one. */
+  /** `undefined`: as the store was made, or the default for a new one. */
+  readonly checksum: ChecksumName | undefined
   readonly compression: CompressionName | undefined
   readonly encryption: Encryption | undefined
   readonly lockTimeoutMs: number
@@ -93,7 +96,8 @@ export function planOpen(
     keys: resolveKeyCodec(given['keys']),
     values: resolveValueCodec(given['values']),
     cacheBytes: wholeNumber(given, 'cacheBytes', DEFAULT_CACHE_BYTES, LEAST_CACHE_BYTES),
-    compression: compression(given['compression']),
+    checksum: oneOf(given, 'checksum', CHECKSUMS),
+    compression: oneOf(given, 'compression', COMPRESSIONS),
     encryption: encryption(given['encryption']),
     lockTimeoutMs: wholeNumber(given, 'lockTimeoutMs', 0, 0, LONGEST_TIMEOUT_MS),
     given: Object.fromEntries(
@@ -174,8 +178,8 @@ export function checkMatch(plan: OpenPlan, descriptor: Descriptor): void {
       differ(name, plan.given[name], made)
     }
   }
-  if (plan.compression !== undefined) {
-    differ('compression', plan.compression, descriptor.compression)
+  for (const name of ['checksum', 'compression'] as const) {
+    if (plan[name] !== undefined) differ(name, plan[name], descriptor[name])
   }
   const { encryption } = plan
   if (encryption && descriptor.encryption === undefined) {
@@ -223,13 +227,17 @@ function durability(value: unknown): Durability {
   return value
 }
 
-function compression(value: unknown): CompressionName | undefined {
-  if (value === undefined) return undefined
-  if (COMPRESSIONS.includes(value as CompressionName)) return value as CompressionName
-  throw invalid(
-    `The option 'compression' must be one of ${COMPRESSIONS.join(', ')}, not ${show(value)}.`,
-    { expected: COMPRESSIONS, found: value },
-  )
+function oneOf<T extends string>(
+  given: Record<string, unknown>,
+  name: string,
+  known: readonly T[],
+): T | undefined {
+  const value = given[name]
+  if (value === undefined || known.includes(value as T)) return value as T | undefined
+  throw invalid(`The option '${name}' must be one of ${known.join(', ')}, not ${show(value)}.`, {
+    expected: known,
+    found: value,
+  })
 }
 
 /** Checked, and never shown in an error. */

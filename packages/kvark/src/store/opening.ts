@@ -120,14 +120,14 @@ function* readChecked(plan: OpenPlan): Routine<Identity> {
   if (descriptor === undefined) throw noStore(folder)
   checkWritable(descriptor, folder)
   checkMatch(plan, descriptor)
-  const { compression } = descriptor
+  const { checksum, compression } = descriptor
   const random = (length: number): Uint8Array => environment.random(length)
   if (!descriptor.encryption || !plan.encryption) {
-    return { descriptor, form: storeForm({ compression, encryption: undefined }, random) }
+    return { descriptor, form: storeForm({ checksum, compression, encryption: undefined }, random) }
   }
   const key = yield* openKey(descriptor.encryption, plan.encryption, folder)
   const { cipher } = descriptor.encryption
-  const form = storeForm({ compression, encryption: { cipher, key } }, random)
+  const form = storeForm({ checksum, compression, encryption: { cipher, key } }, random)
   yield* checkProof(environment, folder, form.cipher!)
   return { descriptor, form }
 }
@@ -136,11 +136,12 @@ function* readChecked(plan: OpenPlan): Routine<Identity> {
 function* makeStore(plan: OpenPlan): Routine<Identity> {
   const { environment, folder } = plan
   const random = (length: number): Uint8Array => environment.random(length)
+  const checksum = plan.checksum ?? 'crc32'
   const compression = plan.compression ?? 'none'
   const cipher = plan.encryption?.cipher ?? DEFAULT_CIPHER
   const key = plan.encryption && newDataKey(cipher, random)
   const encryption = key === undefined ? undefined : { cipher, key }
-  const form = storeForm({ compression, encryption }, random)
+  const form = storeForm({ checksum, compression, encryption }, random)
   const module = plan.module!
   const options = Object.entries(engineOptions(plan, module, {})).filter(
     ([name]) => module.options[name]!.pinned,
@@ -151,6 +152,7 @@ function* makeStore(plan: OpenPlan): Routine<Identity> {
     hashSeed: Buffer.from(environment.random(4)).readUInt32LE(0),
     options: Object.fromEntries(options),
     codecs: { keys: plan.keys.name, values: plan.values.name },
+    checksum,
     compression,
     encryption: plan.encryption && (yield* storeKey(cipher, key!, plan.encryption, random)),
     features: { compatible: 0, readOnlyCompatible: 0, incompatible: 0 },
@@ -191,7 +193,7 @@ export function* readDescription(
   if ((yield* look(environment.files, folder)) !== 'store') throw noStore(folder)
   const descriptor = yield* readDescriptor(environment, folder)
   if (descriptor === undefined) throw noStore(folder)
-  const { engine, storeId, codecs, compression, encryption } = descriptor
+  const { engine, storeId, codecs, checksum, compression, encryption } = descriptor
   const cipher = encryption?.cipher
-  return { engine, storeId, ...codecs, options: descriptor.options, compression, cipher }
+  return { engine, storeId, ...codecs, options: descriptor.options, checksum, compression, cipher }
 }

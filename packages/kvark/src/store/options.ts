@@ -5,6 +5,7 @@
 
 import type { LogOptions } from '../engines/log/options.ts'
 import type { Environment } from '../environment/environment.ts'
+import type { ChecksumName } from '../storage/block-form.ts'
 import type { CipherName } from '../storage/cipher.ts'
 import type { CompressionName } from '../storage/compression.ts'
 import type { Durability } from '../storage/durability.ts'
@@ -24,6 +25,8 @@ export interface StoreOptions {
   readonly durability?: Durability
   /** Memory for cached blocks, bytes (default 64 MiB, at least 1 MiB). */
   readonly cacheBytes?: number
+  /** How blocks are checked: `crc32` (default) or `xxh64`, both to 32 bits. A property of the store, as `compression` is. */
+  readonly checksum?: ChecksumName
   /**
    * How blocks are compressed: `none` (default), `lz4` (fast), `deflate`, `zstd` (Node 22.15 and newer). A property of the store: left
    * out when it is opened again, it is as the store was made.

@@ -10,6 +10,7 @@ import type { TestContext } from 'node:test'
 import type { EngineModule, Supports } from '../../engine/engine.ts'
 import type { Environment } from '../../environment/environment.ts'
 import { nodeEnvironment } from '../../environment/node.ts'
+import type { ChecksumName } from '../../storage/block-form.ts'
 import type { CipherName } from '../../storage/cipher.ts'
 import type { CompressionName } from '../../storage/compression.ts'
 import { openWith } from '../../store/opening.ts'
@@ -21,6 +22,7 @@ export type EnvironmentName = 'node' | 'memory'
 /** A form of store, with the name that its tests have. */
 export interface SubjectForm {
   readonly name: string
+  readonly checksum?: ChecksumName
   readonly compression?: CompressionName
   readonly encryption?: { readonly key: Uint8Array; readonly cipher: CipherName }
 }
