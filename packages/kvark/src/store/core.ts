@@ -41,6 +41,7 @@ export interface CoreParts<K, V> {
   readonly modules: Readonly<Record<string, EngineModule>>
   readonly environment: Environment
   readonly path: string
+  readonly readOnly: boolean
   readonly descriptor: Descriptor
   readonly keys: InternalCodec<K>
   readonly values: InternalCodec<V>
@@ -52,6 +53,8 @@ export class Core<K, V> {
   readonly modules: Readonly<Record<string, EngineModule>>
   readonly environment: Environment
   readonly path: string
+  /** Opened with `readOnly`. */
+  readonly readOnly: boolean
   readonly descriptor: Descriptor
   readonly keys: InternalCodec<K>
   readonly values: InternalCodec<V>
@@ -78,6 +81,7 @@ export class Core<K, V> {
     this.modules = parts.modules
     this.environment = parts.environment
     this.path = parts.path
+    this.readOnly = parts.readOnly
     this.descriptor = parts.descriptor
     this.keys = parts.keys
     this.values = parts.values
@@ -105,6 +109,17 @@ export class Core<K, V> {
     return new KvarkError('CLOSED', `The store ${path} is closed. Open it again to use it.`, {
       path,
     })
+  }
+
+  /** `READ_ONLY` when the store was opened with `readOnly`. */
+  checkWritable(): void {
+    if (this.readOnly) throw this.readOnlyError()
+  }
+
+  readOnlyError(): KvarkError {
+    const { path } = this
+    const message = `The store ${path} was opened with 'readOnly'. Open it without to write.`
+    return new KvarkError('READ_ONLY', message, { path })
   }
 
   /** Carries out the writes that wait, so that what follows sees them. */

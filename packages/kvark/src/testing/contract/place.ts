@@ -88,9 +88,12 @@ export class Place {
     }
   }
 
-  /** Opens the store of this place. */
-  async open<K = string, V = string>(options: Options = {}): Promise<AnyStore<K, V>> {
-    return this.#keep<K, V>(await this.#opening(options).async())
+  /** Opens the store of this place, or of another folder beside it. */
+  async open<K = string, V = string>(
+    options: Options = {},
+    path: string = this.path,
+  ): Promise<AnyStore<K, V>> {
+    return this.#keep<K, V>(await this.#opening(options, path).async())
   }
 
   openSync<K = string, V = string>(options: Options = {}): AnyStore<K, V> {
@@ -107,9 +110,12 @@ export class Place {
     if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true })
   }
 
-  #opening(options: Options): { sync(): unknown; async(): Promise<unknown> } {
+  #opening(
+    options: Options,
+    path: string = this.path,
+  ): { sync(): unknown; async(): Promise<unknown> } {
     const { engine } = this
-    return openWith({ [engine.name]: engine }, this.path, {
+    return openWith({ [engine.name]: engine }, path, {
       ...this.#options,
       engine: engine.name,
       ...options,
