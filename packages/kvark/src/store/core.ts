@@ -40,7 +40,10 @@ export interface CoreParts<K, V> {
   readonly engine: Engine
   readonly modules: Readonly<Record<string, EngineModule>>
   readonly environment: Environment
+  /** The environment that the caller gave, if any. */
+  readonly given: Environment | undefined
   readonly path: string
+  readonly folder: string
   readonly descriptor: Descriptor
   readonly keys: InternalCodec<K>
   readonly values: InternalCodec<V>
@@ -51,7 +54,9 @@ export class Core<K, V> {
   readonly engine: Engine
   readonly modules: Readonly<Record<string, EngineModule>>
   readonly environment: Environment
+  readonly given: Environment | undefined
   readonly path: string
+  readonly folder: string
   readonly descriptor: Descriptor
   readonly keys: InternalCodec<K>
   readonly values: InternalCodec<V>
@@ -77,7 +82,9 @@ export class Core<K, V> {
     this.engine = parts.engine
     this.modules = parts.modules
     this.environment = parts.environment
+    this.given = parts.given
     this.path = parts.path
+    this.folder = parts.folder
     this.descriptor = parts.descriptor
     this.keys = parts.keys
     this.values = parts.values

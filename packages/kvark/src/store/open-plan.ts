@@ -14,7 +14,7 @@ import { resolveKeyCodec, resolveValueCodec } from './codecs.ts'
 import type { InternalCodec } from './internal-codec.ts'
 
 /** The path of a store that lives in memory only. */
-const MEMORY = ':memory:'
+export const MEMORY = ':memory:'
 const MEMORY_FOLDER = '/:memory:'
 
 /** Opens what is there. */

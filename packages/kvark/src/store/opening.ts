@@ -9,6 +9,7 @@
  */
 
 import type { EngineModule } from '../engine/engine.ts'
+import type { Environment } from '../environment/environment.ts'
 import { type Effect, effect, type Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 import {
@@ -69,9 +70,10 @@ function* openStore(
       cacheBytes: plan.cacheBytes,
       created: yield* isBare(files, folder),
     })
-    const { keys, values } = plan
-    const parts = { engine, modules, environment, path: plan.path, descriptor, keys, values, lock }
-    return new KvarkStore(new Core(parts), plan.durability)
+    const { path, keys, values } = plan
+    const { environment: given } = options as { environment?: Environment }
+    const where = { environment, given, path, folder, descriptor, lock }
+    return new KvarkStore(new Core({ engine, modules, keys, values, ...where }), plan.durability)
   } catch (error) {
     try {
       yield* lock.release()
