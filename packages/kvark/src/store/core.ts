@@ -40,8 +40,11 @@ export interface CoreParts<K, V> {
   readonly engine: Engine
   readonly modules: Readonly<Record<string, EngineModule>>
   readonly environment: Environment
+  /** The environment that the caller gave, if any. */
+  readonly given: Environment | undefined
   readonly path: string
   readonly readOnly: boolean
+  readonly folder: string
   readonly descriptor: Descriptor
   readonly keys: InternalCodec<K>
   readonly values: InternalCodec<V>
@@ -52,9 +55,11 @@ export class Core<K, V> {
   readonly engine: Engine
   readonly modules: Readonly<Record<string, EngineModule>>
   readonly environment: Environment
+  readonly given: Environment | undefined
   readonly path: string
   /** Opened with `readOnly`. */
   readonly readOnly: boolean
+  readonly folder: string
   readonly descriptor: Descriptor
   readonly keys: InternalCodec<K>
   readonly values: InternalCodec<V>
@@ -80,8 +85,10 @@ export class Core<K, V> {
     this.engine = parts.engine
     this.modules = parts.modules
     this.environment = parts.environment
+    this.given = parts.given
     this.path = parts.path
     this.readOnly = parts.readOnly
+    this.folder = parts.folder
     this.descriptor = parts.descriptor
     this.keys = parts.keys
     this.values = parts.values

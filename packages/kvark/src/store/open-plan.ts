@@ -26,7 +26,7 @@ import type { InternalCodec } from './internal-codec.ts'
 import type { Encryption } from './options.ts'
 
 /** The path of a store that lives in memory only. */
-const MEMORY = ':memory:'
+export const MEMORY = ':memory:'
 const MEMORY_FOLDER = '/:memory:'
 
 /** Opens what is there. */

@@ -80,10 +80,10 @@ function* openStore(
       cacheBytes: plan.cacheBytes,
       created: yield* isBare(files, folder),
     })
-    const { keys, values } = plan
-    const { path, readOnly } = plan
-    const parts = { engine, modules, environment, path, readOnly, descriptor, keys, values, lock }
-    return new KvarkStore(new Core(parts), plan.durability)
+    const { path, readOnly, keys, values } = plan
+    const { environment: given } = options as { environment?: Environment }
+    const where = { environment, given, path, folder, readOnly, descriptor, lock }
+    return new KvarkStore(new Core({ engine, modules, keys, values, ...where }), plan.durability)
   } catch (error) {
     try {
       yield* lock.release()

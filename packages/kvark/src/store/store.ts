@@ -9,6 +9,7 @@
  */
 
 import type {
+  BackupReport,
   Durability,
   Engine,
   Inspection,
@@ -17,7 +18,7 @@ import type {
   VerifyReport,
 } from '../engine/engine.ts'
 import type { WriteBatch } from '../engine/write-batch.ts'
-import { type Routine, runSync } from '../environment/routine.ts'
+import { effect, type Routine, runSync } from '../environment/routine.ts'
 import {
   checkNames,
   checkObject,
@@ -27,6 +28,7 @@ import {
   unknownName,
   unsupported,
 } from './arguments.ts'
+import { backupStore } from './backup.ts'
 import type { Core } from './core.ts'
 import { StoreReader } from './reader.ts'
 import { StoreSnapshot } from './snapshot.ts'
@@ -170,6 +172,19 @@ export class KvarkStore<K, V>
 
   verifySync(options?: JobOptions): VerifyReport {
     return runSync(this.#settled().verify(...this.#job(options)))
+  }
+
+  backup(to: string, options?: JobOptions): Promise<BackupReport> {
+    return this.#run(() => {
+      const job = this.#job(options)
+      // One effect: it cleans up after itself, also when the store is closed meanwhile.
+      return effect(() => backupStore(this.core, to, ...job))[Symbol.iterator]()
+    })
+  }
+
+  backupSync(to: string, options?: JobOptions): BackupReport {
+    this.core.settle()
+    return runSync(backupStore(this.core, to, ...this.#job(options)))
   }
 
   inspect(): Promise<Inspection> {

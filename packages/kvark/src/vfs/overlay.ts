@@ -63,6 +63,12 @@ class OverlayFiles implements Files {
     return effect(() => this.#makeFolder(path))
   }
 
+  removeFolder(path: string): Effect<void> {
+    return immediate(() => {
+      throw systemErrorOf('EROFS', 'remove the folder', path)
+    })
+  }
+
   syncFolder(_path: string): Effect<void> {
     return immediate(() => {})
   }

@@ -88,7 +88,12 @@ export class Place {
     }
   }
 
-  /** Opens the store of this place, or of another folder beside it. */
+  /** Where a copy of the store may go. */
+  get copy(): string {
+    return `${this.path}-copy`
+  }
+
+  /** Opens the store of this place, or another one beside it. */
   async open<K = string, V = string>(
     options: Options = {},
     path: string = this.path,
@@ -96,13 +101,17 @@ export class Place {
     return this.#keep<K, V>(await this.#opening(options, path).async())
   }
 
-  openSync<K = string, V = string>(options: Options = {}): AnyStore<K, V> {
-    return this.#keep<K, V>(this.#opening(options).sync())
+  openSync<K = string, V = string>(
+    options: Options = {},
+    path: string = this.path,
+  ): AnyStore<K, V> {
+    return this.#keep<K, V>(this.#opening(options, path).sync())
   }
 
   /** Bytes in, bytes out. */
-  async openBytes(options: Options = {}): Promise<BytesStore> {
-    return await this.open<Uint8Array, Uint8Array>({ keys: 'bytes', values: 'bytes', ...options })
+  async openBytes(options: Options = {}, path: string = this.path): Promise<BytesStore> {
+    const codecs = { keys: 'bytes', values: 'bytes' }
+    return await this.open<Uint8Array, Uint8Array>({ ...codecs, ...options }, path)
   }
 
   async leave(): Promise<void> {
@@ -110,10 +119,7 @@ export class Place {
     if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true })
   }
 
-  #opening(
-    options: Options,
-    path: string = this.path,
-  ): { sync(): unknown; async(): Promise<unknown> } {
+  #opening(options: Options, path: string): { sync(): unknown; async(): Promise<unknown> } {
     const { engine } = this
     return openWith({ [engine.name]: engine }, path, {
       ...this.#options,
