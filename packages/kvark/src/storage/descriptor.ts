@@ -6,7 +6,8 @@
  *    "checksum":"crc32","compression":"none","encryption":null}\n
  *   9ae0daaf\n
  *
- * 1. Written once, before anything else, through a temporary file and a rename; there is no store without it.
+ * 1. Written before anything else, through a temporary file and a rename; there is no store without it. Only another secret
+ *    (`rekey`) replaces it.
  * 2. An unknown bit in `features.incompatible` is `VERSION`: a newer kvark has written what this one cannot read.
  *    `readOnlyCompatible` bits refuse writing only, `compatible` ones nothing.
  */

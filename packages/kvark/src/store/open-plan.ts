@@ -9,7 +9,7 @@ import { nodeEnvironment } from '../environment/node.ts'
 import { KvarkError } from '../errors.ts'
 import { CHECKSUMS, type ChecksumName } from '../storage/block-form.ts'
 import { CIPHERS, type CipherName } from '../storage/cipher.ts'
-import { COMPRESSIONS, type CompressionName } from '../storage/compression.ts'
+import { COMPRESSIONS, type CompressionName, compressionNamed } from '../storage/compression.ts'
 import type { Descriptor } from '../storage/descriptor.ts'
 import { memoryFiles } from '../vfs/memory.ts'
 import {
@@ -101,7 +101,7 @@ export function planOpen(
     values: resolveValueCodec(given['values']),
     cacheBytes: wholeNumber(given, 'cacheBytes', DEFAULT_CACHE_BYTES, LEAST_CACHE_BYTES),
     checksum: oneOf(given, 'checksum', CHECKSUMS),
-    compression: oneOf(given, 'compression', COMPRESSIONS),
+    compression: compression(given),
     encryption: encryption(given['encryption']),
     lockTimeoutMs: wholeNumber(given, 'lockTimeoutMs', 0, 0, LONGEST_TIMEOUT_MS),
     given: Object.fromEntries(
@@ -171,12 +171,9 @@ export function engineOptions(
 export function checkMatch(plan: OpenPlan, descriptor: Descriptor): void {
   const { module, folder: path } = plan
   const differ = (what: string, expected: unknown, found: unknown): void => {
-    if (JSON.stringify(expected) === JSON.stringify(found)) return
-    throw new KvarkError(
-      'MISMATCH',
-      `The store ${path} was made with ${what} ${show(found)}, not ${show(expected)}. Open it as it was made, or make another store.`,
-      { path, expected, found },
-    )
+    if (JSON.stringify(expected) !== JSON.stringify(found)) {
+      throw madeOtherwise(path, what, expected, found)
+    }
   }
   if (module !== undefined) {
     differ('engine', module.name, descriptor.engine)
@@ -190,13 +187,7 @@ export function checkMatch(plan: OpenPlan, descriptor: Descriptor): void {
     if (plan[name] !== undefined) differ(name, plan[name], descriptor[name])
   }
   const { encryption } = plan
-  if (encryption && descriptor.encryption === undefined) {
-    throw new KvarkError(
-      'MISMATCH',
-      `The store ${path} is not encrypted. Open it without 'encryption', or copy it to a new, encrypted one.`,
-      { path },
-    )
-  }
+  if (encryption && descriptor.encryption === undefined) throw notEncrypted(path)
   if (!encryption && descriptor.encryption) {
     throw new KvarkError(
       'BAD_ENCRYPTION_KEY',
@@ -209,6 +200,29 @@ export function checkMatch(plan: OpenPlan, descriptor: Descriptor): void {
   }
   differ('keys', plan.keys.name, descriptor.codecs.keys)
   differ('values', plan.values.name, descriptor.codecs.values)
+}
+
+/** `MISMATCH`: the store was made with something else. */
+export function madeOtherwise(
+  path: string,
+  what: string,
+  expected: unknown,
+  found: unknown,
+): KvarkError {
+  return new KvarkError(
+    'MISMATCH',
+    `The store ${path} was made with ${what} ${show(found)}, not ${show(expected)}. Open it as it was made, or make another store.`,
+    { path, expected, found },
+  )
+}
+
+/** `MISMATCH`: a secret was given for a store that has none. */
+export function notEncrypted(path: string): KvarkError {
+  return new KvarkError(
+    'MISMATCH',
+    `The store ${path} is not encrypted. Open it without 'encryption', or copy it to a new, encrypted one.`,
+    { path },
+  )
 }
 
 function moduleOf(
@@ -248,10 +262,22 @@ function oneOf<T extends string>(
   })
 }
 
+/** `UNSUPPORTED` where this Node does not have it. */
+function compression(given: Record<string, unknown>): CompressionName | undefined {
+  const name = oneOf(given, 'compression', COMPRESSIONS)
+  if (name !== undefined) compressionNamed(name)
+  return name
+}
+
 /** Checked, and never shown in an error. */
 export function encryption(value: unknown, what = 'encryption'): Encryption | undefined {
   if (value === undefined) return undefined
-  checkObject(value, `The option '${what}'`)
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    // Not shown: it may be the secret itself.
+    throw invalid(
+      `The option '${what}' must be an object with a 'key' or a 'passphrase', such as { passphrase: '…' }.`,
+    )
+  }
   checkNames(value, ['key', 'passphrase', 'cipher'], `The option '${what}'`)
   const { key, passphrase, cipher } = value as Record<string, unknown>
   if (cipher !== undefined && !CIPHERS.includes(cipher as CipherName)) {
@@ -266,7 +292,9 @@ export function encryption(value: unknown, what = 'encryption'): Encryption | un
   const chosen = cipher === undefined ? {} : { cipher: cipher as CipherName }
   if (key !== undefined) {
     if (!(key instanceof Uint8Array) || key.length < LEAST_KEY_BYTES) {
-      throw invalid(`The encryption key must be a Uint8Array of at least ${LEAST_KEY_BYTES} bytes.`)
+      throw invalid(
+        `The encryption key must be a Uint8Array of at least ${LEAST_KEY_BYTES} bytes, such as randomBytes(32) gives.`,
+      )
     }
     return { key: Uint8Array.prototype.slice.call(key), ...chosen }
   }
