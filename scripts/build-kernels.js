@@ -6,6 +6,8 @@
 
 import { writeFileSync } from 'node:fs'
 
+/** `\0asm` and the version. */
+const MAGIC = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]
 const I32 = 0x7f
 const I64 = 0x7e
 const PAGE_BYTES = 65_536
@@ -93,7 +95,7 @@ const name = (text) => [text.length, ...Buffer.from(text)]
 function assemble(parameters, locals, body) {
   const code = [locals.length, ...locals.flatMap((type) => [1, type]), ...body, 0x0b]
   return Buffer.from([
-    ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
+    ...MAGIC,
     ...section(1, [1, 0x60, parameters.length, ...parameters, 0]),
     ...section(3, [1, 0]),
     ...section(5, [1, 1, 1, 1]),

@@ -3,6 +3,7 @@
  */
 
 export type {
+  BackupReport,
   EngineStats,
   Inspection,
   Limits,
@@ -25,6 +26,12 @@ export type {
   TupleElement,
   ValueCodecs,
 } from './store/codec.ts'
+export {
+  type DestroyOptions,
+  type DestroyReport,
+  destroy,
+  destroySync,
+} from './store/destroy.ts'
 export {
   type DescribeOptions,
   describe,

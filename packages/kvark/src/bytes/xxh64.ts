@@ -11,7 +11,7 @@ interface Kernel {
   readonly input: Uint8Array
   /** [lower half, upper half] */
   readonly result: Uint32Array
-  run(length: number, seed: number): void
+  readonly run: (length: number, seed: number) => void
 }
 
 /** What of it is used here; the types of Node do not have it. */

@@ -8,8 +8,10 @@ import { styleText } from 'node:util'
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { type CompressionName, KvarkError } from '../index.ts'
 import { ENCODINGS } from './bytes.ts'
+import { backup } from './commands/backup.ts'
 import { compact } from './commands/compact.ts'
 import { count } from './commands/count.ts'
+import { type DestroyArguments, destroyCommand } from './commands/destroy.ts'
 import { exportEntries } from './commands/export.ts'
 import { type GetOptions, get } from './commands/get.ts'
 import { has } from './commands/has.ts'
@@ -271,6 +273,31 @@ function addCareCommands(program: Command, run: Run): void {
     .description('free the space of what was overwritten and removed')
     .action(() => run(compact))
     .addHelpText('after', examples(['kvark compact', 'it also happens by itself']))
+  program
+    .command('backup')
+    .description('copy the store to another folder, checked and read back')
+    .argument('<to>', 'the folder: nothing is there yet, or it is empty')
+    .action((to: string) => run((context) => backup(context, to)))
+    .addHelpText(
+      'after',
+      examples(
+        ['kvark backup ./backup', 'a store like the first'],
+        ['kvark scan --data-dir ./backup', 'restoring is opening it'],
+        ['kvark backup "/mnt/disk/$(date +%F)"', 'one for each day, on another disk'],
+      ),
+    )
+  program
+    .command('destroy')
+    .description('remove the store and all its entries for good')
+    .option('--yes', 'really do it')
+    .action((options: DestroyArguments) => run((context) => destroyCommand(context, options)))
+    .addHelpText(
+      'after',
+      examples(
+        ['kvark destroy --yes', 'removes ./data'],
+        ['kvark destroy --yes --data-dir ./backup', 'also a damaged or unfinished one'],
+      ),
+    )
   program
     .command('inspect')
     .description('print the files of the store and what is in them')

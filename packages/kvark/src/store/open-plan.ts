@@ -26,7 +26,7 @@ import type { InternalCodec } from './internal-codec.ts'
 import type { Encryption } from './options.ts'
 
 /** The path of a store that lives in memory only. */
-const MEMORY = ':memory:'
+export const MEMORY = ':memory:'
 const MEMORY_FOLDER = '/:memory:'
 
 /** Opens what is there. */
@@ -51,6 +51,7 @@ const COMMON_NAMES: readonly string[] = [
   'compression',
   'encryption',
   'lockTimeoutMs',
+  'readOnly',
   'environment',
 ]
 
@@ -64,6 +65,7 @@ export interface OpenPlan {
   readonly module: EngineModule | undefined
   readonly create: boolean
   readonly errorIfExists: boolean
+  readonly readOnly: boolean
   readonly durability: Durability
   readonly keys: InternalCodec<unknown>
   readonly values: InternalCodec<unknown>
@@ -87,11 +89,13 @@ export function planOpen(
     Object.entries(options).filter(([, value]) => value !== undefined),
   )
   const module = moduleOf(modules, given['engine'] ?? DEFAULT_ENGINE)
+  const readOnly = flag(given, 'readOnly', false)
   const plan: OpenPlan = {
     ...place(path, given['environment']),
     module,
-    create: flag(given, 'create', true),
+    create: flag(given, 'create', !readOnly),
     errorIfExists: flag(given, 'errorIfExists', false),
+    readOnly,
     durability: durability(given['durability']),
     keys: resolveKeyCodec(given['keys']),
     values: resolveValueCodec(given['values']),
@@ -103,6 +107,10 @@ export function planOpen(
     given: Object.fromEntries(
       Object.entries(given).filter(([name]) => !COMMON_NAMES.includes(name)),
     ),
+  }
+  for (const name of ['create', 'errorIfExists'] as const) {
+    if (readOnly && plan[name])
+      throw invalid(`'readOnly' opens what is there; leave out '${name}'.`)
   }
   if (module !== undefined) checkEngineOptions(plan, module)
   return plan

@@ -9,6 +9,7 @@
  */
 
 import type { EngineModule } from '../engine/engine.ts'
+import type { Environment } from '../environment/environment.ts'
 import { type Effect, effect, type Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 import { type StoreForm, storeForm } from '../storage/block-form.ts'
@@ -21,6 +22,7 @@ import {
   writeDescriptor,
 } from '../storage/descriptor.ts'
 import { newDataKey, openKey, storeKey } from '../storage/store-key.ts'
+import { overlayFiles } from '../vfs/overlay.ts'
 import { checkNames, checkObject, invalid } from './arguments.ts'
 import { Core } from './core.ts'
 import {
@@ -70,7 +72,7 @@ function* openStore(
       : yield* makeStore(plan)
     const module = plan.module ?? moduleOf(modules, descriptor, plan)
     const engine = yield* module.open({
-      environment,
+      environment: plan.readOnly ? readOnlyEnvironment(environment) : environment,
       folder,
       descriptor,
       form,
@@ -78,9 +80,10 @@ function* openStore(
       cacheBytes: plan.cacheBytes,
       created: yield* isBare(files, folder),
     })
-    const { keys, values } = plan
-    const parts = { engine, modules, environment, path: plan.path, descriptor, keys, values, lock }
-    return new KvarkStore(new Core(parts), plan.durability)
+    const { path, readOnly, keys, values } = plan
+    const { environment: given } = options as { environment?: Environment }
+    const where = { environment, given, path, folder, readOnly, descriptor, lock }
+    return new KvarkStore(new Core({ engine, modules, keys, values, ...where }), plan.durability)
   } catch (error) {
     try {
       yield* lock.release()
@@ -88,6 +91,20 @@ function* openStore(
       // The first error says more.
     }
     throw error
+  }
+}
+
+/** The same world, in which nothing written reaches the disk. Jobs run in this thread, for no other sees the same files. */
+function readOnlyEnvironment(environment: Environment): Environment {
+  return {
+    files: overlayFiles(environment.files),
+    now: () => environment.now(),
+    monotonic: () => environment.monotonic(),
+    random: (length) => environment.random(length),
+    defer: (callback) => environment.defer(callback),
+    pause: environment.pause,
+    timer: (ms, callback) => environment.timer(ms, callback),
+    warn: (message) => environment.warn(message),
   }
 }
 
@@ -118,7 +135,7 @@ function* readChecked(plan: OpenPlan): Routine<Identity> {
   const { environment, folder } = plan
   const descriptor = yield* readDescriptor(environment, folder)
   if (descriptor === undefined) throw noStore(folder)
-  checkWritable(descriptor, folder)
+  if (!plan.readOnly) checkWritable(descriptor, folder)
   checkMatch(plan, descriptor)
   const { checksum, compression } = descriptor
   const random = (length: number): Uint8Array => environment.random(length)

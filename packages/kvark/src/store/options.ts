@@ -16,6 +16,11 @@ import type { AtomicStore, Configurable, Store } from './types.ts'
 export interface StoreOptions {
   /** Make the store when there is none (default `true`); with `false` a missing one is `NOT_FOUND`. */
   readonly create?: boolean
+  /**
+   * Only read (default `false`): nothing on the disk changes, whatever state the store is in, and writing is `READ_ONLY`. What recovery
+   * after a crash has to change is kept in memory. The store must not be open elsewhere meanwhile.
+   */
+  readonly readOnly?: boolean
   /** Refuse to open a store that exists already (default `false`). */
   readonly errorIfExists?: boolean
   /**

@@ -5,8 +5,10 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { BackupReport } from '../engine/facts.ts'
 import { engines } from '../engines.ts'
 import type { Codec, Tuple } from './codec.ts'
+import { type DestroyReport, destroy, destroySync } from './destroy.ts'
 import { open, openSync } from './open.ts'
 import type { EngineMap, EngineName } from './options.ts'
 import type {
@@ -76,6 +78,25 @@ async function uses(): Promise<void> {
   holds<Extends<typeof own, AtomicStore<Date, Point>>>()
   // @ts-expect-error keys are dates
   own.getSync('2020-01-01')
+
+  const report = await any.backup('./copy', {
+    signal: new AbortController().signal,
+    progress: (done, total) => done / total,
+  })
+  holds<Equal<typeof report, BackupReport>>()
+  holds<Equal<ReturnType<typeof db.backupSync>, BackupReport>>()
+  // @ts-expect-error a path is needed
+  await any.backup()
+  // @ts-expect-error no such option
+  await any.backup('./copy', { overwrite: true })
+  // @ts-expect-error a snapshot has no backup
+  await db.snapshot().backup('./copy')
+  holds<Equal<Awaited<ReturnType<typeof destroy>>['kept'], readonly string[]>>()
+  holds<Equal<ReturnType<typeof destroySync>, DestroyReport>>()
+  // @ts-expect-error a path is needed
+  await destroy()
+  // @ts-expect-error no such option
+  destroySync('./data', { engine: 'log' })
 
   // @ts-expect-error no such engine
   await open('./data', { engine: 'logs' })
