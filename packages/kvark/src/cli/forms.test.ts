@@ -148,6 +148,10 @@ suite('every command on every form', () => {
       const exported = await ok(['export'])
       assert.deepEqual(exported.split(/(?<=\n)/).toSorted(), lines.toSorted())
       await ok(['compact'])
+      const copy = freshStore()
+      await ok(['backup', copy])
+      const copied = await kvark(copy, ['get', 'key 8', '--raw', ...opening], { env })
+      assert.equal(copied.stdout.toString(), 'value 8 '.repeat(20), copied.stderr)
       assert.match(await ok(['verify']), /^300 entries, .* checked: no problems\n$/)
       const numbers = JSON.parse(await ok(['stats', '--json'])) as Record<string, unknown>
       assert.deepEqual(

@@ -272,7 +272,8 @@ function compression(given: Record<string, unknown>): CompressionName | undefine
 /** Checked, and never shown in an error. */
 export function encryption(value: unknown, what = 'encryption'): Encryption | undefined {
   if (value === undefined) return undefined
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+  if (!isObject || ArrayBuffer.isView(value)) {
     // Not shown: it may be the secret itself.
     throw invalid(
       `The option '${what}' must be an object with a 'key' or a 'passphrase', such as { passphrase: '…' }.`,
@@ -287,7 +288,7 @@ export function encryption(value: unknown, what = 'encryption'): Encryption | un
     })
   }
   if ((key === undefined) === (passphrase === undefined)) {
-    throw invalid(`The option '${what}' takes either a 'key' or a 'passphrase'.`)
+    throw invalid(`The option '${what}' takes either a 'key' or a 'passphrase'. Give one of them.`)
   }
   const chosen = cipher === undefined ? {} : { cipher: cipher as CipherName }
   if (key !== undefined) {
