@@ -2,13 +2,17 @@
 // The parent's side of a subject's process.
 
 import { fork } from 'node:child_process'
+import { totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 
 const program = fileURLToPath(new URL('./subject-main.js', import.meta.url))
 
+/** A `Map` of everything may be larger than what Node allows by itself. */
+const HEAP_MIB = Math.floor(totalmem() / 2 ** 21)
+
 export class SubjectProcess {
   constructor() {
-    this.child = fork(program, { execArgv: ['--expose-gc'] })
+    this.child = fork(program, { execArgv: ['--expose-gc', `--max-old-space-size=${HEAP_MIB}`] })
   }
 
   /**

@@ -62,7 +62,13 @@ function loads(data, prefix) {
     },
     { ...random, name: `${prefix}load-random`, durability: 'none' },
     { ...random, name: `${prefix}load-random-os`, durability: 'os' },
-    { ...random, name: `${prefix}load-random-disk`, durability: 'disk' },
+    {
+      ...random,
+      name: `${prefix}load-random-disk`,
+      what: 'load of a tenth in random order, batches of 1000',
+      durability: 'disk',
+      measure: load(inRandomOrder, 0.1),
+    },
   ]
 }
 

@@ -19,7 +19,7 @@ import { rate } from './ratings.js'
 import { rows } from './rows.js'
 import { Session } from './session.js'
 import { subjects } from './subjects.js'
-import { kvstoreTable, table } from './table.js'
+import { kvstoreTable, summary, table } from './table.js'
 
 const RESULTS = fileURLToPath(new URL('../results', import.meta.url))
 const KVSTORE = 'kvstore'
@@ -78,6 +78,7 @@ try {
       entries,
       budgetMs: size.budgetMs,
       mostRounds: size.mostRounds,
+      quick: options.quick,
       folder,
       say,
     })
@@ -160,6 +161,7 @@ function text() {
       })
       .join('\n'),
   )
+  parts.push(summary(results))
   for (const { subject, message } of failures) parts.push(`${subject} FAILED at ${message}`)
   return `\n${parts.join('\n\n')}\n`
 }

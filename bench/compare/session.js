@@ -15,6 +15,7 @@ import { SubjectProcess } from './process.js'
  * @property {number} entries
  * @property {number} budgetMs
  * @property {number} mostRounds
+ * @property {boolean} quick warm up with all of each row: there is little of it
  * @property {string} folder
  * @property {(text: string) => void} say
  */
@@ -85,7 +86,8 @@ export class Session {
     const result = { row, samples: {}, bounds: {} }
     if (row.store !== 'fresh') await this.load()
     const rounds = Math.min(row.rounds ?? 3, settings.mostRounds)
-    const warmUp = row.warmUp ?? 1
+    const part = row.warmUp ?? 1
+    const warmUp = settings.quick && part > 0 ? 1 : part
     for (let round = warmUp > 0 ? 0 : 1; round <= rounds; round++) {
       settings.say(`${row.name}: ${round === 0 ? 'warming up' : `round ${round} of ${rounds}`}`)
       const share = round === 0 ? warmUp : 1

@@ -43,6 +43,8 @@ process.on('message', (message) => {
   void answer(/** @type {Question} */ (message))
 })
 
+process.once('disconnect', () => process.exit())
+
 /**
  * @typedef {{ verb: keyof typeof verbs, argument: any }} Question
  * @param {Question} question

@@ -24,6 +24,22 @@ export function table(title, results, subjects) {
   return `${title}\n\n${aligned([head, ...lines], new Set(subjects.map((_, n) => n + 2)))}`
 }
 
+/**
+ * How many targets are reached, and which are not.
+ *
+ * @param {readonly Result[]} results
+ */
+export function summary(results) {
+  const rated = results.flatMap(({ row, ratings }) =>
+    ratings.flatMap(({ engine, ok }) =>
+      ok === undefined ? [] : [{ name: `${engine} ${row}`, ok }],
+    ),
+  )
+  const missed = rated.filter(({ ok }) => !ok).map(({ name }) => name)
+  const reached = `${rated.length - missed.length} of ${rated.length} targets are reached`
+  return missed.length === 0 ? reached : `${reached}; missed: ${missed.join(', ')}`
+}
+
 /** @param {readonly import('./kvstore.js').Figure[]} figures */
 export function kvstoreTable(figures) {
   const head = ['', 'value', 'its README', 'its code, run again', 'ours']

@@ -13,15 +13,16 @@ const DELETES = 100_000
 
 /**
  * @param {(count: number) => Uint32Array} orderOf
+ * @param {number} [part] how much is loaded, if not everything
  * @returns {(job: Job) => Promise<number>}
  */
-export function load(orderOf) {
+export function load(orderOf, part = 1) {
   /** @type {Uint32Array | undefined} */
   let all
   return ({ work, row, share }) =>
     work.fresh(row.durability ?? 'none', async (store) => {
       all ??= orderOf(work.entries)
-      const count = Math.ceil(work.entries * share)
+      const count = Math.ceil(work.entries * part * share)
       const order = all.subarray(0, count)
       const make = (/** @type {number} */ n) => work.put(nth(order, n), 0)
       const time = await timeBatches(count, BATCH, make, (puts) => store.batch(puts))

@@ -20,7 +20,6 @@ import { type Effect, effect, type Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 import { DESCRIPTOR_NAME, readDescriptor } from '../storage/descriptor.ts'
 import type { Files } from '../vfs/files.ts'
-import { errnoOf } from '../vfs/system-error.ts'
 import { checkNames, checkObject, invalid } from './arguments.ts'
 import { isLock, isOwn, LOCK_NAME, UNFINISHED_NAME } from './folder.ts'
 import { MEMORY, place } from './open-plan.ts'
@@ -33,7 +32,7 @@ export interface DestroyOptions {
 export interface DestroyReport {
   /** Bytes of the files that were removed. */
   readonly bytes: number
-  /** Files in the folder that are not the store's. They stay; when there is none, the folder is gone. */
+  /** Names in the folder that are not the store's: they stay, and the folder with them. */
   readonly kept: readonly string[]
 }
 
@@ -159,15 +158,14 @@ export function* removeStore(
   return bytes
 }
 
-/** Removes the folder if nothing is in it; returns what is. */
+/** Removes the folder if nothing is in it and the system lets us, which it does not where it is a mount point; returns what is in it. */
 export function* removeFolder(files: Files, folder: string, durable: boolean): Routine<string[]> {
   const names = yield* files.list(folder)
   if (names.length > 0) return names
   try {
     yield* files.removeFolder(folder)
   } catch (error) {
-    // Somebody was quicker.
-    if (errnoOf(error) !== 'ENOTEMPTY') throw error
+    if (!(error instanceof KvarkError) || error.code !== 'IO') throw error
     return yield* files.list(folder)
   }
   if (durable) yield* files.syncFolder(dirname(folder))

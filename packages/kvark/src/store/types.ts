@@ -245,8 +245,8 @@ export interface StoreLife extends AsyncDisposable {
    * working directory. A store in memory is copied to the machine's disk.
    *
    * `INVALID_ARGUMENT` unless there is nothing at `to`, or an empty folder; `CORRUPTION` where the store is damaged; `NO_SPACE` or
-   * `IO` when the copy cannot be written, which does the store no harm; `READ_ONLY` when an earlier write failed. After an error or
-   * an abort nothing of the copy is left.
+   * `IO` when the copy cannot be written, which does the store no harm; `READ_ONLY` when a write has failed and the store is not
+   * resumed yet; `LOCKED` when another backup goes to the same folder. After an error or an abort nothing of the copy is left.
    *
    * @example
    * const { entries, version } = await db.backup(`./backups/${new Date().toISOString()}`)

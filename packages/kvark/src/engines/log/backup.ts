@@ -35,6 +35,7 @@ import {
   SegmentWalk,
 } from '../../storage/segment-walk.ts'
 import type { FileHandle } from '../../vfs/files.ts'
+import { errnoOf } from '../../vfs/system-error.ts'
 import { indexName, journalName, packedName, readManifest, writeManifest } from './manifest.ts'
 import { manifestOf } from './persist.ts'
 import type { LogSegment } from './segments.ts'
@@ -54,6 +55,10 @@ export function* backup(
   const run = new Backup(state, to, progress, signal)
   try {
     return yield* run.run(index)
+  } catch (error) {
+    // The store was resumed meanwhile, or closed, which closes its files.
+    const { failure } = state.journal
+    throw failure && errnoOf(error) === 'EBADF' ? readOnly(failure) : error
   } finally {
     run.letGo()
     if (index) yield* index.handle.close()

@@ -25,8 +25,8 @@ import { carryOut, contentOf, type Mix, randomWrite } from './workload.ts'
 const STORE = '/store'
 const COPY = '/backups/copy'
 const MODES: readonly CrashMode[] = ['drop', 'prefix', 'subset']
-const POWER_SEEDS = 8
-const FAULT_SEEDS = 2
+const POWER_SEEDS = 5
+const FAULT_SEEDS = 1
 const WRITES = 60
 /** So many bytes of each file are damaged, one at a time. */
 const DAMAGES = 60
