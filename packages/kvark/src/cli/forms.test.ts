@@ -164,6 +164,8 @@ suite('every command on every form', () => {
       const onDisk = readdirSync(store).map((file) => readFileSync(join(store, file), 'latin1'))
       const readable = onDisk.some((bytes) => bytes.includes('value 7 value 7'))
       assert.equal(readable, compression === 'none' && encryption === 'none')
+      if (encryption === 'none') return
+      for (const bytes of onDisk) assert.doesNotMatch(bytes, /key \d|value \d|plain text/)
     })
   }
 })
