@@ -10,7 +10,7 @@ import { targets } from './targets.js'
  * @property {string} [rival] the one it is compared with: the best, or the one that the target names
  * @property {number} [times] how many times as fast as that, or as small
  * @property {import('./targets.js').Target} [target]
- * @property {boolean} [ok]
+ * @property {boolean} [ok] only where the target is meant for what was measured
  */
 
 /**
@@ -29,16 +29,18 @@ import { targets } from './targets.js'
 /**
  * @param {import('./session.js').Sampled} sampled
  * @param {readonly import('./subjects.js').Subject[]} subjects
+ * @param {boolean} judged whether the targets are meant for what was measured
  * @returns {Result}
  */
-export function rate({ row, samples, bounds }, subjects) {
+export function rate({ row, samples, bounds }, subjects, judged) {
   const medians = mapped(samples)
   const named = (/** @type {string} */ kind) =>
     subjects.filter((one) => one.kind === kind && one.name in medians).map(({ name }) => name)
   const best = named('rival').toSorted((a, b) => of(medians, a) - of(medians, b))[0]
   const ratings = named('engine').map((engine) => {
     const target = targets[engine]?.[row.name]
-    return rating(engine, medians, best, target)
+    const { ok, ...rest } = rating(engine, medians, best, target)
+    return judged && ok !== undefined ? { ...rest, ok } : rest
   })
   return {
     row: row.name,

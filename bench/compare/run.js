@@ -82,7 +82,9 @@ try {
       folder,
       say,
     })
-    for (const sampled of await session.run(wanted)) results.push(rate(sampled, taking))
+    for (const sampled of await session.run(wanted)) {
+      results.push(rate(sampled, taking, entries === FULL.entries))
+    }
     failures.push(...session.failures)
     durabilities = { ...durabilities, ...session.durabilities }
   }
@@ -143,7 +145,8 @@ function text() {
   ]
   for (const [name, why] of Object.entries(missing)) parts.push(`${name} is not compared: ${why}`)
   if (entries !== FULL.entries) {
-    parts.push(`Targets are meant for ${FULL.entries.toLocaleString('en')} entries.`)
+    const full = FULL.entries.toLocaleString('en')
+    parts.push(`Targets are meant for ${full} entries, and are judged with these only.`)
   }
   for (const data of dataSets) {
     const part = results.filter((result) => result.data === data.name)

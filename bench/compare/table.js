@@ -35,6 +35,7 @@ export function summary(results) {
       ok === undefined ? [] : [{ name: `${engine} ${row}`, ok }],
     ),
   )
+  if (rated.length === 0) return 'No targets are judged'
   const missed = rated.filter(({ ok }) => !ok).map(({ name }) => name)
   const reached = `${rated.length - missed.length} of ${rated.length} targets are reached`
   return missed.length === 0 ? reached : `${reached}; missed: ${missed.join(', ')}`
@@ -83,8 +84,8 @@ function verdict({ engine, rival, times, target, ok }) {
   const compared = times === undefined ? '' : ` ${times.toFixed(2)} x ${rival}`
   if (target === undefined) return compared === '' ? '' : `${engine}${compared}`
   const wanted = 'times' in target ? `>= ${target.times}` : `<= ${target.atMostMs} ms`
-  const mark = ok === undefined ? 'not compared' : ok ? 'ok' : 'MISSED'
-  return `${engine}${compared} (${wanted}) ${mark}`
+  const mark = ok === undefined ? '' : ok ? ' ok' : ' MISSED'
+  return `${engine}${compared} (${wanted})${mark}`
 }
 
 /**

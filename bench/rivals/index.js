@@ -59,7 +59,9 @@ function attempt(name) {
   try {
     return { module: load(name) }
   } catch (error) {
-    return { missing: /** @type {Error} */ (error).message.split('\n')[0] ?? '' }
+    const { code, message } = /** @type {NodeJS.ErrnoException} */ (error)
+    if (code === 'ENOENT') return { missing: 'it is not installed (npm install in bench/rivals)' }
+    return { missing: message.split('\n')[0] ?? '' }
   }
 }
 
