@@ -60,6 +60,7 @@ const libraries: Readonly<Record<string, readonly string[]>> = {
   'cli-progress': ['cli'],
   'cli-table3': ['cli'],
   commander: ['cli'],
+  'lz4-wasm-nodejs': ['storage'],
 }
 
 /** What would make a run depend on more than its seed, and the parts where it may stand. */

@@ -24,6 +24,7 @@
 import type { Environment } from '../environment/environment.ts'
 import type { Effect, Routine } from '../environment/routine.ts'
 import type { KvarkError } from '../errors.ts'
+import type { StoreForm } from '../storage/block-form.ts'
 import type { Descriptor } from '../storage/descriptor.ts'
 import type { Durability } from '../storage/durability.ts'
 import type {
@@ -170,6 +171,7 @@ export interface EngineContext {
   readonly environment: Environment
   readonly folder: string
   readonly descriptor: Descriptor
+  readonly form: StoreForm
   /** Checked engine options, defaults filled in. */
   readonly options: Readonly<Record<string, unknown>>
   readonly cacheBytes: number

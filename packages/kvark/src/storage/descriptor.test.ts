@@ -17,6 +17,9 @@ const sample: Descriptor = {
   hashSeed: 4294967295,
   options: { pageBytes: 4096 },
   codecs: { keys: 'utf8', values: 'é\u2028"' },
+  checksum: 'crc32',
+  compression: 'none',
+  encryption: undefined,
   features: { compatible: 2 ** 31, readOnlyCompatible: 0, incompatible: 0 },
 }
 
@@ -61,7 +64,7 @@ function readError(environment: Environment): KvarkError {
 test('what is written is read, and the file is one line and its checksum', () => {
   const environment = newEnvironment()
   assert.equal(runSync(readDescriptor(environment, FOLDER)), undefined)
-  runSync(writeDescriptor(environment, FOLDER, sample))
+  runSync(writeDescriptor(environment, FOLDER, sample, undefined))
   assert.deepEqual(runSync(readDescriptor(environment, FOLDER)), sample)
   assert.match(readBytes(environment).toString(), /^\{"kvark":1,"storeId":[^\n]*\}\n[0-9a-f]{8}\n$/)
   assert.deepEqual(environment.files.list(FOLDER).sync(), ['KVARK'])
@@ -69,7 +72,7 @@ test('what is written is read, and the file is one line and its checksum', () =>
 
 test('every flipped bit and every cut is CORRUPTION with the path', () => {
   const environment = newEnvironment()
-  runSync(writeDescriptor(environment, FOLDER, sample))
+  runSync(writeDescriptor(environment, FOLDER, sample, undefined))
   const whole = readBytes(environment)
   for (let bit = 0; bit < whole.length * 8; bit++) {
     const damaged = Buffer.from(whole)
@@ -112,7 +115,7 @@ test('a file of something else is CORRUPTION, also with a checksum', () => {
 
 test('what a newer kvark wrote is VERSION', () => {
   const environment = newEnvironment()
-  const fields = { kvark: 1, ...sample, features: [0, 0, 0] }
+  const fields = { kvark: 1, ...sample, encryption: null, features: [0, 0, 0] }
   writeLine(environment, { kvark: 2, whatever: true })
   const newer = readError(environment)
   assert.deepEqual([newer.code, newer.expected, newer.found], ['VERSION', 1, 2])

@@ -2,10 +2,12 @@
  * `KVARK`, the first file of every store: who it is and how it was made. One line of JSON that a person can read, then
  * the CRC-32 of that line in hex (a sealed file).
  *
- *   {"kvark":1,"storeId":"…","engine":"log","hashSeed":123,"options":{…},"codecs":{…},"features":[0,0,0]}\n
+ *   {"kvark":1,"storeId":"…","engine":"log","hashSeed":123,"options":{…},"codecs":{…},"features":[0,0,0],
+ *    "checksum":"crc32","compression":"none","encryption":null}\n
  *   9ae0daaf\n
  *
- * 1. Written once, before anything else, through a temporary file and a rename; there is no store without it.
+ * 1. Written before anything else, through a temporary file and a rename; there is no store without it. Only another secret
+ *    (`rekey`) replaces it.
  * 2. An unknown bit in `features.incompatible` is `VERSION`: a newer kvark has written what this one cannot read.
  *    `readOnlyCompatible` bits refuse writing only, `compatible` ones nothing.
  */
@@ -13,7 +15,11 @@
 import type { Environment } from '../environment/environment.ts'
 import type { Routine } from '../environment/routine.ts'
 import { corruption, KvarkError } from '../errors.ts'
+import { CHECKSUMS, type ChecksumName } from './block-form.ts'
+import { CIPHERS, type CipherName, type StoreCipher } from './cipher.ts'
+import { COMPRESSIONS, type CompressionName } from './compression.ts'
 import { readSealed, writeSealed } from './sealed-file.ts'
+import type { StoredKey } from './store-key.ts'
 
 export interface Descriptor {
   /** 32 hex digits, random. */
@@ -25,6 +31,10 @@ export interface Descriptor {
   readonly options: Readonly<Record<string, unknown>>
   /** The codecs' names. */
   readonly codecs: { readonly keys: string; readonly values: string }
+  readonly checksum: ChecksumName
+  readonly compression: CompressionName
+  /** Present where the store is encrypted. */
+  readonly encryption: StoredKey | undefined
   readonly features: {
     readonly compatible: number
     readonly readOnlyCompatible: number
@@ -47,7 +57,22 @@ export function* readDescriptor(
   folder: string,
 ): Routine<Descriptor | undefined> {
   const content = yield* readSealed(environment, folder, DESCRIPTOR_NAME)
-  return content === undefined ? undefined : parse(content, `${folder}/${DESCRIPTOR_NAME}`)
+  return content === undefined
+    ? undefined
+    : parse(content, `${folder}/${DESCRIPTOR_NAME}`).descriptor
+}
+
+/** `CORRUPTION` when the descriptor was not written by somebody with the data key. */
+export function* checkProof(
+  environment: Environment,
+  folder: string,
+  cipher: StoreCipher,
+): Routine<void> {
+  const path = `${folder}/${DESCRIPTOR_NAME}`
+  const { descriptor, proof } = parse(yield* readSealed(environment, folder, DESCRIPTOR_NAME), path)
+  if (proofOf(descriptor, cipher) !== proof) {
+    throw corruption(path, 0, 'the descriptor was changed by somebody without the key')
+  }
 }
 
 /** Makes `folder` a store. Durable when it returns. */
@@ -55,9 +80,17 @@ export function* writeDescriptor(
   environment: Environment,
   folder: string,
   descriptor: Descriptor,
+  cipher: StoreCipher | undefined,
 ): Routine<void> {
+  const proof = cipher && proofOf(descriptor, cipher)
+  const content = { ...contentOf(descriptor), ...(proof === undefined ? {} : { proof }) }
+  yield* writeSealed(environment, folder, DESCRIPTOR_NAME, content)
+}
+
+function contentOf(descriptor: Descriptor): object {
   const { storeId, engine, hashSeed, options, codecs, features } = descriptor
-  yield* writeSealed(environment, folder, DESCRIPTOR_NAME, {
+  const { checksum, compression, encryption } = descriptor
+  return {
     kvark: FORMAT,
     storeId,
     engine,
@@ -65,7 +98,14 @@ export function* writeDescriptor(
     options,
     codecs,
     features: [features.compatible, features.readOnlyCompatible, features.incompatible],
-  })
+    checksum,
+    compression,
+    encryption: encryption ?? null,
+  }
+}
+
+function proofOf(descriptor: Descriptor, cipher: StoreCipher): string {
+  return cipher.proof(DESCRIPTOR_NAME, JSON.stringify(contentOf(descriptor)))
 }
 
 /** `VERSION` when the store has features that a writer of this version would damage. */
@@ -75,9 +115,10 @@ export function checkWritable(descriptor: Descriptor, folder: string): void {
     throw newer(`${folder}/${DESCRIPTOR_NAME}`, unknown, 'can be read but not written')
 }
 
-function parse(content: unknown, path: string): Descriptor {
+function parse(content: unknown, path: string): { descriptor: Descriptor; proof: unknown } {
   if (!isRecord(content)) throw corruption(path, 0, 'no descriptor of a store')
   const { kvark, storeId, engine, hashSeed, options, codecs, features } = content
+  const { checksum, compression, encryption, proof } = content
   if (!isWord(kvark)) throw corruption(path, 0, 'no descriptor of a store')
   if (kvark > FORMAT) {
     throw new KvarkError(
@@ -97,21 +138,28 @@ function parse(content: unknown, path: string): Descriptor {
     typeof codecs['values'] !== 'string' ||
     !Array.isArray(features) ||
     features.length !== 3 ||
-    !features.every(isWord)
+    !features.every(isWord) ||
+    !CHECKSUMS.includes(checksum as ChecksumName) ||
+    !COMPRESSIONS.includes(compression as CompressionName) ||
+    !(encryption === null || isStoredKey(encryption))
   ) {
     throw corruption(path, 0, 'a descriptor with missing or wrong fields')
   }
   const [compatible, readOnlyCompatible, incompatible] = features as [number, number, number]
   const unknown = unknownBits(incompatible, KNOWN_INCOMPATIBLE)
   if (unknown !== 0) throw newer(path, unknown, 'cannot be read')
-  return {
+  const descriptor: Descriptor = {
     storeId,
     engine,
     hashSeed,
     options,
     codecs: { keys: codecs['keys'], values: codecs['values'] },
+    checksum: checksum as ChecksumName,
+    compression: compression as CompressionName,
+    encryption: encryption ?? undefined,
     features: { compatible, readOnlyCompatible, incompatible },
   }
+  return { descriptor, proof }
 }
 
 function newer(path: string, bits: number, consequence: string): KvarkError {
@@ -129,6 +177,21 @@ function unknownBits(word: number, known: number): number {
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isStoredKey(value: unknown): value is StoredKey {
+  if (!isRecord(value)) return false
+  const { cipher, salt, wrapped } = value
+  return (
+    CIPHERS.includes(cipher as CipherName) &&
+    (salt === null || isHex(salt)) &&
+    isHex(wrapped) &&
+    Object.keys(value).length === 3
+  )
+}
+
+function isHex(value: unknown): value is string {
+  return typeof value === 'string' && /^(?:[0-9a-f]{2})+$/.test(value)
 }
 
 /** An unsigned number of 32 bits. */

@@ -5,7 +5,8 @@
  *
  * 1. What is appended is synced in portions, for a file system that has much to sync at once keeps other writers waiting.
  * 2. `check` tells whether the bytes come back. Whether they were right in the first place is for whoever appends to know.
- * 3. Each call touches the disk in pieces that the caller's buffer sets, and lets other work run between them.
+ * 3. Holes stay holes: whole pages of zeros are not written.
+ * 4. Each call touches the disk in pieces that the caller's buffer sets, and lets other work run between them.
  *
  * Left out: names. The folder has to be synced once all files are there.
  */
@@ -17,6 +18,8 @@ import { KvarkError } from '../errors.ts'
 import type { FileHandle } from '../vfs/files.ts'
 
 const SYNC_BYTES = 4 * 1024 * 1024
+const HOLE_BYTES = 4096
+const ZEROS: Buffer = Buffer.alloc(HOLE_BYTES)
 
 export class FileCopy {
   readonly path: string
@@ -40,12 +43,29 @@ export class FileCopy {
 
   /** Adds `source[from .. to)` at the end. */
   *append(source: Uint8Array, from: number, to: number): Routine<void> {
-    yield* this.#handle.write(source, from, to - from, this.length)
+    yield* this.#write(source, from, to)
     this.#checksum = crc32(source.subarray(from, to), this.#checksum)
     this.length += to - from
     if (this.length - this.#synced < SYNC_BYTES) return
     this.#synced = this.length
     yield* this.#handle.sync()
+  }
+
+  *#write(source: Uint8Array, from: number, to: number): Routine<void> {
+    const page = Buffer.from(source.buffer, source.byteOffset, source.length)
+    // Where pages of the copy begin in `source`.
+    const base = from - this.length
+    let start = from
+    for (let at = base + Math.ceil(this.length / HOLE_BYTES) * HOLE_BYTES; at < to; ) {
+      const end = at + HOLE_BYTES
+      if (end < to && page.compare(ZEROS, 0, HOLE_BYTES, at, end) === 0) {
+        if (start < at) yield* this.#handle.write(source, start, at - start, start - base)
+        start = end
+      }
+      at = end
+    }
+    // Never empty, so that the file is as long as what was appended.
+    yield* this.#handle.write(source, start, to - start, start - base)
   }
 
   /** All has been appended: makes it durable. */

@@ -21,13 +21,14 @@ import { writeU32 } from '../bytes/varint.ts'
 import type { Environment, Timer } from '../environment/environment.ts'
 import { Effect, effect, type Routine } from '../environment/routine.ts'
 import { asKvarkError, KvarkError } from '../errors.ts'
+import type { BlockForm } from './block-form.ts'
 import type { Cache } from './cache.ts'
 import type { Durability } from './durability.ts'
 import { entryHeaderLength, writeEntryHeader } from './entry.ts'
 import { GroupCommit } from './group-commit.ts'
 import { Segment } from './segment.ts'
 import { CLOSE, CONTIGUOUS_BYTES, type SegmentHeader, WINDOW_BYTES } from './segment-format.ts'
-import { APPEND_BUFFER_BYTES, SegmentWriter } from './segment-writer.ts'
+import { APPEND_BUFFER_BYTES, AppendBuffer, SegmentWriter } from './segment-writer.ts'
 
 /** A frame grows no longer than this, so that an abrupt end loses no more of what nobody waited for. */
 const FRAME_BYTES = 1024 * 1024
@@ -61,6 +62,7 @@ export interface JournalPoint {
 /** What the journal asks of its engine. */
 export interface JournalOwner {
   readonly storeId: string
+  readonly form: BlockForm
   readonly segmentBytes: number
   /** The number of the next segment file. */
   takeNumber(): number
@@ -74,7 +76,7 @@ export class Journal {
   readonly #folder: string
   readonly #cache: Cache
   readonly #owner: JournalOwner
-  readonly #buffer: Buffer = Buffer.allocUnsafeSlow(APPEND_BUFFER_BYTES)
+  readonly #memory: AppendBuffer
   readonly #firstFrame: number
   readonly #epoch: number
   /** The segment being written. */
@@ -112,7 +114,8 @@ export class Journal {
       () => this.flush(),
       () => this.#flushAndSync(),
     )
-    this.#firstFrame = cache.register(this.#buffer)
+    this.#memory = new AppendBuffer(owner.form)
+    this.#firstFrame = cache.register(this.#memory.plain)
     this.#epoch = Buffer.from(environment.random(4)).readUInt32LE()
     this.active = start.segment
     this.sequence = start.sequence
@@ -126,7 +129,7 @@ export class Journal {
       this.#writer = SegmentWriter.resume(
         segment.handle,
         segment.header,
-        this.#buffer,
+        this.#memory,
         segment.end,
         start.previousChecksum,
         start.tail,
@@ -169,7 +172,7 @@ export class Journal {
   append(
     kind: number,
     flags: number,
-    key: Uint8Array,
+    key: Buffer,
     keyStart: number,
     keyLength: number,
     value: Uint8Array,
@@ -190,6 +193,12 @@ export class Journal {
       if (total <= CONTIGUOUS_BYTES) {
         const { buffer } = writer
         const keyAt = at + header
+        if (value === key && valueStart === keyStart + keyLength && valueLength >= 32) {
+          // As batches have them: both in one call.
+          key.copy(buffer, keyAt, keyStart, valueStart + valueLength)
+          writer.end = address + total
+          return address
+        }
         for (let i = 0; i < keyLength; i++) buffer[keyAt + i] = key[keyStart + i]!
         if (valueLength < 32) {
           const valueAt = keyAt + keyLength
@@ -328,7 +337,7 @@ export class Journal {
       },
       retired: (window, at) => {
         segment.pages.frames[window] = -1
-        this.#cache.insert(segment.pages, window, this.#buffer, at)
+        this.#cache.insert(segment.pages, window, this.#memory.plain, at)
       },
     }
   }
@@ -345,8 +354,8 @@ export class Journal {
       previousEnd: this.#previous.end,
       previousChecksum: this.#previous.checksum,
     }
-    const segment = new Segment(handle, header, 0, false)
-    this.#writer = SegmentWriter.create(handle, header, this.#buffer, this.#listener(segment))
+    const segment = new Segment(handle, header, this.#owner.form, 0, false)
+    this.#writer = SegmentWriter.create(handle, header, this.#memory, this.#listener(segment))
     segment.writer = this.#writer
     segment.end = this.#writer.end
     this.active = segment

@@ -4,6 +4,8 @@
  *   {"kvark":1,…}\n
  *   9ae0daaf\n
  *
+ * In an encrypted store the line is {"sealed":"…"}: nonce, tag and the encrypted line in base64.
+ *
  * Only the rename is carried out at once under both drivers, so that it cannot still be under way when somebody else has
  * written a newer content.
  *
@@ -15,6 +17,7 @@ import { crc32 } from 'node:zlib'
 import type { Environment } from '../environment/environment.ts'
 import type { Routine } from '../environment/routine.ts'
 import { corruption, KvarkError } from '../errors.ts'
+import type { StoreCipher } from './cipher.ts'
 
 /** What a half-written file is called until it is complete; leftovers may be removed. */
 export const TEMPORARY_SUFFIX = '.tmp'
@@ -25,9 +28,13 @@ export function* writeSealed(
   folder: string,
   name: string,
   content: object,
+  cipher?: StoreCipher,
 ): Routine<void> {
   const { files } = environment
-  const line = Buffer.from(`${JSON.stringify(content)}\n`, 'utf8')
+  const line = Buffer.from(
+    `${JSON.stringify(cipher ? encrypt(cipher, name, content) : content)}\n`,
+    'utf8',
+  )
   const bytes = Buffer.concat([line, Buffer.from(`${checksum(line)}\n`, 'latin1')])
   const path = `${folder}/${name}`
   const unique = Buffer.from(environment.random(4)).toString('hex')
@@ -48,6 +55,7 @@ export function* readSealed(
   environment: Environment,
   folder: string,
   name: string,
+  cipher?: StoreCipher,
 ): Routine<unknown> {
   const { files } = environment
   const path = `${folder}/${name}`
@@ -68,11 +76,29 @@ export function* readSealed(
   if (bytes.toString('latin1', end + 1) !== `${checksum(line)}\n`) {
     throw corruption(path, 0, 'the file does not match its checksum')
   }
+  let content: unknown
   try {
-    return JSON.parse(line.toString('utf8'))
+    content = JSON.parse(line.toString('utf8'))
   } catch (cause) {
     throw new KvarkError('CORRUPTION', `${path} holds no JSON`, { path, offset: 0, cause })
   }
+  if (!cipher) return content
+  const text = decrypt(cipher, name, content)
+  if (text === undefined)
+    throw corruption(path, 0, 'the file was not written with the key of this store')
+  return JSON.parse(text)
+}
+
+function encrypt(cipher: StoreCipher, name: string, content: object): { sealed: string } {
+  const bytes = cipher.seal(name, Buffer.from(JSON.stringify(content), 'utf8'))
+  return { sealed: Buffer.from(bytes).toString('base64') }
+}
+
+function decrypt(cipher: StoreCipher, name: string, content: unknown): string | undefined {
+  const { sealed } = (content ?? {}) as { sealed?: unknown }
+  if (typeof sealed !== 'string') return undefined
+  const bytes = cipher.unseal(name, Buffer.from(sealed, 'base64'))
+  return bytes && Buffer.from(bytes).toString('utf8')
 }
 
 function checksum(line: Uint8Array): string {

@@ -5,29 +5,27 @@
  *   file      │ header 64 B │ … │ header again, in the next sector │ … │ frame │ frame │ …
  *             in windows of 16 KiB; window 0 begins with the header, frames begin at 1024
  *   frame     = one or more blocks: what is written, synced and lost as a whole
- *   block     │ checksum u32 │ mark u32 │ length u16 │ flags u8 │ form u8 │ payload …       never across a window
+ *   block     never across a window; plain, compressed or encrypted: see `block-form.ts`
  *   payload   of a FIRST block begins with the frame's header:
  *             │ kind u8 │ 0 u8 │ first sequence u48 │ epoch u32 │ checksum of the frame before u32 │
  *             │ synced sequence u48 │ clock u48 │                                                        30 B
  *             then entries. An entry of at most `CONTIGUOUS_BYTES` lies in one window; a longer one may run through the
  *             payloads of several, filling each to its end.
  *
- * 1. A block's checksum covers its header and payload and is seeded with the life of the file and the block's place: a
- *    block of another file, another life of it, or another place is not taken for this one.
- * 2. A frame is there when all its blocks are, from FIRST to LAST, with one `mark` (from epoch and first sequence).
- * 3. Each frame names the checksum of the one before (its last block's); the header names the segment before, where that one
+ * 1. A frame is there when all its blocks are, from FIRST to LAST, with one `mark` (from epoch and first sequence).
+ * 2. Each frame names the checksum of the one before (its last block's); the header names the segment before, where that one
  *    ended and its last checksum. So a row of segments is one chain.
- * 4. `synced sequence` says which writes were durable when the frame was made: what is damaged among those is `CORRUPTION`;
+ * 3. `synced sequence` says which writes were durable when the frame was made: what is damaged among those is `CORRUPTION`;
  *    behind them the end may simply be missing.
- * 5. Nothing but zeros fills the rest of a window or of a 512-byte sector. A block with length 0 means: go on at the next sector.
+ * 4. Nothing but zeros fills the rest of a window or of a 512-byte sector. A block with length 0 means: go on at the next sector.
  *    After a sync the next frame begins in a fresh sector, so that a torn write cannot hurt what was acknowledged.
- * 6. One damaged sector does not take the header away: it stands twice. Where neither copy holds, none was ever completed.
- * 7. `form` names compression (low 4 bits) and cipher (high 4 bits); 0: plain. An unknown one is `VERSION`.
+ * 5. One damaged sector does not take the header away: it stands twice. Where neither copy holds, none was ever completed.
  */
 
 import { crc32 } from 'node:zlib'
-import { readU16, readU32, readU48, writeU16, writeU32, writeU48 } from '../bytes/varint.ts'
+import { readU16, readU32, readU48, writeU32, writeU48 } from '../bytes/varint.ts'
 import { KvarkError } from '../errors.ts'
+import type { BlockForm } from './block-form.ts'
 
 export const WINDOW_BITS = 14
 export const WINDOW_BYTES: number = 1 << WINDOW_BITS
@@ -36,10 +34,7 @@ export const SECTOR_BYTES = 512
 /** Where the frames begin. */
 export const FILE_HEADER_BYTES = 1024
 const HEADER_BYTES = 64
-export const BLOCK_HEADER_BYTES = 12
 export const FRAME_HEADER_BYTES = 30
-/** What one block can hold. */
-export const BLOCK_PAYLOAD_BYTES: number = WINDOW_BYTES - BLOCK_HEADER_BYTES
 /** Entries up to this length never cross a window. */
 export const CONTIGUOUS_BYTES = 2048
 
@@ -143,37 +138,6 @@ function isHeader(source: Buffer, at: number): boolean {
   )
 }
 
-/** The checksum of the block at `target[at]`, whose place in its file is `address`. */
-export function blockChecksum(
-  target: Buffer,
-  at: number,
-  length: number,
-  life: number,
-  address: number,
-): number {
-  const seed = (Math.imul(life ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(address + 1, 0xc2b2ae35)) >>> 0
-  return crc32(target.subarray(at + 4, at + BLOCK_HEADER_BYTES + length), seed)
-}
-
-/** Completes the header of a block whose payload lies behind it; returns its checksum. */
-export function sealBlock(
-  target: Buffer,
-  at: number,
-  length: number,
-  flags: number,
-  mark: number,
-  life: number,
-  address: number,
-): number {
-  writeU32(target, at + 4, mark)
-  writeU16(target, at + 8, length)
-  target[at + 10] = flags
-  target[at + 11] = 0
-  const checksum = blockChecksum(target, at, length, life, address)
-  writeU32(target, at, checksum)
-  return checksum
-}
-
 /** What all blocks of a frame carry. */
 export function frameMark(epoch: number, firstSequence: number): number {
   const low = firstSequence >>> 0
@@ -219,18 +183,24 @@ export function alignSector(address: number): number {
 }
 
 /** Where a block may begin at or behind `address`: its header never crosses a sector, so that zeros are known for what they are. */
-export function blockStart(address: number): number {
+export function blockStart(form: BlockForm, address: number): number {
   const rest = SECTOR_BYTES - (address % SECTOR_BYTES)
-  return rest < BLOCK_HEADER_BYTES ? address + rest : address
+  return rest < form.headerBytes ? address + rest : address
 }
 
 /**
- * Looks for a block in the window that lies at `window[base ..]`, from `offset` within it. Returns its offset, with
- * `BLOCK_HEADER_BYTES` at least before `end`; −1 when nothing more is in the window. The block is not checked yet.
+ * Looks for a block in the window that lies at `window[base ..]`, from `offset` within it. Returns its offset, with a whole
+ * header before `end`; −1 when nothing more is in the window. The block is not checked yet.
  */
-export function nextBlock(window: Buffer, base: number, offset: number, end: number): number {
-  let at = blockStart(offset)
-  while (at + BLOCK_HEADER_BYTES <= end) {
+export function nextBlock(
+  form: BlockForm,
+  window: Buffer,
+  base: number,
+  offset: number,
+  end: number,
+): number {
+  let at = blockStart(form, offset)
+  while (at + form.headerBytes <= end) {
     if (readU16(window, base + at + 8) !== 0) return at
     at = alignSector(at + 1)
   }
@@ -238,28 +208,11 @@ export function nextBlock(window: Buffer, base: number, offset: number, end: num
 }
 
 /**
- * Checks the block at `window[base + offset]`, `address` in its file; returns its payload length, or −1 where it is damaged or
- * reaches behind `end`.
- */
-export function checkBlock(
-  window: Buffer,
-  base: number,
-  offset: number,
-  end: number,
-  life: number,
-  address: number,
-): number {
-  const length = readU16(window, base + offset + 8)
-  if (length === 0 || offset + BLOCK_HEADER_BYTES + length > end) return -1
-  const found = blockChecksum(window, base + offset, length, life, address)
-  return found === readU32(window, base + offset) ? length : -1
-}
-
-/**
  * The offset of the first good block behind a damaged one at `window[base + offset]`: where its length leads, else at the
  * start of a sector, where frames begin after a sync. −1 when there is none in the window.
  */
 export function blockBehindDamage(
+  form: BlockForm,
   window: Buffer,
   base: number,
   offset: number,
@@ -267,11 +220,13 @@ export function blockBehindDamage(
   life: number,
   windowStart: number,
 ): number {
-  const claimed = offset + BLOCK_HEADER_BYTES + readU16(window, base + offset + 8)
-  const next = claimed < end ? nextBlock(window, base, claimed, end) : -1
-  if (next >= 0 && checkBlock(window, base, next, end, life, windowStart + next) >= 0) return next
-  for (let at = alignSector(offset + 1); at + BLOCK_HEADER_BYTES <= end; at += SECTOR_BYTES) {
-    if (checkBlock(window, base, at, end, life, windowStart + at) >= 0) return at
+  const isGood = (at: number): boolean =>
+    form.check(window, base + at, base + end, life, windowStart + at) >= 0
+  const claimed = offset + form.headerBytes + readU16(window, base + offset + 8)
+  const next = claimed < end ? nextBlock(form, window, base, claimed, end) : -1
+  if (next >= 0 && isGood(next)) return next
+  for (let at = alignSector(offset + 1); at + form.headerBytes <= end; at += SECTOR_BYTES) {
+    if (isGood(at)) return at
   }
   return -1
 }

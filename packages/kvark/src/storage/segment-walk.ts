@@ -13,14 +13,12 @@
 
 import { readU32 } from '../bytes/varint.ts'
 import type { Routine } from '../environment/routine.ts'
-import { corruption, KvarkError } from '../errors.ts'
+import { corruption } from '../errors.ts'
+import type { BlockForm } from './block-form.ts'
 import { EntryHeader } from './entry.ts'
 import {
-  BLOCK_HEADER_BYTES,
-  BLOCK_PAYLOAD_BYTES,
   blockBehindDamage,
   blockStart,
-  checkBlock,
   ENTRIES,
   FILE_HEADER_BYTES,
   FIRST,
@@ -47,6 +45,7 @@ const EXTENT_BYTES = 256 * 1024
 export interface SegmentSource {
   readonly path: string
   readonly life: number
+  readonly form: BlockForm
   /** Fills `target` from `position`; returns the bytes read, fewer only at the end of the data. */
   readAt(target: Buffer, position: number, length: number): Routine<number>
 }
@@ -114,8 +113,8 @@ export class SegmentWalk {
     const windowStart = this.address - offset
     const base = windowStart - this.#extentStart
     const limit = Math.min(WINDOW_BYTES, this.#extentEnd - windowStart)
-    const { life } = this.source
-    const good = blockBehindDamage(this.extent, base, offset, limit, life, windowStart)
+    const { life, form } = this.source
+    const good = blockBehindDamage(form, this.extent, base, offset, limit, life, windowStart)
     this.restart(windowStart + (good < 0 ? WINDOW_BYTES : good))
   }
 
@@ -158,15 +157,16 @@ export class SegmentWalk {
 
   /** Finds and checks the next block. ENTRY: its payload is ready. */
   #block(): WalkStep {
+    const { form } = this.source
     for (;;) {
-      this.#position = blockStart(this.#position)
-      if (this.#position + BLOCK_HEADER_BYTES > this.#end) return END
+      this.#position = blockStart(form, this.#position)
+      if (this.#position + form.headerBytes > this.#end) return END
       const windowStart = this.#position - (this.#position & WINDOW_MASK)
       const windowEnd = Math.min(windowStart + WINDOW_BYTES, this.#end)
       if (windowStart < this.#extentStart || windowEnd > this.#extentEnd) return NEED
       const base = windowStart - this.#extentStart
       const limit = windowEnd - windowStart
-      const offset = nextBlock(this.extent, base, this.#position - windowStart, limit)
+      const offset = nextBlock(form, this.extent, base, this.#position - windowStart, limit)
       if (offset < 0) {
         this.#position = windowStart + WINDOW_BYTES
         continue
@@ -174,7 +174,7 @@ export class SegmentWalk {
       const address = windowStart + offset
       this.address = address
       const { life } = this.source
-      const length = checkBlock(this.extent, base, offset, limit, life, address)
+      const length = form.open(this.extent, base + offset, base + limit, life, address)
       if (length < 0) {
         this.#position = address
         return DAMAGED
@@ -183,11 +183,10 @@ export class SegmentWalk {
       this.checksum = readU32(this.extent, at)
       const mark = readU32(this.extent, at + 4)
       this.#flags = this.extent[at + 10]!
-      if (this.extent[at + 11] !== 0) throw unknownForm(this.source.path, address)
-      this.#position = address + BLOCK_HEADER_BYTES
+      this.#position = address + form.headerBytes
       const payloadEnd = this.#position + length
       if ((this.#flags & FIRST) !== 0) {
-        this.frame = readFrameHeader(this.extent, at + BLOCK_HEADER_BYTES)
+        this.frame = readFrameHeader(this.extent, at + form.headerBytes)
         this.#position += FRAME_HEADER_BYTES
         this.#payloadEnd = payloadEnd
         this.#mark = mark
@@ -230,33 +229,19 @@ export class SegmentWalk {
   }
 }
 
-function unknownForm(path: string, offset: number): KvarkError {
-  return new KvarkError(
-    'VERSION',
-    `${path}: the block at offset ${offset} is compressed or encrypted in a way that this version does not know. ` +
-      'Open the store with the kvark that wrote it.',
-    { path, offset },
-  )
-}
-
 /** How far the bytes of one window reach from `address` (inside a payload that fills the window). */
 export function roomInWindow(address: number): number {
   return WINDOW_BYTES - (address & WINDOW_MASK)
 }
 
 /** The address of the byte `distance` behind `address` in an entry that runs through several windows. */
-export function advance(address: number, distance: number): number {
+export function advance(form: BlockForm, address: number, distance: number): number {
   const room = roomInWindow(address)
   if (distance < room) return address + distance
   const rest = distance - room
-  const windows = Math.floor(rest / BLOCK_PAYLOAD_BYTES)
-  return (
-    address +
-    room +
-    windows * WINDOW_BYTES +
-    BLOCK_HEADER_BYTES +
-    (rest - windows * BLOCK_PAYLOAD_BYTES)
-  )
+  const payload = WINDOW_BYTES - form.headerBytes
+  const windows = Math.floor(rest / payload)
+  return address + room + windows * WINDOW_BYTES + form.headerBytes + (rest - windows * payload)
 }
 
 /** Reads `length` bytes of an entry from `address` on, through as many windows as they take; checks every block. */
@@ -265,9 +250,10 @@ export function* readSpread(
   address: number,
   length: number,
 ): Routine<Buffer> {
+  const { headerBytes } = source.form
   const result = Buffer.allocUnsafeSlow(length)
   const extent = Buffer.allocUnsafeSlow(
-    Math.min(EXTENT_BYTES, (Math.ceil(length / BLOCK_PAYLOAD_BYTES) + 2) * WINDOW_BYTES),
+    Math.min(EXTENT_BYTES, (Math.ceil(length / (WINDOW_BYTES - headerBytes)) + 2) * WINDOW_BYTES),
   )
   let done = 0
   let position = address
@@ -283,13 +269,13 @@ export function* readSpread(
       extent.copy(result, done, base + offset, base + offset + part)
       done += part
       base += WINDOW_BYTES
-      position = start + base + BLOCK_HEADER_BYTES
+      position = start + base + headerBytes
     }
   }
   return result
 }
 
-/** Checks the block of the window at `extent[base ..]` that holds `offset .. offset + length`. */
+/** Opens the blocks of the window at `extent[base ..]` up to the one that holds `offset .. offset + length`. */
 function checkPayload(
   source: SegmentSource,
   extent: Buffer,
@@ -299,25 +285,21 @@ function checkPayload(
   offset: number,
   length: number,
 ): void {
+  const { form, life } = source
   let at = windowStart === 0 ? FILE_HEADER_BYTES : 0
   for (;;) {
-    at = nextBlock(extent, base, at, end)
+    at = nextBlock(form, extent, base, at, end)
     if (at < 0 || at > offset) break
-    const payload = checkBlock(extent, base, at, end, source.life, windowStart + at)
-    if (payload < 0) {
-      if (at + BLOCK_HEADER_BYTES <= offset) {
-        // Perhaps another block of the window: only its own damage counts, if its length can still be believed.
-        const claimed = extent.readUInt16LE(base + at + 8)
-        if (at + BLOCK_HEADER_BYTES + claimed <= offset) {
-          at += BLOCK_HEADER_BYTES + claimed
-          continue
-        }
-      }
-      break
+    const from = at + form.headerBytes
+    // Only the block's own damage counts, if the length of one before it can still be believed.
+    const claimed = from + extent.readUInt16LE(base + at + 8)
+    if (claimed <= offset) {
+      at = claimed
+      continue
     }
-    const from = at + BLOCK_HEADER_BYTES
-    if (offset >= from && offset + length <= from + payload) return
-    at = from + payload
+    const payload = form.open(extent, base + at, base + end, life, windowStart + at)
+    if (payload < 0 || offset < from || offset + length > from + payload) break
+    return
   }
   throw corruption(source.path, windowStart + offset, 'the block that holds the entry is damaged')
 }

@@ -6,6 +6,8 @@
  *   buffer                  │ window │ window │ window │    …     │ 16 windows
  *                                             ▲ block: the one being filled, sealed when its window or frame ends
  *
+ * Where blocks are compressed or encrypted, a second buffer holds them as the file gets them (`stored`), place by place.
+ *
  * 1. What has an address can be read in the buffer at once; it is in the file after `flush`.
  * 2. Writing to the file is synchronous and in order: no hole can stand before an acknowledged write.
  * 3. A frame is begun by the first `reserve` and ended by `endFrame`. Frames longer than the buffer are written in parts, without
@@ -15,11 +17,12 @@
  * It knows nothing of syncing, rolling or groups of callers: that is the journal's.
  */
 
+import { readU16 } from '../bytes/varint.ts'
 import type { FileHandle } from '../vfs/files.ts'
+import { type BlockForm, STORED_LENGTH_AT } from './block-form.ts'
 import { MAX_ENTRY_HEADER_BYTES } from './entry.ts'
 import {
   alignSector,
-  BLOCK_HEADER_BYTES,
   blockStart,
   CONTIGUOUS_BYTES,
   ENTRIES,
@@ -29,7 +32,6 @@ import {
   frameMark,
   LAST,
   type SegmentHeader,
-  sealBlock,
   WINDOW_BYTES,
   WINDOW_MASK,
   writeFrameHeader,
@@ -38,6 +40,23 @@ import {
 
 /** Size of the append buffer; larger ones fall out of the processor's cache and are slower. */
 export const APPEND_BUFFER_BYTES: number = 256 * 1024
+
+/** Shorter rests of compressed blocks are written, as zeros; longer ones become holes in the file. */
+const HOLE_BYTES = 4096
+
+/** The memory of a writer, for one after the other. */
+export class AppendBuffer {
+  readonly form: BlockForm
+  /** Blocks as they are read. */
+  readonly plain: Buffer = Buffer.allocUnsafeSlow(APPEND_BUFFER_BYTES)
+  /** Blocks as they are in the file. */
+  readonly stored: Buffer
+
+  constructor(form: BlockForm) {
+    this.form = form
+    this.stored = form.sealed ? Buffer.allocUnsafeSlow(APPEND_BUFFER_BYTES) : this.plain
+  }
+}
 
 /** What a frame says about the moment it was made. */
 export interface FrameContext {
@@ -59,6 +78,7 @@ export class SegmentWriter {
   readonly handle: FileHandle
   readonly header: SegmentHeader
   readonly buffer: Buffer
+  readonly stored: Buffer
   /** Next free byte of the file. */
   end: number
   /** Everything before it is in the file. */
@@ -67,6 +87,7 @@ export class SegmentWriter {
   padding = 0
   /** Checksum of the last frame that is complete. */
   previousChecksum: number
+  readonly #form: BlockForm
   readonly #listener: WindowListener | undefined
   #base: number
   /** Windows of the buffer in use. */
@@ -77,18 +98,22 @@ export class SegmentWriter {
   #mark = 0
   #frameOpen = false
   #freshSector = false
+  /** Long rests of compressed blocks that are not in the file yet, as [from, to) pairs. */
+  #holes: number[] = []
 
   private constructor(
     handle: FileHandle,
     header: SegmentHeader,
-    buffer: Buffer,
+    memory: AppendBuffer,
     listener: WindowListener | undefined,
     end: number,
     previousChecksum: number,
   ) {
     this.handle = handle
     this.header = header
-    this.buffer = buffer
+    this.buffer = memory.plain
+    this.stored = memory.stored
+    this.#form = memory.form
     this.#listener = listener
     this.end = end
     this.flushed = end
@@ -100,12 +125,12 @@ export class SegmentWriter {
   static create(
     handle: FileHandle,
     header: SegmentHeader,
-    buffer: Buffer,
+    memory: AppendBuffer,
     listener?: WindowListener,
   ): SegmentWriter {
-    const writer = new SegmentWriter(handle, header, buffer, listener, 0, header.previousChecksum)
+    const writer = new SegmentWriter(handle, header, memory, listener, 0, header.previousChecksum)
     writer.#openWindow()
-    writeSegmentHeader(buffer, header)
+    writeSegmentHeader(memory.stored, header)
     writer.end = FILE_HEADER_BYTES
     return writer
   }
@@ -114,16 +139,16 @@ export class SegmentWriter {
   static resume(
     handle: FileHandle,
     header: SegmentHeader,
-    buffer: Buffer,
+    memory: AppendBuffer,
     end: number,
     previousChecksum: number,
     tail: Uint8Array,
     listener?: WindowListener,
   ): SegmentWriter {
-    const writer = new SegmentWriter(handle, header, buffer, listener, end, previousChecksum)
+    const writer = new SegmentWriter(handle, header, memory, listener, end, previousChecksum)
     if ((end & WINDOW_MASK) !== 0) {
       writer.#openWindow()
-      buffer.set(tail, 0)
+      memory.plain.set(tail, 0)
     }
     writer.#freshSector = true
     return writer
@@ -209,9 +234,7 @@ export class SegmentWriter {
   /** Hands everything that is complete to the file. */
   flush(): void {
     if (this.flushed === this.end) return
-    const from = this.flushed - this.#base
-    this.handle.write(this.buffer, from, this.end - this.flushed, this.flushed).sync()
-    this.flushed = this.end
+    this.#write(this.end)
   }
 
   /** Lets go of the buffer: its windows are retired. */
@@ -232,49 +255,66 @@ export class SegmentWriter {
   }
 
   #openBlock(flags: number, payload: number): void {
-    let start = blockStart(this.end)
+    const { headerBytes } = this.#form
+    let start = blockStart(this.#form, this.end)
     const rest = WINDOW_BYTES - (start & WINDOW_MASK)
-    if (rest < BLOCK_HEADER_BYTES + payload) start += rest
+    if (rest < headerBytes + payload) start += rest
     this.end = start
     if (start - this.#base === this.#windows * WINDOW_BYTES) this.#openWindow()
     this.#block = start
     this.#flags = flags
-    this.end = start + BLOCK_HEADER_BYTES
+    this.end = start + headerBytes
   }
 
   #seal(flags: number): number {
     const at = this.#block - this.#base
-    const length = this.end - this.#block - BLOCK_HEADER_BYTES
+    const { headerBytes, sealed } = this.#form
+    const length = this.end - this.#block - headerBytes
     const { life } = this.header
-    this.#block = -1
-    return sealBlock(
+    const checksum = this.#form.seal(
       this.buffer,
+      this.stored,
       at,
       length,
       this.#flags | flags,
       this.#mark,
       life,
-      this.#base + at,
+      this.#block,
     )
+    if (sealed) {
+      const from = this.#block + headerBytes + readU16(this.stored, at + STORED_LENGTH_AT)
+      if (this.end - from >= HOLE_BYTES) this.#holes.push(from, this.end)
+    }
+    this.#block = -1
+    return checksum
   }
 
   #openWindow(): void {
     if (this.#windows * WINDOW_BYTES === this.buffer.length) {
-      this.#flushAll()
+      this.#write(this.#base + this.#windows * WINDOW_BYTES)
       this.retire()
     }
     const at = this.#windows * WINDOW_BYTES
     this.buffer.fill(0, at, at + WINDOW_BYTES)
+    if (this.#form.sealed) this.stored.fill(0, at, at + WINDOW_BYTES)
     this.#windows++
     this.#listener?.opened((this.#base + at) / WINDOW_BYTES, at)
   }
 
-  #flushAll(): void {
-    const full = this.#base + this.#windows * WINDOW_BYTES
-    if (this.flushed === full) return
-    this.handle
-      .write(this.buffer, this.flushed - this.#base, full - this.flushed, this.flushed)
-      .sync()
-    this.flushed = full
+  /** Writes what is not in the file yet up to `end`, but for holes. The last byte is written, so that the file is as long. */
+  #write(end: number): void {
+    let from = this.flushed
+    for (let i = 0; i < this.#holes.length; i += 2) {
+      this.#writePart(from, this.#holes[i]!)
+      from = Math.min(this.#holes[i + 1]!, end - 1)
+    }
+    this.#writePart(from, end)
+    this.#holes.length = 0
+    this.flushed = Math.max(this.flushed, end)
+  }
+
+  #writePart(from: number, to: number): void {
+    if (from >= to) return
+    this.handle.write(this.stored, from - this.#base, to - from, from).sync()
   }
 }

@@ -13,11 +13,10 @@
 import { Effect, type Routine } from '../environment/routine.ts'
 import { corruption, type KvarkError } from '../errors.ts'
 import type { FileHandle } from '../vfs/files.ts'
+import type { BlockForm } from './block-form.ts'
 import { PAGE_BYTES, type PageSource, PageTable } from './cache.ts'
 import {
-  BLOCK_HEADER_BYTES,
   blockBehindDamage,
-  checkBlock,
   FILE_HEADER_BYTES,
   nextBlock,
   type SegmentHeader,
@@ -32,6 +31,7 @@ export class Segment implements SegmentSource, PageSource {
   path: string
   readonly handle: FileHandle
   readonly header: SegmentHeader
+  readonly form: BlockForm
   readonly pages: PageTable
   /** End of the data; of a segment that is being written, as of the last flush of its frame. */
   end: number
@@ -46,9 +46,16 @@ export class Segment implements SegmentSource, PageSource {
   /** Damaged places, as [from, to) pairs. */
   damage: number[] | undefined = undefined
 
-  constructor(handle: FileHandle, header: SegmentHeader, end: number, named: boolean) {
+  constructor(
+    handle: FileHandle,
+    header: SegmentHeader,
+    form: BlockForm,
+    end: number,
+    named: boolean,
+  ) {
     this.handle = handle
     this.header = header
+    this.form = form
     this.number = header.number
     this.path = handle.path
     this.end = end
@@ -96,7 +103,7 @@ export class Segment implements SegmentSource, PageSource {
         done += read
       } else {
         const from = writer!.bufferOffset(at)
-        writer!.buffer.copy(target, done, from, from + wanted)
+        writer!.stored.copy(target, done, from, from + wanted)
         done += wanted
       }
     }
@@ -105,23 +112,26 @@ export class Segment implements SegmentSource, PageSource {
 
   #check(page: number, target: Buffer, at: number, read: number): void {
     if (read < PAGE_BYTES) target.fill(0, at + read, at + PAGE_BYTES)
+    const { form } = this
     const windowStart = page * PAGE_BYTES
-    const end = Math.min(PAGE_BYTES, this.end - windowStart)
+    // Of a frame that is not complete yet, the windows that fell out of the writer's buffer are in the file.
+    const dataEnd = Math.max(this.end, this.writer?.flushed ?? 0)
+    const end = Math.min(PAGE_BYTES, dataEnd - windowStart)
     let offset = page === 0 ? FILE_HEADER_BYTES : 0
     for (;;) {
-      const next = nextBlock(target, at, offset, end)
+      const next = nextBlock(form, target, at, offset, end)
       const gap = next < 0 ? Math.max(offset, end) : next
       if (target.compare(ZEROS, 0, gap - offset, at + offset, at + gap) !== 0) {
         // A block whose length was lost looks like padding.
         this.#damaged(windowStart + offset, windowStart + gap)
       }
       if (next < 0) break
-      const length = checkBlock(target, at, next, end, this.life, windowStart + next)
+      const length = form.open(target, at + next, at + end, this.life, windowStart + next)
       if (length < 0) {
-        const good = blockBehindDamage(target, at, next, end, this.life, windowStart)
+        const good = blockBehindDamage(form, target, at, next, end, this.life, windowStart)
         offset = good < 0 ? end : good
         this.#damaged(windowStart + next, windowStart + offset)
-      } else offset = next + BLOCK_HEADER_BYTES + length
+      } else offset = next + form.headerBytes + length
     }
   }
 

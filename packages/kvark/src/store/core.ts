@@ -43,6 +43,7 @@ export interface CoreParts<K, V> {
   /** The environment that the caller gave, if any. */
   readonly given: Environment | undefined
   readonly path: string
+  readonly readOnly: boolean
   readonly folder: string
   readonly descriptor: Descriptor
   readonly keys: InternalCodec<K>
@@ -56,6 +57,8 @@ export class Core<K, V> {
   readonly environment: Environment
   readonly given: Environment | undefined
   readonly path: string
+  /** Opened with `readOnly`. */
+  readonly readOnly: boolean
   readonly folder: string
   readonly descriptor: Descriptor
   readonly keys: InternalCodec<K>
@@ -84,6 +87,7 @@ export class Core<K, V> {
     this.environment = parts.environment
     this.given = parts.given
     this.path = parts.path
+    this.readOnly = parts.readOnly
     this.folder = parts.folder
     this.descriptor = parts.descriptor
     this.keys = parts.keys
@@ -112,6 +116,17 @@ export class Core<K, V> {
     return new KvarkError('CLOSED', `The store ${path} is closed. Open it again to use it.`, {
       path,
     })
+  }
+
+  /** `READ_ONLY` when the store was opened with `readOnly`. */
+  checkWritable(): void {
+    if (this.readOnly) throw this.readOnlyError()
+  }
+
+  readOnlyError(): KvarkError {
+    const { path } = this
+    const message = `The store ${path} was opened with 'readOnly'. Open it without to write.`
+    return new KvarkError('READ_ONLY', message, { path })
   }
 
   /** Carries out the writes that wait, so that what follows sees them. */

@@ -7,11 +7,23 @@ import type { Durability, EngineModule } from '../engine/engine.ts'
 import type { Environment } from '../environment/environment.ts'
 import { nodeEnvironment } from '../environment/node.ts'
 import { KvarkError } from '../errors.ts'
+import { CHECKSUMS, type ChecksumName } from '../storage/block-form.ts'
+import { CIPHERS, type CipherName } from '../storage/cipher.ts'
+import { COMPRESSIONS, type CompressionName, compressionNamed } from '../storage/compression.ts'
 import type { Descriptor } from '../storage/descriptor.ts'
 import { memoryFiles } from '../vfs/memory.ts'
-import { checkDurability, checkObject, invalid, nearest, show, unknownName } from './arguments.ts'
+import {
+  checkDurability,
+  checkNames,
+  checkObject,
+  invalid,
+  nearest,
+  show,
+  unknownName,
+} from './arguments.ts'
 import { resolveKeyCodec, resolveValueCodec } from './codecs.ts'
 import type { InternalCodec } from './internal-codec.ts'
+import type { Encryption } from './options.ts'
 
 /** The path of a store that lives in memory only. */
 export const MEMORY = ':memory:'
@@ -22,6 +34,7 @@ const ANY = 'any'
 
 const DEFAULT_ENGINE = 'log'
 const DEFAULT_CACHE_BYTES = 64 * 1024 * 1024
+const LEAST_KEY_BYTES = 16
 const LEAST_CACHE_BYTES = 1024 * 1024
 /** Timers take no more. */
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1
@@ -34,7 +47,11 @@ const COMMON_NAMES: readonly string[] = [
   'errorIfExists',
   'durability',
   'cacheBytes',
+  'checksum',
+  'compression',
+  'encryption',
   'lockTimeoutMs',
+  'readOnly',
   'environment',
 ]
 
@@ -48,10 +65,15 @@ export interface OpenPlan {
   readonly module: EngineModule | undefined
   readonly create: boolean
   readonly errorIfExists: boolean
+  readonly readOnly: boolean
   readonly durability: Durability
   readonly keys: InternalCodec<unknown>
   readonly values: InternalCodec<unknown>
   readonly cacheBytes: number
+  /** `undefined`: as the store was made, or the default for a new one. */
+  readonly checksum: ChecksumName | undefined
+  readonly compression: CompressionName | undefined
+  readonly encryption: Encryption | undefined
   readonly lockTimeoutMs: number
   /** Options of the engine that were given. */
   readonly given: Readonly<Record<string, unknown>>
@@ -67,19 +89,28 @@ export function planOpen(
     Object.entries(options).filter(([, value]) => value !== undefined),
   )
   const module = moduleOf(modules, given['engine'] ?? DEFAULT_ENGINE)
+  const readOnly = flag(given, 'readOnly', false)
   const plan: OpenPlan = {
     ...place(path, given['environment']),
     module,
-    create: flag(given, 'create', true),
+    create: flag(given, 'create', !readOnly),
     errorIfExists: flag(given, 'errorIfExists', false),
+    readOnly,
     durability: durability(given['durability']),
     keys: resolveKeyCodec(given['keys']),
     values: resolveValueCodec(given['values']),
     cacheBytes: wholeNumber(given, 'cacheBytes', DEFAULT_CACHE_BYTES, LEAST_CACHE_BYTES),
+    checksum: oneOf(given, 'checksum', CHECKSUMS),
+    compression: compression(given),
+    encryption: encryption(given['encryption']),
     lockTimeoutMs: wholeNumber(given, 'lockTimeoutMs', 0, 0, LONGEST_TIMEOUT_MS),
     given: Object.fromEntries(
       Object.entries(given).filter(([name]) => !COMMON_NAMES.includes(name)),
     ),
+  }
+  for (const name of ['create', 'errorIfExists'] as const) {
+    if (readOnly && plan[name])
+      throw invalid(`'readOnly' opens what is there; leave out '${name}'.`)
   }
   if (module !== undefined) checkEngineOptions(plan, module)
   return plan
@@ -140,12 +171,9 @@ export function engineOptions(
 export function checkMatch(plan: OpenPlan, descriptor: Descriptor): void {
   const { module, folder: path } = plan
   const differ = (what: string, expected: unknown, found: unknown): void => {
-    if (JSON.stringify(expected) === JSON.stringify(found)) return
-    throw new KvarkError(
-      'MISMATCH',
-      `The store ${path} was made with ${what} ${show(found)}, not ${show(expected)}. Open it as it was made, or make another store.`,
-      { path, expected, found },
-    )
+    if (JSON.stringify(expected) !== JSON.stringify(found)) {
+      throw madeOtherwise(path, what, expected, found)
+    }
   }
   if (module !== undefined) {
     differ('engine', module.name, descriptor.engine)
@@ -155,8 +183,46 @@ export function checkMatch(plan: OpenPlan, descriptor: Descriptor): void {
       differ(name, plan.given[name], made)
     }
   }
+  for (const name of ['checksum', 'compression'] as const) {
+    if (plan[name] !== undefined) differ(name, plan[name], descriptor[name])
+  }
+  const { encryption } = plan
+  if (encryption && descriptor.encryption === undefined) throw notEncrypted(path)
+  if (!encryption && descriptor.encryption) {
+    throw new KvarkError(
+      'BAD_ENCRYPTION_KEY',
+      `The store ${path} is encrypted. Give its key or its passphrase with the option 'encryption'.`,
+      { path },
+    )
+  }
+  if (encryption?.cipher !== undefined) {
+    differ('cipher', encryption.cipher, descriptor.encryption!.cipher)
+  }
   differ('keys', plan.keys.name, descriptor.codecs.keys)
   differ('values', plan.values.name, descriptor.codecs.values)
+}
+
+/** `MISMATCH`: the store was made with something else. */
+export function madeOtherwise(
+  path: string,
+  what: string,
+  expected: unknown,
+  found: unknown,
+): KvarkError {
+  return new KvarkError(
+    'MISMATCH',
+    `The store ${path} was made with ${what} ${show(found)}, not ${show(expected)}. Open it as it was made, or make another store.`,
+    { path, expected, found },
+  )
+}
+
+/** `MISMATCH`: a secret was given for a store that has none. */
+export function notEncrypted(path: string): KvarkError {
+  return new KvarkError(
+    'MISMATCH',
+    `The store ${path} is not encrypted. Open it without 'encryption', or copy it to a new, encrypted one.`,
+    { path },
+  )
 }
 
 function moduleOf(
@@ -181,6 +247,62 @@ function durability(value: unknown): Durability {
   if (value === undefined) return 'disk'
   checkDurability(value)
   return value
+}
+
+function oneOf<T extends string>(
+  given: Record<string, unknown>,
+  name: string,
+  known: readonly T[],
+): T | undefined {
+  const value = given[name]
+  if (value === undefined || known.includes(value as T)) return value as T | undefined
+  throw invalid(`The option '${name}' must be one of ${known.join(', ')}, not ${show(value)}.`, {
+    expected: known,
+    found: value,
+  })
+}
+
+/** `UNSUPPORTED` where this Node does not have it. */
+function compression(given: Record<string, unknown>): CompressionName | undefined {
+  const name = oneOf(given, 'compression', COMPRESSIONS)
+  if (name !== undefined) compressionNamed(name)
+  return name
+}
+
+/** Checked, and never shown in an error. */
+export function encryption(value: unknown, what = 'encryption'): Encryption | undefined {
+  if (value === undefined) return undefined
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+  if (!isObject || ArrayBuffer.isView(value)) {
+    // Not shown: it may be the secret itself.
+    throw invalid(
+      `The option '${what}' must be an object with a 'key' or a 'passphrase', such as { passphrase: '…' }.`,
+    )
+  }
+  checkNames(value, ['key', 'passphrase', 'cipher'], `The option '${what}'`)
+  const { key, passphrase, cipher } = value as Record<string, unknown>
+  if (cipher !== undefined && !CIPHERS.includes(cipher as CipherName)) {
+    throw invalid(`The cipher must be one of ${CIPHERS.join(', ')}, not ${show(cipher)}.`, {
+      expected: CIPHERS,
+      found: cipher,
+    })
+  }
+  if ((key === undefined) === (passphrase === undefined)) {
+    throw invalid(`The option '${what}' takes either a 'key' or a 'passphrase'. Give one of them.`)
+  }
+  const chosen = cipher === undefined ? {} : { cipher: cipher as CipherName }
+  if (key !== undefined) {
+    if (!(key instanceof Uint8Array) || key.length < LEAST_KEY_BYTES) {
+      throw invalid(
+        `The encryption key must be a Uint8Array of at least ${LEAST_KEY_BYTES} bytes, such as randomBytes(32) gives.`,
+      )
+    }
+    return { key: Uint8Array.prototype.slice.call(key), ...chosen }
+  }
+  if (typeof passphrase !== 'string' || passphrase === '') {
+    throw invalid('The passphrase must be a string that is not empty.')
+  }
+  return { passphrase, ...chosen }
 }
 
 function flag(given: Record<string, unknown>, name: string, otherwise: boolean): boolean {

@@ -231,7 +231,7 @@ test('a store of an engine or a feature that is not known is VERSION', () => {
   assert.deepEqual([error.code, error.found], ['VERSION', 'small'])
   const descriptor = runSync(readDescriptor(environment, PATH))!
   const features = { ...descriptor.features, readOnlyCompatible: 4 }
-  runSync(writeDescriptor(environment, PATH, { ...descriptor, features }))
+  runSync(writeDescriptor(environment, PATH, { ...descriptor, features }, undefined))
   assert.equal(refusal(() => openStore(environment)).code, 'VERSION')
   assert.equal(describeSync(PATH, { environment }).engine, 'small')
 })
@@ -247,6 +247,9 @@ test('describe tells what a store is, also while it is open', async () => {
     keys: 'tuple',
     values: 'utf8',
     options: { pageBytes: 8192 },
+    checksum: 'crc32',
+    compression: 'none',
+    cipher: undefined,
   })
   assert.deepEqual(await describe(PATH, { environment }), description)
   db.closeSync()

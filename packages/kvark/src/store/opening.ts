@@ -12,12 +12,17 @@ import type { EngineModule } from '../engine/engine.ts'
 import type { Environment } from '../environment/environment.ts'
 import { type Effect, effect, type Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
+import { type StoreForm, storeForm } from '../storage/block-form.ts'
+import type { CipherName } from '../storage/cipher.ts'
 import {
+  checkProof,
   checkWritable,
   type Descriptor,
   readDescriptor,
   writeDescriptor,
 } from '../storage/descriptor.ts'
+import { newDataKey, openKey, storeKey } from '../storage/store-key.ts'
+import { overlayFiles } from '../vfs/overlay.ts'
 import { checkNames, checkObject, invalid } from './arguments.ts'
 import { Core } from './core.ts'
 import {
@@ -40,6 +45,8 @@ import {
 } from './open-plan.ts'
 import { KvarkStore } from './store.ts'
 
+const DEFAULT_CIPHER: CipherName = 'aes-256-gcm'
+
 /** `open` with other engines than the ones of the package. */
 export function openWith(
   modules: Readonly<Record<string, EngineModule>>,
@@ -60,19 +67,22 @@ function* openStore(
   if (!(yield* isThere(plan))) yield* makeFolder(files, folder)
   const lock = yield* files.lock(`${folder}/${LOCK_NAME}`, plan.lockTimeoutMs)
   try {
-    const descriptor = (yield* isThere(plan)) ? yield* readChecked(plan) : yield* makeStore(plan)
+    const { descriptor, form } = (yield* isThere(plan))
+      ? yield* readChecked(plan)
+      : yield* makeStore(plan)
     const module = plan.module ?? moduleOf(modules, descriptor, plan)
     const engine = yield* module.open({
-      environment,
+      environment: plan.readOnly ? readOnlyEnvironment(environment) : environment,
       folder,
       descriptor,
+      form,
       options: engineOptions(plan, module, descriptor.options),
       cacheBytes: plan.cacheBytes,
       created: yield* isBare(files, folder),
     })
-    const { path, keys, values } = plan
+    const { path, readOnly, keys, values } = plan
     const { environment: given } = options as { environment?: Environment }
-    const where = { environment, given, path, folder, descriptor, lock }
+    const where = { environment, given, path, folder, readOnly, descriptor, lock }
     return new KvarkStore(new Core({ engine, modules, keys, values, ...where }), plan.durability)
   } catch (error) {
     try {
@@ -81,6 +91,20 @@ function* openStore(
       // The first error says more.
     }
     throw error
+  }
+}
+
+/** The same world, in which nothing written reaches the disk. Jobs run in this thread, for no other sees the same files. */
+function readOnlyEnvironment(environment: Environment): Environment {
+  return {
+    files: overlayFiles(environment.files),
+    now: () => environment.now(),
+    monotonic: () => environment.monotonic(),
+    random: (length) => environment.random(length),
+    defer: (callback) => environment.defer(callback),
+    pause: environment.pause,
+    timer: (ms, callback) => environment.timer(ms, callback),
+    warn: (message) => environment.warn(message),
   }
 }
 
@@ -101,18 +125,40 @@ function* isThere(plan: OpenPlan): Routine<boolean> {
   return false
 }
 
-function* readChecked(plan: OpenPlan): Routine<Descriptor> {
+/** Who a store is, and how it has its data in files. */
+interface Identity {
+  readonly descriptor: Descriptor
+  readonly form: StoreForm
+}
+
+function* readChecked(plan: OpenPlan): Routine<Identity> {
   const { environment, folder } = plan
   const descriptor = yield* readDescriptor(environment, folder)
   if (descriptor === undefined) throw noStore(folder)
-  checkWritable(descriptor, folder)
+  if (!plan.readOnly) checkWritable(descriptor, folder)
   checkMatch(plan, descriptor)
-  return descriptor
+  const { checksum, compression } = descriptor
+  const random = (length: number): Uint8Array => environment.random(length)
+  if (!descriptor.encryption || !plan.encryption) {
+    return { descriptor, form: storeForm({ checksum, compression, encryption: undefined }, random) }
+  }
+  const key = yield* openKey(descriptor.encryption, plan.encryption, folder)
+  const { cipher } = descriptor.encryption
+  const form = storeForm({ checksum, compression, encryption: { cipher, key } }, random)
+  yield* checkProof(environment, folder, form.cipher!)
+  return { descriptor, form }
 }
 
 /** Makes the place a store of the engine that was asked for. */
-function* makeStore(plan: OpenPlan): Routine<Descriptor> {
+function* makeStore(plan: OpenPlan): Routine<Identity> {
   const { environment, folder } = plan
+  const random = (length: number): Uint8Array => environment.random(length)
+  const checksum = plan.checksum ?? 'crc32'
+  const compression = plan.compression ?? 'none'
+  const cipher = plan.encryption?.cipher ?? DEFAULT_CIPHER
+  const key = plan.encryption && newDataKey(cipher, random)
+  const encryption = key === undefined ? undefined : { cipher, key }
+  const form = storeForm({ checksum, compression, encryption }, random)
   const module = plan.module!
   const options = Object.entries(engineOptions(plan, module, {})).filter(
     ([name]) => module.options[name]!.pinned,
@@ -123,11 +169,14 @@ function* makeStore(plan: OpenPlan): Routine<Descriptor> {
     hashSeed: Buffer.from(environment.random(4)).readUInt32LE(0),
     options: Object.fromEntries(options),
     codecs: { keys: plan.keys.name, values: plan.values.name },
+    checksum,
+    compression,
+    encryption: plan.encryption && (yield* storeKey(cipher, key!, plan.encryption, random)),
     features: { compatible: 0, readOnlyCompatible: 0, incompatible: 0 },
   }
   yield* removeHalfWritten(environment.files, folder)
-  yield* writeDescriptor(environment, folder, descriptor)
-  return descriptor
+  yield* writeDescriptor(environment, folder, descriptor, form.cipher)
+  return { descriptor, form }
 }
 
 /** The engine that the store was made with. */
@@ -161,6 +210,7 @@ export function* readDescription(
   if ((yield* look(environment.files, folder)) !== 'store') throw noStore(folder)
   const descriptor = yield* readDescriptor(environment, folder)
   if (descriptor === undefined) throw noStore(folder)
-  const { engine, storeId, codecs } = descriptor
-  return { engine, storeId, ...codecs, options: descriptor.options }
+  const { engine, storeId, codecs, checksum, compression, encryption } = descriptor
+  const cipher = encryption?.cipher
+  return { engine, storeId, ...codecs, options: descriptor.options, checksum, compression, cipher }
 }

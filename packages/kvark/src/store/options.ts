@@ -5,6 +5,9 @@
 
 import type { LogOptions } from '../engines/log/options.ts'
 import type { Environment } from '../environment/environment.ts'
+import type { ChecksumName } from '../storage/block-form.ts'
+import type { CipherName } from '../storage/cipher.ts'
+import type { CompressionName } from '../storage/compression.ts'
 import type { Durability } from '../storage/durability.ts'
 import type { Codec, KeyCodecs, ValueCodecs } from './codec.ts'
 import type { AtomicStore, Configurable, Store } from './types.ts'
@@ -13,6 +16,11 @@ import type { AtomicStore, Configurable, Store } from './types.ts'
 export interface StoreOptions {
   /** Make the store when there is none (default `true`); with `false` a missing one is `NOT_FOUND`. */
   readonly create?: boolean
+  /**
+   * Only read (default `false`): nothing on the disk changes, whatever state the store is in, and writing is `READ_ONLY`. What recovery
+   * after a crash has to change is kept in memory. The store must not be open elsewhere meanwhile.
+   */
+  readonly readOnly?: boolean
   /** Refuse to open a store that exists already (default `false`). */
   readonly errorIfExists?: boolean
   /**
@@ -22,10 +30,31 @@ export interface StoreOptions {
   readonly durability?: Durability
   /** Memory for cached blocks, bytes (default 64 MiB, at least 1 MiB). */
   readonly cacheBytes?: number
+  /** How blocks are checked: `crc32` (default) or `xxh64`, both to 32 bits. A property of the store, as `compression` is. */
+  readonly checksum?: ChecksumName
+  /**
+   * How blocks are compressed: `none` (default), `lz4` (fast), `deflate`, `zstd` (Node 22.15 and newer). A property of the store: left
+   * out when it is opened again, it is as the store was made.
+   */
+  readonly compression?: CompressionName
+  /** Encrypts everything that the store writes. The store cannot be opened without the same key or passphrase. */
+  readonly encryption?: Encryption
   /** How long to wait for another holder of the store, ms (default 0). */
   readonly lockTimeoutMs?: number
   /** Another world to live in: files, clock, randomness. For tests. */
   readonly environment?: Environment
+}
+
+/**
+ * The secret of an encrypted store. A `key` (at least 16 random bytes) opens at once; a `passphrase` goes through scrypt, which takes
+ * about a fifth of a second and 64 MiB at each opening. The secret only wraps a random data key: see `rekey`.
+ */
+export type Encryption = (
+  | { readonly key: Uint8Array; readonly passphrase?: never }
+  | { readonly passphrase: string; readonly key?: never }
+) & {
+  /** Default `aes-256-gcm`. */
+  readonly cipher?: CipherName
 }
 
 /** Each engine: its options and the store it gives. `any` opens what is there. */

@@ -154,11 +154,16 @@ export class KvarkStore<K, V>
   }
 
   compact(options?: JobOptions): Promise<void> {
-    return this.#run((engine) => engine.compact(...this.#job(options)))
+    return this.#run((engine) => {
+      this.core.checkWritable()
+      return engine.compact(...this.#job(options))
+    })
   }
 
   compactSync(options?: JobOptions): void {
-    runSync(this.#settled().compact(...this.#job(options)))
+    const engine = this.#settled()
+    this.core.checkWritable()
+    runSync(engine.compact(...this.#job(options)))
   }
 
   verify(options?: JobOptions): Promise<VerifyReport> {
@@ -193,7 +198,7 @@ export class KvarkStore<K, V>
   stats(): Stats {
     const { engine, path } = this.core
     this.core.checkOpen()
-    const { failure } = engine
+    const failure = engine.failure ?? (this.core.readOnly ? this.core.readOnlyError() : undefined)
     return {
       engine: engine.name,
       path,
@@ -271,6 +276,7 @@ export class KvarkStore<K, V>
     }
     const batch = core.takeBatch()
     try {
+      core.checkWritable()
       fill(batch)
       // A codec or an iterable of the user's has run in between.
       if (core.unsettled) core.checkOpen()
@@ -285,6 +291,7 @@ export class KvarkStore<K, V>
   #writeSync(options: DurabilityOptions | undefined, fill: (batch: WriteBatch) => void): number {
     const { core } = this
     if (core.unsettled) core.checkOpen()
+    core.checkWritable()
     const batch = core.takeBatch()
     let version: number
     try {

@@ -9,8 +9,9 @@ import type { BackupReport } from '../engine/facts.ts'
 import { engines } from '../engines.ts'
 import type { Codec, Tuple } from './codec.ts'
 import { type DestroyReport, destroy, destroySync } from './destroy.ts'
-import { open, openSync } from './open.ts'
+import { describe, open, openSync } from './open.ts'
 import type { EngineMap, EngineName } from './options.ts'
+import { rekey, rekeySync } from './rekey.ts'
 import type {
   AtomicStore,
   AtomicTable,
@@ -112,6 +113,31 @@ async function uses(): Promise<void> {
   openSync('./data', { values: 'tuple' })
   // @ts-expect-error a path is needed
   await open()
+
+  const key = new Uint8Array(32)
+  const passphrase = 'words'
+  const sealed = await open('./data', { compression: 'lz4', encryption: { key } })
+  holds<Extends<typeof sealed, AtomicStore<string, string>>>()
+  openSync('./data', {
+    encryption: { passphrase, cipher: 'aes-128-gcm' },
+    engine: 'any',
+  }).closeSync()
+  const { compression, cipher } = await describe('./data')
+  holds<Equal<typeof compression, 'none' | 'lz4' | 'deflate' | 'zstd'>>()
+  holds<Equal<typeof cipher, 'aes-128-gcm' | 'aes-256-gcm' | undefined>>()
+  await rekey('./data', { encryption: { key }, to: { passphrase } })
+  // @ts-expect-error no such compression
+  await open('./data', { compression: 'gzip' })
+  // @ts-expect-error one secret
+  await open('./data', { encryption: { key, passphrase } })
+  // @ts-expect-error a secret is needed
+  await open('./data', { encryption: { cipher: 'aes-256-gcm' } })
+  // @ts-expect-error keys are bytes
+  await open('./data', { encryption: { key: 'words' } })
+  // @ts-expect-error no such cipher
+  await open('./data', { encryption: { key, cipher: 'aes-256-cbc' } })
+  // @ts-expect-error the new secret is missing
+  rekeySync('./data', { encryption: { key } })
 }
 
 /** Which store type goes with which `supports`. */

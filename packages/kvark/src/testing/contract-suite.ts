@@ -8,6 +8,7 @@
  */
 
 import { describe, test } from 'node:test'
+import zlib from 'node:zlib'
 import { backup } from './contract/backup.ts'
 import { cursors } from './contract/cursors.ts'
 import { destroy } from './contract/destroy.ts'
@@ -43,7 +44,8 @@ const CHAPTERS: readonly Chapter[] = [
 export function contractSuite(subject: Subject): void {
   for (const environment of subject.environments) {
     for (const chapter of CHAPTERS) {
-      describe(`${subject.engine.name} on ${environment} files: ${chapter.name}`, () => {
+      const form = subject.form === undefined ? '' : `, ${subject.form.name}`
+      describe(`${subject.engine.name}${form} on ${environment} files: ${chapter.name}`, () => {
         for (const one of chapter.cases) {
           test(one.name, { skip: reasonToSkip(one, subject) }, async (t) => {
             const place = new Place(subject, environment)
@@ -61,5 +63,8 @@ export function contractSuite(subject: Subject): void {
 
 function reasonToSkip(one: Case, subject: Subject): string | false {
   const lacking = (one.needs ?? []).filter((need) => !subject.engine.supports[need])
+  if (subject.form?.compression === 'zstd' && !('zstdCompressSync' in zlib)) {
+    return `Node ${process.version} has no zstd`
+  }
   return lacking.length === 0 ? false : `${subject.engine.name} has no ${lacking.join(', ')}`
 }

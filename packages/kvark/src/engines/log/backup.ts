@@ -137,8 +137,9 @@ class Backup {
       yield* copy.check(this.#buffer, (read) => this.#advance(read))
     }
     const { environment, folder } = this.#to
-    yield* writeManifest(environment, folder, state.storeId, manifest)
-    yield* readManifest(environment, folder, state.storeId)
+    const { cipher } = state.context.form
+    yield* writeManifest(environment, folder, state.storeId, manifest, cipher)
+    yield* readManifest(environment, folder, state.storeId, cipher)
     return { entries, bytes, version: point.sequence }
   }
 
@@ -205,6 +206,7 @@ class Backup {
     return {
       path: file.path,
       life: file.life,
+      form: file.form,
       *readAt(target, position, length) {
         const read = yield* file.readAt(target, position, length)
         const from = copy.length - position

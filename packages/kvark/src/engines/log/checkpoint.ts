@@ -2,7 +2,9 @@
  * The stored index, so that opening does not read the data: `N.index`, named by the manifest.
  *
  *   │ magic 8 │ shard 0 │ shard 1 │ … │ shard 255 │ footer: JSON │ footer length u32 │ footer checksum u32 │ magic 8 │
- *   shard     │ count u32 │ sequence u48 │ 0 u16 │ checksum u32 │ count × (low u32, high u32) │
+ *   shard     │ count u32 │ sequence u48 │ 0 u16 │ checksum u32 │ envelope 32? │ count × (low u32, high u32) │
+ *
+ * In an encrypted store the slots of a shard are encrypted, its envelope (nonce, tag, 4 zeros) is there, and the footer is sealed.
  *
  * 1. It is fuzzy: written shard by shard while writes go on. Each shard holds exactly the writes up to its sequence; opening replays
  *    the journal from `replay` and applies to each shard what is newer than that.
@@ -14,13 +16,17 @@ import { crc32 } from 'node:zlib'
 import { readU32, readU48, writeU32, writeU48 } from '../../bytes/varint.ts'
 import type { Routine } from '../../environment/routine.ts'
 import { corruption } from '../../errors.ts'
+import type { StoreCipher } from '../../storage/cipher.ts'
 import { TEMPORARY_SUFFIX } from '../../storage/sealed-file.ts'
 import { type HashIndex, SHARDS } from './hash-index.ts'
 import { indexName } from './manifest.ts'
 import type { LogState } from './state.ts'
 
 const MAGIC = Buffer.from('kvarkidx', 'latin1')
-const SHARD_HEADER_BYTES = 16
+const PLAIN_HEADER_BYTES = 16
+/** Slots begin at multiples of 8. */
+const SEALED_HEADER_BYTES = 48
+const PURPOSE = 'index'
 const TRAILER_BYTES = 16
 const BUFFER_BYTES = 1024 * 1024
 const BYTES_A_STEP = 256 * 1024
@@ -64,6 +70,8 @@ export function* writeCheckpoint(
   const { files, pause } = state.context.environment
   const { folder } = state.context
   const { index } = state
+  const { cipher } = state.context.form
+  const headerBytes = cipher ? SEALED_HEADER_BYTES : PLAIN_HEADER_BYTES
   const temporary = `${folder}/${indexName(number)}${TEMPORARY_SUFFIX}`
   yield* files.remove(temporary)
   const handle = yield* files.open(temporary, 'create')
@@ -75,7 +83,7 @@ export function* writeCheckpoint(
     let buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
     MAGIC.copy(buffer)
     for (let shard = 0; shard < SHARDS; shard++) {
-      const length = SHARD_HEADER_BYTES + index.countOf(shard) * 8
+      const length = headerBytes + index.countOf(shard) * 8
       if (used + length > buffer.length) {
         yield* handle.write(buffer, 0, used, position)
         position += used
@@ -85,10 +93,10 @@ export function* writeCheckpoint(
           yield* handle.sync()
         }
         // The shard may have grown meanwhile.
-        const needed = SHARD_HEADER_BYTES + index.countOf(shard) * 8
+        const needed = headerBytes + index.countOf(shard) * 8
         if (needed > buffer.length) buffer = Buffer.allocUnsafeSlow(needed * 2)
       }
-      used += writeShard(index, shard, state.journal.sequence, buffer, used)
+      used += writeShard(index, shard, state.journal.sequence, buffer, used, number, cipher)
       sinceStep += length
       if (sinceStep > BYTES_A_STEP) {
         sinceStep = 0
@@ -99,7 +107,7 @@ export function* writeCheckpoint(
     yield* handle.write(buffer, 0, used, position)
     position += used
     if (state.index !== index) return false
-    const footer = trailer(footerOf(state, replay))
+    const footer = trailer(footerOf(state, replay), number, cipher)
     yield* handle.write(footer, 0, footer.length, position)
     yield* handle.sync()
   } finally {
@@ -117,26 +125,35 @@ export function* readCheckpoint(
   sequences: Float64Array,
 ): Routine<CheckpointFooter> {
   const path = `${state.context.folder}/${indexName(number)}`
+  const { cipher } = state.context.form
+  const headerBytes = cipher ? SEALED_HEADER_BYTES : PLAIN_HEADER_BYTES
   const handle = yield* state.context.environment.files.open(path, 'read')
   try {
     const size = yield* handle.size()
     const bytes = Buffer.allocUnsafeSlow(size)
     if ((yield* handle.read(bytes, 0, size, 0)) !== size)
       throw corruption(path, 0, 'it is cut short')
-    const footer = readTrailer(bytes, path)
+    const footer = readTrailer(bytes, path, number, cipher)
     if (footer.storeId !== state.storeId) throw corruption(path, 0, 'the index of another store')
     let at = MAGIC.length
     for (let shard = 0; shard < SHARDS; shard++) {
-      if (at + SHARD_HEADER_BYTES > size) throw corruption(path, at, 'a shard is missing')
+      if (at + headerBytes > size) throw corruption(path, at, 'a shard is missing')
       const count = readU32(bytes, at)
-      const end = at + SHARD_HEADER_BYTES + count * 8
+      const end = at + headerBytes + count * 8
       if (end > size) throw corruption(path, at, 'a shard is cut short')
       if (shardChecksum(bytes, at, end, shard) !== readU32(bytes, at + 12)) {
         throw corruption(path, at, 'a shard is damaged')
       }
       sequences[shard] = readU48(bytes, at + 4)
-      const dump = new Uint32Array(bytes.buffer, at + SHARD_HEADER_BYTES, count * 2)
-      index.restore(shard, dump)
+      const from = at + headerBytes
+      if (cipher) {
+        const place = shardPlace(bytes, at, shard)
+        const key = cipher.subkey(PURPOSE, number)
+        const slots = cipher.decrypt(key, bytes, from, count * 8, at + PLAIN_HEADER_BYTES, place)
+        if (slots === undefined) throw corruption(path, at, 'a shard was changed')
+        bytes.set(slots, from)
+      }
+      index.restore(shard, new Uint32Array(bytes.buffer, from, count * 2))
       at = end
       if ((shard & 15) === 15) yield* state.context.environment.pause
     }
@@ -153,23 +170,37 @@ function writeShard(
   sequence: number,
   target: Buffer,
   at: number,
+  number: number,
+  cipher: StoreCipher | undefined,
 ): number {
   const count = index.countOf(shard)
-  const end = at + SHARD_HEADER_BYTES + count * 8
+  const from = at + (cipher ? SEALED_HEADER_BYTES : PLAIN_HEADER_BYTES)
+  const end = from + count * 8
   writeU32(target, at, count)
   writeU48(target, at + 4, sequence)
   target[at + 10] = 0
   target[at + 11] = 0
-  const words = new Uint32Array(target.buffer, at + SHARD_HEADER_BYTES, count * 2)
-  index.dump(shard, words, 0)
+  index.dump(shard, new Uint32Array(target.buffer, from, count * 2), 0)
+  if (cipher) {
+    const envelope = at + PLAIN_HEADER_BYTES
+    target.fill(0, envelope, from)
+    const place = shardPlace(target, at, shard)
+    const key = cipher.subkey(PURPOSE, number)
+    cipher.encrypt(key, target, from, count * 8, target, from, envelope, place)
+  }
   writeU32(target, at + 12, shardChecksum(target, at, end, shard))
   return end - at
 }
 
-/** Covers the header before the checksum, the slots, and which shard it is. */
+/** What is authenticated with a shard's slots: which shard it is, and what its header says. */
+function shardPlace(bytes: Buffer, at: number, shard: number): Uint8Array {
+  return Uint8Array.of(shard, ...bytes.subarray(at, at + 12))
+}
+
+/** Covers the header before the checksum, all behind it, and which shard it is. */
 function shardChecksum(bytes: Buffer, at: number, end: number, shard: number): number {
   const header = crc32(bytes.subarray(at, at + 12), shard + 1)
-  return crc32(bytes.subarray(at + SHARD_HEADER_BYTES, end), header)
+  return crc32(bytes.subarray(at + PLAIN_HEADER_BYTES, end), header)
 }
 
 function footerOf(
@@ -198,8 +229,13 @@ function footerOf(
   }
 }
 
-function trailer(footer: CheckpointFooter): Buffer {
-  const json = Buffer.from(JSON.stringify(footer), 'utf8')
+function trailer(
+  footer: CheckpointFooter,
+  number: number,
+  cipher: StoreCipher | undefined,
+): Buffer {
+  const plain = Buffer.from(JSON.stringify(footer), 'utf8')
+  const json = cipher ? cipher.seal(indexName(number), plain) : plain
   const end = Buffer.alloc(TRAILER_BYTES)
   writeU32(end, 0, json.length)
   writeU32(end, 4, crc32(json))
@@ -207,7 +243,12 @@ function trailer(footer: CheckpointFooter): Buffer {
   return Buffer.concat([json, end])
 }
 
-function readTrailer(bytes: Buffer, path: string): CheckpointFooter {
+function readTrailer(
+  bytes: Buffer,
+  path: string,
+  number: number,
+  cipher: StoreCipher | undefined,
+): CheckpointFooter {
   if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) throw corruption(path, 0, 'no stored index')
   const end = bytes.length - TRAILER_BYTES
   if (end < MAGIC.length || !bytes.subarray(end + 8).equals(MAGIC)) {
@@ -218,5 +259,8 @@ function readTrailer(bytes: Buffer, path: string): CheckpointFooter {
   if (start < MAGIC.length || crc32(json) !== readU32(bytes, end + 4)) {
     throw corruption(path, end, 'the footer of the stored index is damaged')
   }
-  return JSON.parse(json.toString('utf8')) as CheckpointFooter
+  const plain = cipher ? cipher.unseal(indexName(number), json) : json
+  if (plain === undefined)
+    throw corruption(path, start, 'the footer of the stored index was changed')
+  return JSON.parse(Buffer.from(plain).toString('utf8')) as CheckpointFooter
 }

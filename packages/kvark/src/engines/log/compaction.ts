@@ -332,7 +332,7 @@ export class Compactor {
     outputs: readonly number[],
   ): RewriteArguments {
     const state = this.#state
-    const { environment, folder, descriptor } = state.context
+    const { environment, folder, descriptor, form } = state.context
     const staying = [...state.segments.all.values()].filter((one) => !victims.includes(one))
     const random = (): number => Buffer.from(environment.random(4)).readUInt32LE()
     return {
@@ -364,6 +364,7 @@ export class Compactor {
         state.journal.now(),
       ),
       epoch: random(),
+      form: form.description,
     }
   }
 
@@ -381,14 +382,14 @@ export class Compactor {
   /** Gives the outputs their names and their places in the store. */
   *#adopt(args: RewriteArguments, result: RewriteResult, packedAt: number): Routine<LogSegment[]> {
     const state = this.#state
-    const { environment, folder } = state.context
+    const { environment, folder, form } = state.context
     const files: Segment[] = []
     let kept = false
     try {
       for (let i = 0; i < result.outputs.length; i++) {
         const { path, header } = args.outputs[i]!
         const handle = yield* environment.files.open(path, 'write')
-        files.push(new Segment(handle, header, result.outputs[i]!.end, true))
+        files.push(new Segment(handle, header, form.blocks, result.outputs[i]!.end, true))
       }
       // From here on nothing waits: a cancelled job has either no output in the store or all of them.
       const outputs = files.map((file, i) => {

@@ -184,7 +184,7 @@ export class LogCursor implements EngineCursor {
       return FOUND
     }
     const state = this.#state
-    const from = advance(walk.address, entry.length + keyLength)
+    const from = advance(segment.file.form, walk.address, entry.length + keyLength)
     const { valueLength } = entry
     const keyCopy = Buffer.from(key.subarray(start, start + keyLength))
     found.gather = function* gather(): Routine<void> {
@@ -205,7 +205,11 @@ export class LogCursor implements EngineCursor {
 
   *#readKey(walk: SegmentWalk): Routine<void> {
     const { entry, address, source } = walk
-    this.#spreadKey = yield* readSpread(source, advance(address, entry.length), entry.keyLength)
+    this.#spreadKey = yield* readSpread(
+      source,
+      advance(source.form, address, entry.length),
+      entry.keyLength,
+    )
   }
 
   #block(found: Found, load: () => Routine<void>): Status {

@@ -291,7 +291,7 @@ export class LogEngine implements Engine {
     const state = this.#state
     const segment = this.#lookup.segment!
     const { entry, address } = this.#lookup
-    const from = advance(address, entry.length + entry.keyLength)
+    const from = advance(segment.file.form, address, entry.length + entry.keyLength)
     const { valueLength } = entry
     return function* gather(): Routine<void> {
       state.hold(segment)

@@ -16,6 +16,7 @@ import { DELETE, PUT } from '../../engine/write-batch.ts'
 import type { Environment } from '../../environment/environment.ts'
 import type { Routine } from '../../environment/routine.ts'
 import { corruption } from '../../errors.ts'
+import { type BlockForm, type FormDescription, storeForm } from '../../storage/block-form.ts'
 import { entryHeaderLength, writeEntryHeader } from '../../storage/entry.ts'
 import { FILE_HEADER_BYTES, type SegmentHeader } from '../../storage/segment-format.ts'
 import {
@@ -27,7 +28,7 @@ import {
   type SegmentSource,
   type SegmentWalk,
 } from '../../storage/segment-walk.ts'
-import { APPEND_BUFFER_BYTES, SegmentWriter } from '../../storage/segment-writer.ts'
+import { APPEND_BUFFER_BYTES, AppendBuffer, SegmentWriter } from '../../storage/segment-writer.ts'
 import type { FileHandle } from '../../vfs/files.ts'
 import { Merge } from './merge.ts'
 
@@ -54,6 +55,7 @@ export interface RewriteArguments {
   /** Entries that expired by then are not copied. */
   readonly clock: number
   readonly epoch: number
+  readonly form: FormDescription
 }
 
 export interface RewrittenSegment {
@@ -82,9 +84,10 @@ const COPY_BYTES = 1024 * 1024
 const SYNC_BYTES = 4 * 1024 * 1024
 
 export function* rewrite(environment: Environment, args: RewriteArguments): Routine<RewriteResult> {
-  const output = new Output(environment, args)
+  const form = storeForm(args.form, (length) => environment.random(length)).blocks
+  const output = new Output(environment, args, form)
   try {
-    yield* copyLive(environment, args, output)
+    yield* copyLive(environment, args, form, output)
     yield* output.finish()
     return output.result()
   } finally {
@@ -106,13 +109,14 @@ interface Reading {
 function* copyLive(
   environment: Environment,
   args: RewriteArguments,
+  form: BlockForm,
   output: Output,
 ): Routine<void> {
   const inputs: Reading[] = []
   try {
     for (const input of args.inputs) {
       const handle = yield* environment.files.open(input.path, 'read')
-      const source = sourceOf(handle, input)
+      const source = sourceOf(handle, input, form)
       const live = input.live.subarray(0, input.liveCount).sort()
       inputs.push({ input, handle, source, live, met: 0 })
     }
@@ -153,8 +157,9 @@ function* copyLive(
   }
 }
 
-function sourceOf(handle: FileHandle, input: RewriteInput): SegmentSource {
+function sourceOf(handle: FileHandle, input: RewriteInput, form: BlockForm): SegmentSource {
   return {
+    form,
     path: input.path,
     life: input.life,
     *readAt(target, position, length) {
@@ -167,7 +172,7 @@ function sourceOf(handle: FileHandle, input: RewriteInput): SegmentSource {
 class Output {
   readonly #environment: Environment
   readonly #args: RewriteArguments
-  readonly #buffer: Buffer = Buffer.allocUnsafeSlow(APPEND_BUFFER_BYTES)
+  readonly #memory: AppendBuffer
   readonly #done: RewrittenSegment[] = []
   #handle: FileHandle | undefined
   #writer: SegmentWriter | undefined
@@ -184,9 +189,10 @@ class Output {
   readonly #expiredHash = new GrowingIntegers()
   readonly #expiredFrom = new GrowingFloats()
 
-  constructor(environment: Environment, args: RewriteArguments) {
+  constructor(environment: Environment, args: RewriteArguments, form: BlockForm) {
     this.#environment = environment
     this.#args = args
+    this.#memory = new AppendBuffer(form)
     // At once, for lists that grow leave holes in the memory of the process.
     const most = args.inputs.reduce((sum, { liveCount }) => sum + liveCount, 0)
     this.#hash = new GrowingIntegers(most)
@@ -204,7 +210,7 @@ class Output {
     let key = walk.extent
     let keyStart = walk.at + entry.length
     if (walk.spread && keyStart + keyLength > walk.payloadEnd) {
-      key = yield* readSpread(source, advance(address, entry.length), keyLength)
+      key = yield* readSpread(source, advance(source.form, address, entry.length), keyLength)
       keyStart = 0
     }
     const hash = kind === PUT ? hash32(key, keyStart, keyStart + keyLength, args.hashSeed) : 0
@@ -235,7 +241,7 @@ class Output {
       writer.append(walk.extent, walk.at + entry.length + keyLength, length)
     else {
       for (let done = 0; done < length; done += COPY_BYTES) {
-        const from = advance(address, entry.length + keyLength + done)
+        const from = advance(source.form, address, entry.length + keyLength + done)
         const part = yield* readSpread(source, from, Math.min(COPY_BYTES, length - done))
         writer.append(part, 0, part.length)
       }
@@ -309,7 +315,7 @@ class Output {
     if (!writer) {
       const target = this.#args.outputs[this.#done.length]!
       this.#handle = yield* this.#environment.files.open(target.path, 'create')
-      writer = SegmentWriter.create(this.#handle, target.header, this.#buffer)
+      writer = SegmentWriter.create(this.#handle, target.header, this.#memory)
       this.#writer = writer
     }
     if (writer.frameOpen && writer.end - this.#frameStart > APPEND_BUFFER_BYTES) writer.endFrame()

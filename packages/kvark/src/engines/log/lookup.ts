@@ -188,7 +188,7 @@ export class Lookup {
     const { pages } = segment.file
     let done = 0
     while (done < length) {
-      const from = advance(address, this.entry.length + done)
+      const from = advance(segment.file.form, address, this.entry.length + done)
       const page = from >>> PAGE_BITS
       const frame = pages.frames[page]
       if (frame === undefined) throw corruption(segment.file.path, from, 'the segment is cut short')

@@ -15,6 +15,7 @@
 import type { Environment } from '../../environment/environment.ts'
 import type { Routine } from '../../environment/routine.ts'
 import { KvarkError } from '../../errors.ts'
+import type { StoreCipher } from '../../storage/cipher.ts'
 import { readSealed, writeSealed } from '../../storage/sealed-file.ts'
 
 export const MANIFEST_NAME = 'MANIFEST'
@@ -56,8 +57,9 @@ export function* readManifest(
   environment: Environment,
   folder: string,
   storeId: string,
+  cipher: StoreCipher | undefined,
 ): Routine<Manifest | undefined> {
-  const content = (yield* readSealed(environment, folder, MANIFEST_NAME)) as
+  const content = (yield* readSealed(environment, folder, MANIFEST_NAME, cipher)) as
     | (Manifest & { format: number; storeId: string })
     | undefined
   if (content === undefined) return undefined
@@ -88,8 +90,10 @@ export function* writeManifest(
   folder: string,
   storeId: string,
   manifest: Manifest,
+  cipher: StoreCipher | undefined,
 ): Routine<void> {
-  yield* writeSealed(environment, folder, MANIFEST_NAME, { format: FORMAT, storeId, ...manifest })
+  const content = { format: FORMAT, storeId, ...manifest }
+  yield* writeSealed(environment, folder, MANIFEST_NAME, content, cipher)
 }
 
 /** Names of the store's files. */

@@ -52,7 +52,7 @@ export function* closeCleanly(state: LogState): Routine<void> {
 
 /** Writes a manifest of what is there. */
 function* commit(state: LogState, index: Manifest['index']): Routine<void> {
-  const { environment, folder } = state.context
+  const { environment, folder, form } = state.context
   const floor = yield* state.journal.syncPoint()
   yield* environment.files.syncFolder(folder)
   const all = state.segments.sorted()
@@ -62,7 +62,7 @@ function* commit(state: LogState, index: Manifest['index']): Routine<void> {
   const retired = [...state.retired]
   const nextFile = Math.min(state.nextFile, ...unnamed.map((one) => one.file.number))
   const manifest = manifestOf(state, named, index, floor, nextFile)
-  yield* writeManifest(environment, folder, state.storeId, manifest)
+  yield* writeManifest(environment, folder, state.storeId, manifest, form.cipher)
   state.manifest = manifest
   for (const segment of retired) segment.removable = true
 }

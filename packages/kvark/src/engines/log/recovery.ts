@@ -137,8 +137,8 @@ class Recovery {
   }
 
   *#manifest(names: readonly string[]): Routine<Manifest> {
-    const { environment, folder, descriptor } = this.#context
-    const manifest = yield* readManifest(environment, folder, descriptor.storeId)
+    const { environment, folder, descriptor, form } = this.#context
+    const manifest = yield* readManifest(environment, folder, descriptor.storeId, form.cipher)
     if (manifest) return manifest
     if (names.some((name) => /^\d+\.(log|packed)$/.test(name))) {
       throw new KvarkError(
@@ -147,7 +147,7 @@ class Recovery {
         { path: `${folder}/MANIFEST`, offset: 0 },
       )
     }
-    yield* writeManifest(environment, folder, descriptor.storeId, FIRST_MANIFEST)
+    yield* writeManifest(environment, folder, descriptor.storeId, FIRST_MANIFEST, form.cipher)
     return FIRST_MANIFEST
   }
 
@@ -229,7 +229,13 @@ class Recovery {
         writeSegmentHeader(start, header)
         yield* handle.write(start, 0, start.length, 0)
       }
-      const file = new Segment(handle, header, yield* handle.size(), true)
+      const file = new Segment(
+        handle,
+        header,
+        this.#context.form.blocks,
+        yield* handle.size(),
+        true,
+      )
       this.#opened.push(file)
       kept = true
       return file
@@ -325,6 +331,7 @@ class Recovery {
     }
     const owner = {
       storeId: state.storeId,
+      form: this.#context.form.blocks,
       get segmentBytes(): number {
         return options.segmentBytes
       },

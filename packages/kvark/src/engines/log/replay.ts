@@ -280,7 +280,11 @@ export class Replay {
     let key: Buffer = walk.extent
     let start = walk.at + entry.length
     if (walk.spread && start + keyLength > walk.payloadEnd) {
-      key = yield* readSpread(segment.file, advance(address, entry.length), keyLength)
+      key = yield* readSpread(
+        segment.file,
+        advance(segment.file.form, address, entry.length),
+        keyLength,
+      )
       start = 0
     }
     const hash = absorber.hashOf(key, start, keyLength)

@@ -10,11 +10,22 @@ import type { TestContext } from 'node:test'
 import type { EngineModule, Supports } from '../../engine/engine.ts'
 import type { Environment } from '../../environment/environment.ts'
 import { nodeEnvironment } from '../../environment/node.ts'
+import type { ChecksumName } from '../../storage/block-form.ts'
+import type { CipherName } from '../../storage/cipher.ts'
+import type { CompressionName } from '../../storage/compression.ts'
 import { openWith } from '../../store/opening.ts'
 import type { OrderedStore } from '../../store/types.ts'
 import { memoryFiles } from '../../vfs/memory.ts'
 
 export type EnvironmentName = 'node' | 'memory'
+
+/** A form of store, with the name that its tests have. */
+export interface SubjectForm {
+  readonly name: string
+  readonly checksum?: ChecksumName
+  readonly compression?: CompressionName
+  readonly encryption?: { readonly key: Uint8Array; readonly cipher: CipherName }
+}
 
 /** An engine under test. */
 export interface Subject {
@@ -22,6 +33,8 @@ export interface Subject {
   /** Engine options that make much happen in little data: small files, low thresholds. */
   readonly options?: Readonly<Record<string, unknown>>
   readonly environments: readonly EnvironmentName[]
+  /** How the store has its data in files; plain where absent. */
+  readonly form?: SubjectForm
 }
 
 /** One promise of the contract and how it is checked. */
@@ -54,6 +67,7 @@ export class Place {
   /** Where the store of this place goes; nothing is there yet. */
   readonly path: string
   readonly engineOptions: Options
+  readonly form: SubjectForm
   readonly #options: Options
   readonly #folder: string | undefined
   readonly #stores: AnyStore<never, unknown>[] = []
@@ -64,7 +78,14 @@ export class Place {
     this.path = join(this.#folder ?? '/memory', 'store')
     this.environment = name === 'node' ? nodeEnvironment() : nodeEnvironment(memoryFiles())
     this.engineOptions = subject.options ?? {}
-    this.#options = { ...subject.options, cacheBytes: CACHE_BYTES, environment: this.environment }
+    this.form = subject.form ?? { name: 'plain' }
+    const { name: _, ...form } = this.form
+    this.#options = {
+      ...subject.options,
+      ...form,
+      cacheBytes: CACHE_BYTES,
+      environment: this.environment,
+    }
   }
 
   /** Where a copy of the store may go. */

@@ -14,6 +14,7 @@ import { Found } from '../../engine/found.ts'
 import { type DELETE, PUT, UNCONDITIONAL, WriteBatch } from '../../engine/write-batch.ts'
 import type { Environment } from '../../environment/environment.ts'
 import { runSync } from '../../environment/routine.ts'
+import { storeForm } from '../../storage/block-form.ts'
 import type { Place } from './place.ts'
 
 /** The root table's id stands before every key. */
@@ -91,7 +92,9 @@ export class RawEngine {
 
 /** Opens the engine alone in the folder of a place. */
 export function openRaw(place: Place, environment: Environment, created: boolean): RawEngine {
-  const { engine: module, path } = place
+  const { engine: module, path, form } = place
+  const { checksum = 'crc32', compression = 'none', encryption } = form
+  const key = encryption && Buffer.from(encryption.key).toString('hex')
   if (created) environment.files.makeFolder(path).sync()
   const defaults = Object.entries(module.options).map(([name, rule]) => [name, rule.default])
   const engine = runSync(
@@ -104,8 +107,19 @@ export function openRaw(place: Place, environment: Environment, created: boolean
         hashSeed: 12345,
         options: {},
         codecs: { keys: 'bytes', values: 'bytes' },
+        checksum: 'crc32',
+        compression: 'none',
+        encryption: undefined,
         features: { compatible: 0, readOnlyCompatible: 0, incompatible: 0 },
       },
+      form: storeForm(
+        {
+          checksum,
+          compression,
+          encryption: encryption && { cipher: encryption.cipher, key: key! },
+        },
+        (length) => environment.random(length),
+      ),
       options: { ...Object.fromEntries(defaults), ...place.engineOptions },
       cacheBytes: 1024 * 1024,
       created,
