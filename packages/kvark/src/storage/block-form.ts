@@ -74,7 +74,14 @@ export interface StoreForm {
   readonly cipher: StoreCipher | undefined
 }
 
-function checksum(bytes: Buffer, at: number, end: number, life: number, address: number): number {
+/** Of the block at `bytes[at .. end)`. */
+export function blockChecksum(
+  bytes: Buffer,
+  at: number,
+  end: number,
+  life: number,
+  address: number,
+): number {
   const seed = (Math.imul(life ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(address + 1, 0xc2b2ae35)) >>> 0
   return crc32(bytes.subarray(at + 4, end), seed)
 }
@@ -99,7 +106,7 @@ export const PLAIN: BlockForm = {
 
   seal(plain, _stored, at, length, flags, mark, life, address) {
     writeHeader(plain, at, length, flags, mark)
-    const sum = checksum(plain, at, at + PLAIN_HEADER_BYTES + length, life, address)
+    const sum = blockChecksum(plain, at, at + PLAIN_HEADER_BYTES + length, life, address)
     writeU32(plain, at, sum)
     return sum
   },
@@ -108,7 +115,7 @@ export const PLAIN: BlockForm = {
     const length = readU16(bytes, at + 8)
     const blockEnd = at + PLAIN_HEADER_BYTES + length
     if (length === 0 || blockEnd > end) return -1
-    if (checksum(bytes, at, blockEnd, life, address) !== readU32(bytes, at)) return -1
+    if (blockChecksum(bytes, at, blockEnd, life, address) !== readU32(bytes, at)) return -1
     if (bytes[at + 11] !== 0) throw unknownForm(address, bytes[at + 11]!)
     return length
   },
@@ -165,7 +172,7 @@ export class SealedForm implements BlockForm {
       this.#cipher.encrypt(key, payload, 0, payload.length, stored, from, at + ENVELOPE_AT, place)
     } else payload.copy(stored, from)
     stored.fill(0, from + payload.length, from + length)
-    const sum = checksum(stored, at, from + payload.length, life, address)
+    const sum = blockChecksum(stored, at, from + payload.length, life, address)
     writeU32(stored, at, sum)
     return sum
   }
@@ -176,7 +183,8 @@ export class SealedForm implements BlockForm {
     if (length === 0 || from + length > end) return -1
     const storedLength = readU16(bytes, at + STORED_LENGTH_AT)
     if (storedLength === 0 || storedLength > length) return -1
-    if (checksum(bytes, at, from + storedLength, life, address) !== readU32(bytes, at)) return -1
+    if (blockChecksum(bytes, at, from + storedLength, life, address) !== readU32(bytes, at))
+      return -1
     const form = bytes[at + 11]!
     const known = (form & 15) === 0 || compressionOf(form & 15) !== undefined
     if (!known || form >>> 4 !== (this.#cipher?.id ?? 0)) throw unknownForm(address, form)
