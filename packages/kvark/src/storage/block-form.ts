@@ -29,6 +29,8 @@ import {
 } from './compression.ts'
 
 export const PLAIN_HEADER_BYTES = 12
+export const PROOF_BYTES = 16
+const NO_PROOF = Buffer.alloc(PROOF_BYTES)
 /** Where sealed blocks say how long their stored payload is. */
 export const STORED_LENGTH_AT = 12
 const ENVELOPE_AT = 16
@@ -40,6 +42,10 @@ export interface BlockForm {
   readonly headerBytes: number
   /** Whether the bytes in the file differ from those in memory. */
   readonly sealed: boolean
+  /** Whether a place of a file is written once only, so that an older block never fits where a newer one lies. */
+  readonly writesOnce: boolean
+  /** `PROOF_BYTES` that say that the header of a file was written by somebody with the key; zeros where there is none. */
+  proof(header: Uint8Array): Uint8Array
   /**
    * Completes the block whose payload of `length` bytes lies in `plain[at + headerBytes ..]`, and writes it as the file gets it to
    * `stored[at ..]`: the same memory when the form is not `sealed`. Returns its checksum.
@@ -103,6 +109,11 @@ function writeHeader(
 export const PLAIN: BlockForm = {
   headerBytes: PLAIN_HEADER_BYTES,
   sealed: false,
+  writesOnce: false,
+
+  proof() {
+    return NO_PROOF
+  },
 
   seal(plain, _stored, at, length, flags, mark, life, address) {
     writeHeader(plain, at, length, flags, mark)
@@ -128,6 +139,7 @@ export const PLAIN: BlockForm = {
 export class SealedForm implements BlockForm {
   readonly headerBytes: number
   readonly sealed = true
+  readonly writesOnce: boolean
   readonly #compression: Compression | undefined
   readonly #cipher: StoreCipher | undefined
   readonly #place: Buffer = Buffer.alloc(22)
@@ -137,7 +149,13 @@ export class SealedForm implements BlockForm {
   constructor(compression: Compression | undefined, cipher: StoreCipher | undefined) {
     this.#compression = compression
     this.#cipher = cipher
+    this.writesOnce = cipher !== undefined
     this.headerBytes = ENVELOPE_AT + (cipher === undefined ? 0 : ENVELOPE_BYTES)
+  }
+
+  proof(header: Uint8Array): Uint8Array {
+    const proof = this.#cipher?.proof('segment header', header)
+    return proof === undefined ? NO_PROOF : Buffer.from(proof, 'hex').subarray(0, PROOF_BYTES)
   }
 
   seal(

@@ -340,6 +340,7 @@ export class Compactor {
         path: victim.file.path,
         life: victim.file.life,
         end: victim.file.end,
+        chain: victim.file.chain(),
         minSequence: victim.minSequence,
         base: victim.base,
         live: live[i]!.memory,
@@ -400,7 +401,7 @@ export class Compactor {
         const segment = state.segments.add(file, Math.max(output.end, 1), true)
         segment.bornAt = Number.POSITIVE_INFINITY
         segment.packedAt = packedAt
-        segment.checksum = output.checksum
+        file.checksum = output.checksum
         segment.total = output.total
         segment.stale = output.tombstones
         segment.tombstones = output.tombstones

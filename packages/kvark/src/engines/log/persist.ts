@@ -7,9 +7,11 @@
  */
 
 import type { Routine } from '../../environment/routine.ts'
+import type { JournalPoint } from '../../storage/journal.ts'
+import type { Segment } from '../../storage/segment.ts'
 import { FILE_HEADER_BYTES } from '../../storage/segment-format.ts'
 import { writeCheckpoint } from './checkpoint.ts'
-import { indexName, type Manifest, writeManifest } from './manifest.ts'
+import { type FileRecord, indexName, type Manifest, writeManifest } from './manifest.ts'
 import type { LogState } from './state.ts'
 
 /** Below this many journal bytes since the last one, a clean close does not store the index anew. */
@@ -27,16 +29,21 @@ export function* persist(state: LogState): Routine<void> {
       : { segment: point.segment, address: point.end }
   const number = state.nextFile++
   const previous = state.manifest.index
-  const written = yield* writeCheckpoint(state, number, {
-    ...replay,
-    sequence: point.sequence,
-    previousChecksum: point.checksum,
-  })
+  const life = Buffer.from(state.context.environment.random(4)).readUInt32LE()
+  const written = yield* writeCheckpoint(
+    state,
+    { number, life },
+    {
+      ...replay,
+      sequence: point.sequence,
+      previousChecksum: point.checksum,
+    },
+  )
   if (!written) {
     yield* files.remove(`${state.context.folder}/${indexName(number)}`)
     return
   }
-  yield* commit(state, { number })
+  yield* commit(state, { number, life })
   state.moved = false
   state.sinceCheckpoint -= before
   if (previous) yield* files.remove(`${state.context.folder}/${indexName(previous.number)}`)
@@ -44,9 +51,22 @@ export function* persist(state: LogState): Routine<void> {
 
 /** Everything durable, the manifest up to date, the journal ended with a close frame. */
 export function* closeCleanly(state: LogState): Routine<void> {
+  // In an encrypted store the close frame must be there, for it is what an old manifest is found out by.
+  if (state.context.form.cipher) state.journal.begin()
   if (state.moved || state.sinceCheckpoint > SHORT_TAIL_BYTES) yield* persist(state)
   else yield* commit(state, state.manifest.index)
   yield* state.journal.close(state.manifest.number)
+}
+
+/** A segment of the journal as far as it is certainly on disk. */
+function journalRecord(
+  { number, life, header, end, checksum }: Segment,
+  floor: JournalPoint,
+): FileRecord {
+  if (number === floor.segment) return { number, life, end: floor.end, checksum: floor.checksum }
+  if (number < floor.segment) return { number, life, end, checksum: checksum! }
+  // Begun after the sync.
+  return { number, life, end: FILE_HEADER_BYTES, checksum: header.previousChecksum }
 }
 
 /** Writes a manifest of what is there. */
@@ -64,13 +84,11 @@ function* commit(state: LogState, index: Manifest['index']): Routine<void> {
     nextFile: Math.min(state.nextFile, ...unnamed.map((one) => one.file.number)),
     packed: all
       .filter((one) => one.packed)
-      .map((one) => ({
-        number: one.file.number,
-        end: one.file.end,
-        checksum: one.checksum,
-        packedAt: one.packedAt,
-      })),
-    journal: journal.map((one) => one.file.number),
+      .map(({ file, packedAt }) => {
+        const { number, life, end, checksum } = file
+        return { number, life, end, checksum: checksum!, packedAt }
+      }),
+    journal: journal.map((one) => journalRecord(one.file, floor)),
     clearedSequence: state.clearedSequence,
     index,
     floor,
