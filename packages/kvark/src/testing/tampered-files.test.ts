@@ -29,7 +29,7 @@ const ENCRYPTED: readonly [string, DamagedForm][] = [
   ['encrypted', { encryption: { key } }],
   ['encrypted and compressed', { encryption: { key }, compression: 'lz4' }],
 ]
-const SOME_BYTES = 8
+const SOME_BYTES = 4
 const BITS = [1, 0x80, 0xff]
 
 function noticed({ refused, later }: Told): boolean {
@@ -55,15 +55,15 @@ function placesIn(name: string, bytes: Buffer, form: DamagedForm, random: Random
     for (let at = first; at < Math.min(to, bytes.length); at += step) places.add(at)
   }
   if (name.endsWith('.index')) {
-    add(0, 110, 2)
-    add(bytes.length - 30, bytes.length)
-  } else if (!isSegment(name)) add(0, bytes.length, 3)
+    add(0, 110, 5)
+    add(bytes.length - 30, bytes.length, 2)
+  } else if (!isSegment(name)) add(0, bytes.length, name === 'KVARK' ? 4 : 13)
   else {
-    add(0, 100, 5)
-    add(SECTOR_BYTES, SECTOR_BYTES + 100, 9)
+    add(0, 100, 11)
+    add(SECTOR_BYTES, SECTOR_BYTES + 100, 20)
     const blocks = blocksOf(bytes, form)
     const headerBytes = headerBytesOf(form)
-    for (const { at } of [blocks[0]!, random.pick(blocks)]) add(at, at + headerBytes + 2, 2)
+    for (const { at } of [blocks[0]!, random.pick(blocks)]) add(at, at + headerBytes + 2, 6)
     for (let i = 0; i < SOME_BYTES; i++) {
       const { at, storedEnd, end } = random.pick(blocks)
       places.add(at + random.below(headerBytes))

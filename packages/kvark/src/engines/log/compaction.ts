@@ -45,7 +45,7 @@ const WORDS_A_STEP = 32_768
 const SMALL_SHARE = 0.25
 /** So many much shorter ones are put together even where nothing is stale: each opening of an encrypted store leaves one. */
 const CROWD = 32
-const TINY_SHARE = 1 / 64
+const TINY_SHARE = 1 / 16
 /** Live bytes that are rewritten at once: bounded for the memory that it takes, but worth storing the index anew. */
 const ROUND_BYTES = 128 * 1024 * 1024
 const ROUND_BYTES_A_KEY = 32
