@@ -30,6 +30,8 @@ import {
 } from './compression.ts'
 
 export const PLAIN_HEADER_BYTES = 12
+export const PROOF_BYTES = 16
+const NO_PROOF = Buffer.alloc(PROOF_BYTES)
 /** Where sealed blocks say how long their stored payload is. */
 export const STORED_LENGTH_AT = 12
 const ENVELOPE_AT = 16
@@ -41,6 +43,10 @@ export interface BlockForm {
   readonly headerBytes: number
   /** Whether the bytes in the file differ from those in memory. */
   readonly sealed: boolean
+  /** Whether a place of a file is written once only, so that an older block never fits where a newer one lies. */
+  readonly writesOnce: boolean
+  /** `PROOF_BYTES` that say that the header of a file was written by somebody with the key; zeros where there is none. */
+  proof(header: Uint8Array): Uint8Array
   /**
    * Completes the block whose payload of `length` bytes lies in `plain[at + headerBytes ..]`, and writes it as the file gets it to
    * `stored[at ..]`: the same memory when the form is not `sealed`. Returns its checksum.
@@ -94,6 +100,17 @@ function seedOf(life: number, address: number): number {
   return (Math.imul(life ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(address + 1, 0xc2b2ae35)) >>> 0
 }
 
+/** The CRC-32 of the block at `bytes[at .. end)`, without its first four bytes. */
+export function blockChecksum(
+  bytes: Buffer,
+  at: number,
+  end: number,
+  life: number,
+  address: number,
+): number {
+  return CHECKSUM_FUNCTIONS.crc32(bytes, at + 4, end, seedOf(life, address))
+}
+
 function writeHeader(
   target: Buffer,
   at: number,
@@ -111,10 +128,15 @@ function writeHeader(
 export class PlainForm implements BlockForm {
   readonly headerBytes: number = PLAIN_HEADER_BYTES
   readonly sealed = false
+  readonly writesOnce = false
   readonly #checksum: Checksum
 
   constructor(checksum: ChecksumName) {
     this.#checksum = CHECKSUM_FUNCTIONS[checksum]
+  }
+
+  proof(_header: Uint8Array): Uint8Array {
+    return NO_PROOF
   }
 
   seal(
@@ -153,6 +175,7 @@ export class PlainForm implements BlockForm {
 export class SealedForm implements BlockForm {
   readonly headerBytes: number
   readonly sealed = true
+  readonly writesOnce: boolean
   readonly #checksum: Checksum
   readonly #compression: Compression | undefined
   readonly #cipher: StoreCipher | undefined
@@ -168,7 +191,13 @@ export class SealedForm implements BlockForm {
     this.#checksum = CHECKSUM_FUNCTIONS[checksum]
     this.#compression = compression
     this.#cipher = cipher
+    this.writesOnce = cipher !== undefined
     this.headerBytes = ENVELOPE_AT + (cipher === undefined ? 0 : ENVELOPE_BYTES)
+  }
+
+  proof(header: Uint8Array): Uint8Array {
+    const proof = this.#cipher?.proof('segment header', header)
+    return proof === undefined ? NO_PROOF : Buffer.from(proof, 'hex').subarray(0, PROOF_BYTES)
   }
 
   seal(

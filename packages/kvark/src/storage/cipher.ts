@@ -131,7 +131,7 @@ export class StoreCipher {
   }
 
   /** A proof that `text` was written by somebody who has the data key, in hex. */
-  proof(purpose: string, text: string): string {
+  proof(purpose: string, text: string | Uint8Array): string {
     return createHmac('sha256', this.subkey(purpose, 0)).update(text).digest('hex')
   }
 }

@@ -119,7 +119,7 @@ function parse(content: unknown, path: string): { descriptor: Descriptor; proof:
   if (!isRecord(content)) throw corruption(path, 0, 'no descriptor of a store')
   const { kvark, storeId, engine, hashSeed, options, codecs, features } = content
   const { checksum, compression, encryption, proof } = content
-  if (!isWord(kvark)) throw corruption(path, 0, 'no descriptor of a store')
+  if (!isWord(kvark) || kvark === 0) throw corruption(path, 0, 'no descriptor of a store')
   if (kvark > FORMAT) {
     throw new KvarkError(
       'VERSION',

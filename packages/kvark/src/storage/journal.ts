@@ -239,6 +239,19 @@ export class Journal {
     }
   }
 
+  /** Begins a segment where there is none, without an entry. */
+  begin(): void {
+    if (this.active !== undefined) return
+    if (this.failure) throw readOnly(this.failure)
+    try {
+      this.#begin(0)
+      this.#writer!.flush()
+    } catch (error) {
+      throw this.#fail(error)
+    }
+    this.#markDirty()
+  }
+
   /** Ends the active segment; the next write begins a new one. */
   roll(): void {
     if (this.active === undefined) return
@@ -370,6 +383,7 @@ export class Journal {
     writer.flush()
     this.flushedSequence = this.sequence
     segment.end = writer.end
+    segment.checksum = writer.previousChecksum
     segment.writer = undefined
     segment.padding += writer.padding
     writer.retire()
@@ -415,7 +429,8 @@ export class Journal {
   }
 
   get #allSynced(): boolean {
-    return this.syncedSequence === this.sequence && this.#suspects.length === 0
+    if (this.syncedSequence !== this.sequence) return false
+    return this.#suspects.length === 0 && this.#unnamed.length === 0
   }
 
   #join(durability: 'os' | 'disk'): Promise<void> {

@@ -16,7 +16,7 @@
 import { crc32 } from 'node:zlib'
 import type { Environment } from '../environment/environment.ts'
 import type { Routine } from '../environment/routine.ts'
-import { corruption, KvarkError } from '../errors.ts'
+import { corruption } from '../errors.ts'
 import type { StoreCipher } from './cipher.ts'
 
 /** What a half-written file is called until it is complete; leftovers may be removed. */
@@ -79,8 +79,8 @@ export function* readSealed(
   let content: unknown
   try {
     content = JSON.parse(line.toString('utf8'))
-  } catch (cause) {
-    throw new KvarkError('CORRUPTION', `${path} holds no JSON`, { path, offset: 0, cause })
+  } catch {
+    throw corruption(path, 0, 'the file holds no JSON')
   }
   if (!cipher) return content
   const text = decrypt(cipher, name, content)
@@ -97,7 +97,10 @@ function encrypt(cipher: StoreCipher, name: string, content: object): { sealed: 
 function decrypt(cipher: StoreCipher, name: string, content: unknown): string | undefined {
   const { sealed } = (content ?? {}) as { sealed?: unknown }
   if (typeof sealed !== 'string') return undefined
-  const bytes = cipher.unseal(name, Buffer.from(sealed, 'base64'))
+  const found = Buffer.from(sealed, 'base64')
+  // Base64 can say the same in several ways; written was one.
+  if (found.toString('base64') !== sealed) return undefined
+  const bytes = cipher.unseal(name, found)
   return bytes && Buffer.from(bytes).toString('utf8')
 }
 

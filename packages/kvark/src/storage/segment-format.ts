@@ -2,7 +2,7 @@
  * The bytes of a segment: a file of frames, written from front to back. The journal is a row of segments; compaction
  * writes segments too.
  *
- *   file      │ header 64 B │ … │ header again, in the next sector │ … │ frame │ frame │ …
+ *   file      │ header 64 B, proof 16 B │ 0 … │ both again, in the next sector │ 0 … │ frame │ frame │ …
  *             in windows of 16 KiB; window 0 begins with the header, frames begin at 1024
  *   frame     = one or more blocks: what is written, synced and lost as a whole
  *   block     never across a window; plain, compressed or encrypted: see `block-form.ts`
@@ -20,12 +20,13 @@
  * 4. Nothing but zeros fills the rest of a window or of a 512-byte sector. A block with length 0 means: go on at the next sector.
  *    After a sync the next frame begins in a fresh sector, so that a torn write cannot hurt what was acknowledged.
  * 5. One damaged sector does not take the header away: it stands twice. Where neither copy holds, none was ever completed.
+ * 6. The proof says that the header was written by somebody with the key; zeros in a store without.
  */
 
 import { crc32 } from 'node:zlib'
 import { readU16, readU32, readU48, writeU32, writeU48 } from '../bytes/varint.ts'
 import { KvarkError } from '../errors.ts'
-import type { BlockForm } from './block-form.ts'
+import { type BlockForm, PROOF_BYTES } from './block-form.ts'
 
 export const WINDOW_BITS = 14
 export const WINDOW_BYTES: number = 1 << WINDOW_BITS
@@ -63,7 +64,7 @@ export interface SegmentHeader {
 const MAGIC = Buffer.from('kvarkseg', 'latin1')
 
 /** Writes both copies of the header at the beginning of `target`. */
-export function writeSegmentHeader(target: Buffer, header: SegmentHeader): void {
+export function writeSegmentHeader(target: Buffer, header: SegmentHeader, form: BlockForm): void {
   target.fill(0, 0, FILE_HEADER_BYTES)
   MAGIC.copy(target, 0)
   target[8] = FORMAT_VERSION
@@ -75,7 +76,8 @@ export function writeSegmentHeader(target: Buffer, header: SegmentHeader): void 
   writeU48(target, 44, header.previousEnd)
   writeU32(target, 52, header.previousChecksum)
   writeU32(target, 60, crc32(target.subarray(0, 60)))
-  target.copy(target, SECTOR_BYTES, 0, HEADER_BYTES)
+  target.set(form.proof(target.subarray(0, HEADER_BYTES)), HEADER_BYTES)
+  target.copy(target, SECTOR_BYTES, 0, HEADER_BYTES + PROOF_BYTES)
 }
 
 /** Reads a segment's header from its first `length` bytes; `undefined` where neither copy is whole. */
@@ -84,10 +86,11 @@ export function readSegmentHeader(
   length: number,
   path: string,
   storeId: string,
+  form: BlockForm,
 ): SegmentHeader | undefined {
   if (length < FILE_HEADER_BYTES) return undefined
-  const at = isHeader(source, 0) ? 0 : isHeader(source, SECTOR_BYTES) ? SECTOR_BYTES : -1
-  if (at < 0) return undefined
+  const at = [0, SECTOR_BYTES].find((copy) => isHeader(source, copy, form))
+  if (at === undefined) return undefined
   if (
     source[at + 8] !== FORMAT_VERSION ||
     source[at + 9] !== CRC32_ID ||
@@ -126,15 +129,26 @@ export function readSegmentHeader(
   }
 }
 
-/** Whether both copies of the header are whole. */
-export function headerIntact(source: Buffer): boolean {
-  return isHeader(source, 0) && isHeader(source, SECTOR_BYTES)
+/** Whether both copies of the header are whole and the same, with nothing behind them. */
+export function headerIntact(source: Buffer, form: BlockForm): boolean {
+  const first = source.subarray(0, SECTOR_BYTES)
+  return (
+    isHeader(source, 0, form) &&
+    first.equals(source.subarray(SECTOR_BYTES, FILE_HEADER_BYTES)) &&
+    first.subarray(HEADER_BYTES + PROOF_BYTES).every((byte) => byte === 0)
+  )
 }
 
-function isHeader(source: Buffer, at: number): boolean {
+function isHeader(source: Buffer, at: number, form: BlockForm): boolean {
+  const header = source.subarray(at, at + HEADER_BYTES)
   return (
-    crc32(source.subarray(at, at + 60)) === readU32(source, at + 60) &&
-    source.subarray(at, at + 8).equals(MAGIC)
+    crc32(header.subarray(0, 60)) === readU32(header, 60) &&
+    header.subarray(0, 8).equals(MAGIC) &&
+    // A newer format may prove it in another way; it is refused for its number.
+    (header[8] !== FORMAT_VERSION ||
+      source
+        .subarray(at + HEADER_BYTES, at + HEADER_BYTES + PROOF_BYTES)
+        .equals(form.proof(header)))
   )
 }
 

@@ -7,7 +7,9 @@
  *
  * 1. An entry is reported only from blocks whose checksum holds.
  * 2. `next` never touches the file; `fill` does, one extent at a time.
- * 3. An entry that runs through several windows is reported with `spread`: its header is at hand, its bytes are had from
+ * 3. With a `Chain` nothing can be missing unnoticed: a frame that does not name the one before it, or an end that is not the
+ *    one expected, is `DAMAGED`.
+ * 4. An entry that runs through several windows is reported with `spread`: its header is at hand, its bytes are had from
  *    `readSpread`.
  */
 
@@ -50,6 +52,15 @@ export interface SegmentSource {
   readAt(target: Buffer, position: number, length: number): Routine<number>
 }
 
+/** What a walk over a whole segment must find. */
+export interface Chain {
+  /** The checksum that the first frame names, and the one of the last frame, if it is known. */
+  readonly first: number
+  readonly last: number | undefined
+  /** Nothing but zeros lies between blocks. */
+  readonly strict?: boolean
+}
+
 export class SegmentWalk {
   readonly source: SegmentSource
   /** The bytes at hand. */
@@ -79,9 +90,17 @@ export class SegmentWalk {
   /** Where the next block of the frame begins. */
   #nextInFrame = 0
 
+  readonly #chain: Chain | undefined
+  /** Checksum of the last complete frame, once it is known. */
+  #link: number | undefined
+  /** The end has been looked at. */
+  #ended = false
+
   /** `from` must be where a block begins, or `FILE_HEADER_BYTES`. */
-  constructor(source: SegmentSource, from: number, end: number, extent?: Buffer) {
+  constructor(source: SegmentSource, from: number, end: number, extent?: Buffer, chain?: Chain) {
     this.source = source
+    this.#chain = chain
+    this.#link = from === FILE_HEADER_BYTES ? chain?.first : undefined
     this.extent = extent ?? Buffer.allocUnsafeSlow(EXTENT_BYTES)
     this.#position = Math.max(from, FILE_HEADER_BYTES)
     this.#end = end
@@ -109,6 +128,7 @@ export class SegmentWalk {
 
   /** After `DAMAGED`: goes on at the next good block of the window, else in the next window. */
   skipDamage(): void {
+    if (this.#ended) return
     const offset = this.address & WINDOW_MASK
     const windowStart = this.address - offset
     const base = windowStart - this.#extentStart
@@ -124,6 +144,7 @@ export class SegmentWalk {
     this.#payloadEnd = 0
     this.#inFrame = false
     this.#carry = 0
+    this.#link = undefined
   }
 
   next(): WalkStep {
@@ -135,6 +156,7 @@ export class SegmentWalk {
         this.#payloadEnd = 0
         if ((this.#flags & LAST) !== 0 && this.#inFrame) {
           this.#inFrame = false
+          this.#link = this.checksum
           return COMPLETE
         }
       }
@@ -159,26 +181,28 @@ export class SegmentWalk {
   #block(): WalkStep {
     const { form } = this.source
     for (;;) {
-      this.#position = blockStart(form, this.#position)
-      if (this.#position + form.headerBytes > this.#end) return END
+      const from = this.#position
+      this.#position = blockStart(form, from)
+      if (!this.#isEmpty(from, this.#position)) return this.#damaged(from)
+      if (this.#position + form.headerBytes > this.#end) return this.#finish()
       const windowStart = this.#position - (this.#position & WINDOW_MASK)
       const windowEnd = Math.min(windowStart + WINDOW_BYTES, this.#end)
       if (windowStart < this.#extentStart || windowEnd > this.#extentEnd) return NEED
       const base = windowStart - this.#extentStart
       const limit = windowEnd - windowStart
       const offset = nextBlock(form, this.extent, base, this.#position - windowStart, limit)
+      const gap = this.#position
       if (offset < 0) {
         this.#position = windowStart + WINDOW_BYTES
+        if (!this.#isEmpty(gap, windowEnd)) return this.#damaged(gap)
         continue
       }
       const address = windowStart + offset
+      if (!this.#isEmpty(gap, address)) return this.#damaged(gap)
       this.address = address
       const { life } = this.source
       const length = form.open(this.extent, base + offset, base + limit, life, address)
-      if (length < 0) {
-        this.#position = address
-        return DAMAGED
-      }
+      if (length < 0) return this.#damaged(address)
       const at = base + offset
       this.checksum = readU32(this.extent, at)
       const mark = readU32(this.extent, at + 4)
@@ -187,6 +211,8 @@ export class SegmentWalk {
       const payloadEnd = this.#position + length
       if ((this.#flags & FIRST) !== 0) {
         this.frame = readFrameHeader(this.extent, at + form.headerBytes)
+        const linked = this.#link === undefined || this.frame.previousChecksum === this.#link
+        if (this.#chain && (this.#inFrame || !linked)) return this.#damaged(address)
         this.#position += FRAME_HEADER_BYTES
         this.#payloadEnd = payloadEnd
         this.#mark = mark
@@ -199,6 +225,7 @@ export class SegmentWalk {
       const whole = this.#inFrame && mark === this.#mark && address === this.#nextInFrame
       this.#nextInFrame = windowStart + WINDOW_BYTES
       if (!whole) {
+        if (this.#chain && this.#link !== undefined) return this.#damaged(address)
         // A block before it is missing, perhaps lost as zeros: entries cannot be told apart in the rest of the frame.
         this.#position = payloadEnd
         this.#inFrame = false
@@ -210,6 +237,31 @@ export class SegmentWalk {
       this.#position += carried
       return ENTRY
     }
+  }
+
+  #damaged(address: number): WalkStep {
+    this.address = address
+    this.#position = address
+    return DAMAGED
+  }
+
+  /** Nothing more: is that the end that it should be? */
+  #finish(): WalkStep {
+    const { last } = this.#chain ?? {}
+    const whole =
+      !this.#inFrame && (last === undefined || this.#link === undefined || this.#link === last)
+    if (this.#ended || whole || !this.#chain) return END
+    this.#ended = true
+    this.address = this.#position
+    return DAMAGED
+  }
+
+  /** Whether there is nothing from one address to another, as far as that is at hand and asked. */
+  #isEmpty(from: number, to: number): boolean {
+    if (!this.#chain?.strict) return true
+    const end = Math.min(to, this.#extentEnd) - this.#extentStart
+    for (let at = from - this.#extentStart; at < end; at++) if (this.extent[at] !== 0) return false
+    return true
   }
 
   #entry(): WalkStep {

@@ -130,7 +130,7 @@ export class SegmentWriter {
   ): SegmentWriter {
     const writer = new SegmentWriter(handle, header, memory, listener, 0, header.previousChecksum)
     writer.#openWindow()
-    writeSegmentHeader(memory.stored, header)
+    writeSegmentHeader(memory.stored, header, memory.form)
     writer.end = FILE_HEADER_BYTES
     return writer
   }

@@ -21,7 +21,7 @@ import {
   nextBlock,
   type SegmentHeader,
 } from './segment-format.ts'
-import type { SegmentSource } from './segment-walk.ts'
+import type { Chain, SegmentSource } from './segment-walk.ts'
 import type { SegmentWriter } from './segment-writer.ts'
 
 const ZEROS = Buffer.alloc(PAGE_BYTES)
@@ -37,6 +37,8 @@ export class Segment implements SegmentSource, PageSource {
   end: number
   /** Present while it is written. */
   writer: SegmentWriter | undefined = undefined
+  /** Checksum of the last frame, of a segment that is not being written. */
+  checksum: number | undefined = undefined
   /** It has something to sync. */
   dirty = false
   /** Its name is durable. */
@@ -65,6 +67,12 @@ export class Segment implements SegmentSource, PageSource {
 
   get life(): number {
     return this.header.life
+  }
+
+  /** What a walk over all of it must find, as of now. */
+  chain(strict = false): Chain {
+    const last = this.writer ? this.writer.previousChecksum : this.checksum
+    return { first: this.header.previousChecksum, last, strict }
   }
 
   /** The first damaged place that touches `address .. address + length`, as an error. */

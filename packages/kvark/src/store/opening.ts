@@ -136,17 +136,25 @@ function* readChecked(plan: OpenPlan): Routine<Identity> {
   const descriptor = yield* readDescriptor(environment, folder)
   if (descriptor === undefined) throw noStore(folder)
   if (!plan.readOnly) checkWritable(descriptor, folder)
+  // What was changed by somebody without the key is told as that, not as a store that was made otherwise.
+  const form = yield* formOf(plan, descriptor)
   checkMatch(plan, descriptor)
+  return { descriptor, form }
+}
+
+/** How the store has its data in files, if the key is the right one and the descriptor was not changed. */
+function* formOf(plan: OpenPlan, descriptor: Descriptor): Routine<StoreForm> {
+  const { environment, folder } = plan
   const { checksum, compression } = descriptor
   const random = (length: number): Uint8Array => environment.random(length)
   if (!descriptor.encryption || !plan.encryption) {
-    return { descriptor, form: storeForm({ checksum, compression, encryption: undefined }, random) }
+    return storeForm({ checksum, compression, encryption: undefined }, random)
   }
   const key = yield* openKey(descriptor.encryption, plan.encryption, folder)
   const { cipher } = descriptor.encryption
   const form = storeForm({ checksum, compression, encryption: { cipher, key } }, random)
   yield* checkProof(environment, folder, form.cipher!)
-  return { descriptor, form }
+  return form
 }
 
 /** Makes the place a store of the engine that was asked for. */

@@ -10,8 +10,9 @@ import assert from 'node:assert/strict'
 import type { Environment } from '../environment/environment.ts'
 import { nodeEnvironment } from '../environment/node.ts'
 import { KvarkError } from '../errors.ts'
+import type { CompressionName } from '../storage/compression.ts'
 import { openSync } from '../store/open.ts'
-import type { EngineMap } from '../store/options.ts'
+import type { Encryption, EngineMap } from '../store/options.ts'
 import { memoryFiles } from '../vfs/memory.ts'
 
 export const FOLDER = '/store'
@@ -31,8 +32,14 @@ const OPTIONS = {
 
 export type DamagedStore = EngineMap<string, string>['log']['store']
 
-export function openAt(environment: Environment): DamagedStore {
-  return openSync(FOLDER, { ...OPTIONS, environment })
+/** How a store has its data in files. */
+export interface DamagedForm {
+  readonly compression?: CompressionName
+  readonly encryption?: Encryption
+}
+
+export function openAt(environment: Environment, form: DamagedForm = {}): DamagedStore {
+  return openSync(FOLDER, { ...OPTIONS, environment, ...form })
 }
 
 /** An environment with these files in the store's folder; what it warns of goes to `warnings`. */

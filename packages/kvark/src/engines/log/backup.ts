@@ -26,10 +26,9 @@ import { readOnly } from '../../storage/journal.ts'
 import type { Segment } from '../../storage/segment.ts'
 import { FILE_HEADER_BYTES, headerIntact } from '../../storage/segment-format.ts'
 import {
-  COMPLETE,
+  type Chain,
   DAMAGED,
   END,
-  FRAME,
   NEED,
   type SegmentSource,
   SegmentWalk,
@@ -72,10 +71,11 @@ interface OpenIndex {
   readonly bytes: number
 }
 
-/** A segment and where it ended at the moment of the backup. */
+/** A segment, where it ended at the moment of the backup, and what a walk over it must find up to there. */
 interface Part {
   readonly segment: LogSegment
   readonly end: number
+  readonly chain: Chain
 }
 
 class Backup {
@@ -111,7 +111,7 @@ class Backup {
     const parts = segments
       .sorted()
       .filter((one) => Number.isFinite(one.bornAt))
-      .map((segment): Part => ({ segment, end: segment.end }))
+      .map((segment): Part => ({ segment, end: segment.end, chain: segment.file.chain(true) }))
     for (const { segment } of parts) {
       state.hold(segment)
       this.#held.add(segment)
@@ -122,8 +122,8 @@ class Backup {
     const manifest = manifestOf(
       state,
       parts.map(({ segment }) => segment),
-      index && { number: index.number },
-      { segment: point.segment, end: point.end, sequence: point.sequence },
+      index && state.manifest.index,
+      point,
       state.nextFile,
     )
 
@@ -149,14 +149,16 @@ class Backup {
     this.#held.clear()
   }
 
-  *#copySegment({ segment, end }: Part): Routine<FileCopy> {
+  *#copySegment({ segment, end, chain }: Part): Routine<FileCopy> {
     const { file, packed } = segment
     const copy = yield* this.#create(packed ? packedName(file.number) : journalName(file.number))
     try {
       const header = Buffer.alloc(FILE_HEADER_BYTES)
       yield* file.readAt(header, 0, header.length)
-      if (!headerIntact(header)) throw corruption(file.path, 0, 'a copy of the header is damaged')
-      yield* this.#checkAndCopy(file, end, copy)
+      if (!headerIntact(header, file.form)) {
+        throw corruption(file.path, 0, 'a copy of the header is damaged')
+      }
+      yield* this.#checkAndCopy(file, end, chain, copy)
       // What the walk had no need to see: all of a segment without frames.
       while (copy.length < end) {
         const wanted = Math.min(this.#buffer.length, end - copy.length)
@@ -175,29 +177,19 @@ class Backup {
   }
 
   /** Walks a segment; what the walk reads is copied. */
-  *#checkAndCopy(file: Segment, end: number, copy: FileCopy): Routine<void> {
+  *#checkAndCopy(file: Segment, end: number, chain: Chain, copy: FileCopy): Routine<void> {
     const { pause } = this.#state.context.environment
-    const walk = new SegmentWalk(this.#copying(file, copy), FILE_HEADER_BYTES, end, this.#buffer)
-    let checksum = file.header.previousChecksum
-    let inFrame = false
+    const source = this.#copying(file, copy)
+    const walk = new SegmentWalk(source, FILE_HEADER_BYTES, end, this.#buffer, chain)
     for (;;) {
       const step = walk.next()
       if (step === NEED) {
         yield* pause
         yield* walk.fill()
-      } else if (step === FRAME) {
-        if (inFrame || walk.frame!.previousChecksum !== checksum) {
-          throw corruption(file.path, walk.address, 'the frame before is damaged or missing')
-        }
-        inFrame = true
-      } else if (step === COMPLETE) {
-        checksum = walk.checksum
-        inFrame = false
       } else if (step === DAMAGED) {
         throw corruption(file.path, walk.address, 'a block is damaged')
       } else if (step === END) break
     }
-    if (inFrame) throw corruption(file.path, end, 'the last frame is cut short')
   }
 
   /** The segment as a walk reads it, from front to back; what is read is appended to the copy. */

@@ -6,6 +6,8 @@
  *
  * In an encrypted store the slots of a shard are encrypted, its envelope (nonce, tag, 4 zeros) is there, and the footer is sealed.
  *
+ * The footer names the file's life, which the manifest knows: an older file of the same number is refused, and so is a shard of it.
+ *
  * 1. It is fuzzy: written shard by shard while writes go on. Each shard holds exactly the writes up to its sequence; opening replays
  *    the journal from `replay` and applies to each shard what is newer than that.
  * 2. Written to a temporary name, synced and renamed before a manifest names it. It is a copy of what the segments say: when it is
@@ -19,7 +21,7 @@ import { corruption } from '../../errors.ts'
 import type { StoreCipher } from '../../storage/cipher.ts'
 import { TEMPORARY_SUFFIX } from '../../storage/sealed-file.ts'
 import { type HashIndex, SHARDS } from './hash-index.ts'
-import { indexName } from './manifest.ts'
+import { type IndexRecord, indexName } from './manifest.ts'
 import type { LogState } from './state.ts'
 
 const MAGIC = Buffer.from('kvarkidx', 'latin1')
@@ -49,6 +51,7 @@ export interface SegmentRecord {
 export interface CheckpointFooter {
   readonly format: 1
   readonly storeId: string
+  readonly life: number
   readonly clearedSequence: number
   readonly clock: number
   /** The journal is replayed from here. */
@@ -64,7 +67,7 @@ export interface CheckpointFooter {
  */
 export function* writeCheckpoint(
   state: LogState,
-  number: number,
+  { number, life }: IndexRecord,
   replay: CheckpointFooter['replay'] & { previousChecksum: number },
 ): Routine<boolean> {
   const { files, pause } = state.context.environment
@@ -96,7 +99,7 @@ export function* writeCheckpoint(
         const needed = headerBytes + index.countOf(shard) * 8
         if (needed > buffer.length) buffer = Buffer.allocUnsafeSlow(needed * 2)
       }
-      used += writeShard(index, shard, state.journal.sequence, buffer, used, number, cipher)
+      used += writeShard(index, shard, state.journal.sequence, buffer, used, life, cipher)
       sinceStep += length
       if (sinceStep > BYTES_A_STEP) {
         sinceStep = 0
@@ -107,7 +110,7 @@ export function* writeCheckpoint(
     yield* handle.write(buffer, 0, used, position)
     position += used
     if (state.index !== index) return false
-    const footer = trailer(footerOf(state, replay), number, cipher)
+    const footer = trailer(footerOf(state, replay, life), number, cipher)
     yield* handle.write(footer, 0, footer.length, position)
     yield* handle.sync()
   } finally {
@@ -120,7 +123,7 @@ export function* writeCheckpoint(
 /** Reads a stored index into `index`; `sequences` gets each shard's. `CORRUPTION` when any part is damaged. */
 export function* readCheckpoint(
   state: LogState,
-  number: number,
+  { number, life }: IndexRecord,
   index: HashIndex,
   sequences: Float64Array,
 ): Routine<CheckpointFooter> {
@@ -135,6 +138,7 @@ export function* readCheckpoint(
       throw corruption(path, 0, 'it is cut short')
     const footer = readTrailer(bytes, path, number, cipher)
     if (footer.storeId !== state.storeId) throw corruption(path, 0, 'the index of another store')
+    if (footer.life !== life) throw corruption(path, 0, 'an older index')
     let at = MAGIC.length
     for (let shard = 0; shard < SHARDS; shard++) {
       if (at + headerBytes > size) throw corruption(path, at, 'a shard is missing')
@@ -148,9 +152,10 @@ export function* readCheckpoint(
       const from = at + headerBytes
       if (cipher) {
         const place = shardPlace(bytes, at, shard)
-        const key = cipher.subkey(PURPOSE, number)
+        const key = cipher.subkey(PURPOSE, life)
         const slots = cipher.decrypt(key, bytes, from, count * 8, at + PLAIN_HEADER_BYTES, place)
-        if (slots === undefined) throw corruption(path, at, 'a shard was changed')
+        if (slots === undefined || readU32(bytes, from - 4) !== 0)
+          throw corruption(path, at, 'a shard was changed')
         bytes.set(slots, from)
       }
       index.restore(shard, new Uint32Array(bytes.buffer, from, count * 2))
@@ -170,7 +175,7 @@ function writeShard(
   sequence: number,
   target: Buffer,
   at: number,
-  number: number,
+  life: number,
   cipher: StoreCipher | undefined,
 ): number {
   const count = index.countOf(shard)
@@ -185,7 +190,7 @@ function writeShard(
     const envelope = at + PLAIN_HEADER_BYTES
     target.fill(0, envelope, from)
     const place = shardPlace(target, at, shard)
-    const key = cipher.subkey(PURPOSE, number)
+    const key = cipher.subkey(PURPOSE, life)
     cipher.encrypt(key, target, from, count * 8, target, from, envelope, place)
   }
   writeU32(target, at + 12, shardChecksum(target, at, end, shard))
@@ -206,11 +211,13 @@ function shardChecksum(bytes: Buffer, at: number, end: number, shard: number): n
 function footerOf(
   state: LogState,
   replay: CheckpointFooter['replay'] & { previousChecksum: number },
+  life: number,
 ): CheckpointFooter {
   const { previousChecksum, ...from } = replay
   return {
     format: 1,
     storeId: state.storeId,
+    life,
     clearedSequence: state.clearedSequence,
     clock: state.journal.now(),
     replay: from,

@@ -10,7 +10,8 @@
  * 3. A deletion is dropped only when no segment that stays can hold an older entry of its key (`LogSegment.floor`).
  * 4. The journal is synced before a manifest or stored index that speaks of it.
  *
- * It starts when the stale bytes pass `compactionThresholdBytes` and a quarter of all, so that a big store does not compact all day.
+ * It starts when the stale bytes pass `compactionThresholdBytes` and a quarter of all, so that a big store does not compact all day;
+ * or when there are many short segments.
  */
 
 import { GrowingFloats } from '../../bytes/growing.ts'
@@ -42,6 +43,9 @@ const MOVES_A_STEP = 4096
 const WORDS_A_STEP = 32_768
 /** Segments shorter than this share of a full one are put together with others. */
 const SMALL_SHARE = 0.25
+/** So many much shorter ones are put together even where nothing is stale: each opening of an encrypted store leaves one. */
+const CROWD = 32
+const TINY_SHARE = 1 / 16
 /** Live bytes that are rewritten at once: bounded for the memory that it takes, but worth storing the index anew. */
 const ROUND_BYTES = 128 * 1024 * 1024
 const ROUND_BYTES_A_KEY = 32
@@ -119,6 +123,16 @@ export class Compactor {
     )
   }
 
+  /** Before an orderly close: those who open, write little and close would never let a job come to its end. */
+  *tidy(): Routine<void> {
+    if (!this.#crowded()) return
+    try {
+      yield* this.#compact(false)
+    } catch (error) {
+      this.#state.context.environment.warn(`Compaction failed: ${asKvarkError(error).message}`)
+    }
+  }
+
   /** Ends background work. What is half done is either finished or leaves no trace. */
   stop(): Effect<void> {
     return new Effect(
@@ -174,9 +188,21 @@ export class Compactor {
   }
 
   #due(): boolean {
-    if (this.#wasCleared) return true
+    if (this.#wasCleared || this.#crowded()) return true
     const { total, stale } = this.#state.totals()
     return stale > this.#options.compactionThresholdBytes && stale > total * STALE_SHARE
+  }
+
+  /** Only an encrypted store comes to that. */
+  #crowded(): boolean {
+    const { context, segments } = this.#state
+    if (!context.form.blocks.writesOnce || segments.all.size <= CROWD) return false
+    const tiny = this.#options.segmentBytes * TINY_SHARE
+    let count = 0
+    for (const one of segments.all.values()) {
+      if (!one.file.writer && !one.damaged && one.end < tiny) count++
+    }
+    return count > CROWD
   }
 
   #urgent(): boolean {
@@ -340,6 +366,7 @@ export class Compactor {
         path: victim.file.path,
         life: victim.file.life,
         end: victim.file.end,
+        chain: victim.file.chain(),
         minSequence: victim.minSequence,
         base: victim.base,
         live: live[i]!.memory,
@@ -400,7 +427,7 @@ export class Compactor {
         const segment = state.segments.add(file, Math.max(output.end, 1), true)
         segment.bornAt = Number.POSITIVE_INFINITY
         segment.packedAt = packedAt
-        segment.checksum = output.checksum
+        file.checksum = output.checksum
         segment.total = output.total
         segment.stale = output.tombstones
         segment.tombstones = output.tombstones

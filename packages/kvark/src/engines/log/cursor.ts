@@ -129,6 +129,7 @@ export class LogCursor implements EngineCursor {
           if (segment.file.writer) state.journal.seal()
           return segment.file.end
         },
+        chain: () => segment.file.chain(),
       }))
   }
 

@@ -268,7 +268,10 @@ export class LogEngine implements Engine {
     yield* this.#compactor.stop()
     yield* state.journal.idle()
     try {
-      if (!state.journal.failure && state.changed) yield* closeCleanly(state)
+      if (!state.journal.failure && state.changed) {
+        yield* this.#compactor.tidy()
+        yield* closeCleanly(state)
+      }
       if (state.journal.failure) throw state.journal.failure
     } finally {
       state.journal.abandon()

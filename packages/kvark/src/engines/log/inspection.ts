@@ -54,13 +54,13 @@ function* verifySegment(
   const { file } = segment
   const header = Buffer.alloc(FILE_HEADER_BYTES)
   yield* file.readAt(header, 0, header.length)
-  if (!headerIntact(header)) {
+  if (!headerIntact(header, file.form)) {
     problems.push(corruption(file.path, 0, 'a copy of the header is damaged'))
   }
   const live = yield* liveOffsets(state, snapshot, segment)
   const known = problems.length
   if (file.writer) state.journal.seal()
-  const walk = new SegmentWalk(file, FILE_HEADER_BYTES, file.end)
+  const walk = new SegmentWalk(file, FILE_HEADER_BYTES, file.end, undefined, file.chain(true))
   let next = 0
   let entries = 0
   for (;;) {
@@ -120,7 +120,7 @@ function* verifyIndex(state: LogState, problems: KvarkError[]): Routine<number> 
   if (!index) return 0
   const { environment, folder } = state.context
   try {
-    yield* readCheckpoint(state, index.number, new HashIndex(), new Float64Array(SHARDS))
+    yield* readCheckpoint(state, index, new HashIndex(), new Float64Array(SHARDS))
   } catch (error) {
     // A newer manifest may have replaced it while it was read.
     if (state.manifest.index?.number === index.number) problems.push(asKvarkError(error))

@@ -21,6 +21,7 @@ import { entryHeaderLength, writeEntryHeader } from '../../storage/entry.ts'
 import { FILE_HEADER_BYTES, type SegmentHeader } from '../../storage/segment-format.ts'
 import {
   advance,
+  type Chain,
   DAMAGED,
   END,
   NEED,
@@ -36,6 +37,7 @@ export interface RewriteInput {
   readonly path: string
   readonly life: number
   readonly end: number
+  readonly chain: Chain
   readonly minSequence: number
   /** Position of its first byte, for the moves. */
   readonly base: number
@@ -125,6 +127,7 @@ function* copyLive(
         segment: one,
         source: one.source,
         end: () => one.input.end,
+        chain: () => one.input.chain,
         minSequence: one.input.minSequence,
       })),
       0,

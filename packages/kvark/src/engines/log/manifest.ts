@@ -2,6 +2,7 @@
  * `MANIFEST`: which files make up the store, changed by one atomic step (see `storage/sealed-file.ts`).
  *
  *   packed    segments written by compaction; they are valid only because they are named here
+ *             every segment with its life, its end and the checksum of its last frame
  *   journal   the journal segments at that time; later ones (from `nextFile` on) belong to the store too
  *   index     the stored index, if any (see `checkpoint.ts`)
  *   floor     how far the journal was durable: a missing tail below it is `CORRUPTION`
@@ -16,15 +17,28 @@ import type { Environment } from '../../environment/environment.ts'
 import type { Routine } from '../../environment/routine.ts'
 import { KvarkError } from '../../errors.ts'
 import type { StoreCipher } from '../../storage/cipher.ts'
+import type { JournalPoint } from '../../storage/journal.ts'
 import { readSealed, writeSealed } from '../../storage/sealed-file.ts'
 
 export const MANIFEST_NAME = 'MANIFEST'
 
-export interface PackedRecord {
+/** A segment as it was: another file of the same number, or an older copy of it, is not taken for this one. */
+export interface FileRecord {
   readonly number: number
+  readonly life: number
   readonly end: number
+  /** Of the last frame. */
   readonly checksum: number
+}
+
+export interface PackedRecord extends FileRecord {
   readonly packedAt: number
+}
+
+export interface IndexRecord {
+  readonly number: number
+  /** Random: an older file of the same number is not taken for this one. */
+  readonly life: number
 }
 
 export interface Manifest {
@@ -33,12 +47,12 @@ export interface Manifest {
   /** Journal segments from this number on are newer than the manifest. */
   readonly nextFile: number
   readonly packed: readonly PackedRecord[]
-  /** Journal segments, by number. Earlier ones have been replaced. */
-  readonly journal: readonly number[]
+  /** Journal segments. Earlier ones have been replaced. */
+  readonly journal: readonly FileRecord[]
   /** Everything up to this sequence was cleared. */
   readonly clearedSequence: number
-  readonly index: { readonly number: number } | undefined
-  readonly floor: { readonly segment: number; readonly end: number; readonly sequence: number }
+  readonly index: IndexRecord | undefined
+  readonly floor: JournalPoint
 }
 
 const FORMAT = 1
@@ -50,7 +64,7 @@ export const FIRST_MANIFEST: Manifest = {
   journal: [],
   clearedSequence: 0,
   index: undefined,
-  floor: { segment: 0, end: 0, sequence: 0 },
+  floor: { segment: 0, end: 0, sequence: 0, checksum: 0 },
 }
 
 export function* readManifest(

@@ -13,6 +13,7 @@ import { DELETE, PUT } from '../../engine/write-batch.ts'
 import type { Routine } from '../../environment/routine.ts'
 import { FILE_HEADER_BYTES, WINDOW_BYTES } from '../../storage/segment-format.ts'
 import {
+  type Chain,
   DAMAGED,
   END,
   ENTRY,
@@ -33,6 +34,8 @@ export interface Lane<T> {
   readonly source: SegmentSource
   /** Where its data ends; asked when the lane is opened. */
   readonly end: () => number
+  /** What a walk over all of it must find; asked after `end`. */
+  readonly chain: () => Chain
   /** No entry has a lower sequence. */
   readonly minSequence: number
 }
@@ -81,7 +84,7 @@ export class Merge<T> {
       const { source } = open.lane
       const end = open.lane.end()
       const from = yield* seek(source, end, this.#after)
-      open.walk = new SegmentWalk(source, from, end, open.walk.extent)
+      open.walk = new SegmentWalk(source, from, end, open.walk.extent, open.lane.chain())
       open.seeking = false
     }
     yield* open.walk.fill()
@@ -110,7 +113,8 @@ export class Merge<T> {
         this.#waiting.pop()
         const bytes = this.#open.length < WIDE_LANES ? EXTENT_BYTES : NARROW_EXTENT_BYTES
         const extent = Buffer.allocUnsafeSlow(bytes)
-        const walk = new SegmentWalk(waiting.source, FILE_HEADER_BYTES, waiting.end(), extent)
+        const { source, end, chain } = waiting
+        const walk = new SegmentWalk(source, FILE_HEADER_BYTES, end(), extent, chain())
         const seeking = waiting.minSequence < this.#after
         this.#open.push({ lane: waiting, walk, ready: false, seeking })
         continue

@@ -7,9 +7,11 @@
  */
 
 import type { Routine } from '../../environment/routine.ts'
+import type { JournalPoint } from '../../storage/journal.ts'
+import type { Segment } from '../../storage/segment.ts'
 import { FILE_HEADER_BYTES } from '../../storage/segment-format.ts'
 import { writeCheckpoint } from './checkpoint.ts'
-import { indexName, type Manifest, writeManifest } from './manifest.ts'
+import { type FileRecord, indexName, type Manifest, writeManifest } from './manifest.ts'
 import type { LogSegment } from './segments.ts'
 import type { LogState } from './state.ts'
 
@@ -28,16 +30,21 @@ export function* persist(state: LogState): Routine<void> {
       : { segment: point.segment, address: point.end }
   const number = state.nextFile++
   const previous = state.manifest.index
-  const written = yield* writeCheckpoint(state, number, {
-    ...replay,
-    sequence: point.sequence,
-    previousChecksum: point.checksum,
-  })
+  const life = Buffer.from(state.context.environment.random(4)).readUInt32LE()
+  const written = yield* writeCheckpoint(
+    state,
+    { number, life },
+    {
+      ...replay,
+      sequence: point.sequence,
+      previousChecksum: point.checksum,
+    },
+  )
   if (!written) {
     yield* files.remove(`${state.context.folder}/${indexName(number)}`)
     return
   }
-  yield* commit(state, { number })
+  yield* commit(state, { number, life })
   state.moved = false
   state.sinceCheckpoint -= before
   if (previous) yield* files.remove(`${state.context.folder}/${indexName(previous.number)}`)
@@ -45,9 +52,22 @@ export function* persist(state: LogState): Routine<void> {
 
 /** Everything durable, the manifest up to date, the journal ended with a close frame. */
 export function* closeCleanly(state: LogState): Routine<void> {
+  // In an encrypted store the close frame must be there, for it is what an old manifest is found out by.
+  if (state.context.form.cipher) state.journal.begin()
   if (state.moved || state.sinceCheckpoint > SHORT_TAIL_BYTES) yield* persist(state)
   else yield* commit(state, state.manifest.index)
   yield* state.journal.close(state.manifest.number)
+}
+
+/** A segment of the journal as far as it is certainly on disk. */
+function journalRecord(
+  { number, life, header, end, checksum }: Segment,
+  floor: JournalPoint,
+): FileRecord {
+  if (number === floor.segment) return { number, life, end: floor.end, checksum: floor.checksum }
+  if (number < floor.segment) return { number, life, end, checksum: checksum! }
+  // Begun after the sync.
+  return { number, life, end: FILE_HEADER_BYTES, checksum: header.previousChecksum }
 }
 
 /** Writes a manifest of what is there. */
@@ -80,13 +100,11 @@ export function manifestOf(
     nextFile,
     packed: segments
       .filter((one) => one.packed)
-      .map((one) => ({
-        number: one.file.number,
-        end: one.file.end,
-        checksum: one.checksum,
-        packedAt: one.packedAt,
-      })),
-    journal: segments.filter((one) => !one.packed).map((one) => one.file.number),
+      .map(({ file, packedAt }) => {
+        const { number, life, end, checksum } = file
+        return { number, life, end, checksum: checksum!, packedAt }
+      }),
+    journal: segments.filter((one) => !one.packed).map((one) => journalRecord(one.file, floor)),
     clearedSequence: state.clearedSequence,
     index,
     floor,

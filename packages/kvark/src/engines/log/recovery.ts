@@ -29,6 +29,7 @@ import { readCheckpoint } from './checkpoint.ts'
 import { HashIndex, SHARDS } from './hash-index.ts'
 import {
   FIRST_MANIFEST,
+  type FileRecord,
   indexName,
   journalName,
   type Manifest,
@@ -60,6 +61,16 @@ export function* recover(
 function nextFile(names: readonly string[], manifest: Manifest): number {
   const numbers = names.map((name) => Number(/^(\d+)\./.exec(name)?.[1] ?? 0))
   return Math.max(manifest.nextFile, ...numbers.map((number) => number + 1))
+}
+
+function isListed({ journal }: Manifest, number: number): boolean {
+  return journal.some((record) => record.number === number)
+}
+
+/** `CORRUPTION` where the file is not the one that the manifest speaks of, or has become shorter since. */
+function checkRecord({ path, life, end }: Segment, record: FileRecord): void {
+  if (life !== record.life) throw corruption(path, 32, 'it is another file of that name')
+  if (end < record.end) throw corruption(path, end, 'the segment is cut short')
 }
 
 /** Closes all files. */
@@ -159,7 +170,7 @@ class Recovery {
     for (const name of names) {
       const journal = /^(\d+)\.log$/.exec(name)
       const leftover = journal
-        ? Number(journal[1]) < manifest.nextFile && !manifest.journal.includes(Number(journal[1]))
+        ? Number(journal[1]) < manifest.nextFile && !isListed(manifest, Number(journal[1]))
         : name.endsWith(TEMPORARY_SUFFIX) ||
           (/^\d+\.(packed|index)$/.test(name) && !named.has(name))
       if (leftover) yield* environment.files.remove(`${folder}/${name}`)
@@ -172,8 +183,9 @@ class Recovery {
       const path = `${this.#context.folder}/${packedName(record.number)}`
       const file = yield* this.#open(path, record.number)
       if (!file) throw corruption(path, 0, 'the header of the segment is damaged')
-      if (file.end < record.end) throw corruption(path, file.end, 'the segment is cut short')
+      checkRecord(file, record)
       file.end = record.end
+      file.checksum = record.checksum
       files.push(file)
     }
     return files
@@ -186,12 +198,15 @@ class Recovery {
       .map((name) => Number(/^(\d+)\.log$/.exec(name)?.[1] ?? 0))
       .filter((number) => number >= manifest.nextFile)
     const found: Row = { row: [], torn: undefined, behind: [] }
-    for (const number of [...manifest.journal, ...newer].sort((a, b) => a - b)) {
+    const listed = new Map(manifest.journal.map((record) => [record.number, record]))
+    for (const number of [...listed.keys(), ...newer].sort((a, b) => a - b)) {
       const path = `${folder}/${journalName(number)}`
       const file = yield* this.#open(path, number, number >= manifest.nextFile)
-      if (!file && manifest.journal.includes(number)) {
+      if (!file && isListed(manifest, number)) {
         throw corruption(path, 0, 'the header of the segment is damaged')
       }
+      const record = listed.get(number)
+      if (file && record) checkRecord(file, record)
       if (found.torn !== undefined) found.behind.push(file ?? path)
       else if (file) found.row.push(file)
       else found.torn = path
@@ -222,20 +237,15 @@ class Recovery {
     try {
       const start = Buffer.alloc(FILE_HEADER_BYTES)
       const read = yield* handle.read(start, 0, start.length, 0)
-      const header = readSegmentHeader(start, read, path, this.#context.descriptor.storeId)
+      const { descriptor, form } = this.#context
+      const header = readSegmentHeader(start, read, path, descriptor.storeId, form.blocks)
       if (!header) return undefined
       if (header.number !== number) throw corruption(path, 36, `this is segment ${header.number}`)
-      if (torn && !headerIntact(start)) {
-        writeSegmentHeader(start, header)
+      if (torn && !headerIntact(start, form.blocks)) {
+        writeSegmentHeader(start, header, form.blocks)
         yield* handle.write(start, 0, start.length, 0)
       }
-      const file = new Segment(
-        handle,
-        header,
-        this.#context.form.blocks,
-        yield* handle.size(),
-        true,
-      )
+      const file = new Segment(handle, header, form.blocks, yield* handle.size(), true)
       this.#opened.push(file)
       kept = true
       return file
@@ -248,7 +258,6 @@ class Recovery {
     const record = manifest.packed.find(({ number }) => number === file.number)
     const segment = state.segments.add(file, file.end, record !== undefined)
     segment.packedAt = record?.packedAt ?? 0
-    segment.checksum = record?.checksum ?? 0
     return segment
   }
 
@@ -263,7 +272,7 @@ class Recovery {
     if (!manifest.index) return undefined
     try {
       const index = new HashIndex()
-      const footer = yield* readCheckpoint(state, manifest.index.number, index, sequences)
+      const footer = yield* readCheckpoint(state, manifest.index, index, sequences)
       const files = new Map([...packed, ...row].map((file) => [file.number, file]))
       for (const record of footer.segments) {
         const file = files.get(record.number)
@@ -272,7 +281,6 @@ class Recovery {
         const isPacked = manifest.packed.find(({ number }) => number === record.number)
         const segment = state.segments.restore(file, record, isPacked !== undefined)
         segment.packedAt = isPacked?.packedAt ?? 0
-        segment.checksum = isPacked?.checksum ?? 0
         files.delete(record.number)
       }
       for (const file of files.values()) this.#place(state, file, manifest)
@@ -342,8 +350,10 @@ class Recovery {
         segments.add(file, bytes, false).bornAt = state.snapshots.next
       },
     }
-    // A segment longer than a slot cannot be added to: its neighbours' addresses follow.
-    const full = last !== undefined && last.end >= SLOT_BYTES
+    // A segment longer than a slot cannot be added to: its neighbours' addresses follow. In an encrypted store no place is
+    // written twice, not even in a copy of it or where a crash took something away: each opening has segments of its own.
+    const { writesOnce } = this.#context.form.blocks
+    const full = last !== undefined && (writesOnce || last.end >= SLOT_BYTES)
     const journal = new Journal(environment, folder, state.cache, owner, start)
     if (full) journal.roll()
     return journal

@@ -30,6 +30,7 @@ import {
 import { Absorber } from './absorb.ts'
 import type { CheckpointFooter } from './checkpoint.ts'
 import { HashIndex } from './hash-index.ts'
+import type { FileRecord } from './manifest.ts'
 import type { LogSegment } from './segments.ts'
 import type { LogState } from './state.ts'
 
@@ -48,8 +49,6 @@ export interface Tail {
   checksum: number
   /** The last frame was a close frame. */
   closed: boolean
-  /** The next frame begins the chain anew: what was before it has been compacted away. */
-  restart: boolean
   /** Frames that may not be on disk: [segment, address, first sequence], oldest first. */
   frames: { segment: Segment; address: number; sequence: number }[]
 }
@@ -90,7 +89,6 @@ export class Replay {
       clock: footer?.clock ?? 0,
       checksum: footer?.previousChecksum ?? 0,
       closed: false,
-      restart: footer === undefined,
       frames: [],
     }
   }
@@ -103,10 +101,10 @@ export class Replay {
   /** Everything of a segment that compaction wrote; only where there is no stored index. */
   *packed(file: Segment): Routine<void> {
     const absorber = this.#absorber
-    const { segments, manifest } = this.#state
+    const { segments } = this.#state
     const segment = segments.all.get(file.number)!
-    const walk = new SegmentWalk(file, FILE_HEADER_BYTES, file.end)
-    const record = manifest.packed.find(({ number }) => number === file.number)!
+    const { end } = file
+    const walk = new SegmentWalk(file, FILE_HEADER_BYTES, end, undefined, file.chain())
     for (;;) {
       const step = walk.next()
       if (step === NEED) yield* walk.fill()
@@ -120,17 +118,21 @@ export class Replay {
       } else if (step === END) break
       if (absorber.full) yield* absorber.merge()
     }
-    if (walk.checksum !== record.checksum)
-      throw corruption(file.path, file.end, 'its end is missing')
     yield* absorber.merge()
   }
 
   /** The journal behind the stored index. Returns the segment to go on in. */
   *journal(): Routine<Segment | undefined> {
+    const { tail } = this
     const row = this.#row
     const footer = this.#stored?.footer
     const found = footer ? row.findIndex((file) => file.number >= footer.replay.segment) : 0
     const first = found < 0 ? row.length : found
+    for (const file of row.slice(0, first)) {
+      const record = this.#record(file)
+      file.end = record?.end ?? file.end
+      file.checksum = record?.checksum
+    }
     let previous: Segment | undefined = row[first - 1]
     for (let i = first; i < row.length; i++) {
       const file = row[i]!
@@ -147,6 +149,7 @@ export class Replay {
         return file
       }
       file.end = stop.end
+      file.checksum = tail.checksum
       previous = file
     }
     this.#checkFloor(previous, previous?.end ?? 0)
@@ -164,18 +167,21 @@ export class Replay {
     if (previous && previousNumber === previous.number) {
       return previousEnd === previous.end && previousChecksum === tail.checksum
     }
-    const known =
-      manifest.journal.includes(file.number) || previousNumber === manifest.floor.segment
+    const known = this.#record(file) !== undefined || previousNumber === manifest.floor.segment
     if (!known) throw corruption(file.path, 0, 'the segment of the journal before it is missing')
     tail.checksum = previousChecksum
-    tail.restart = true
     return true
+  }
+
+  /** What the manifest says of a segment of the journal. */
+  #record(file: Segment): FileRecord | undefined {
+    return this.#state.manifest.journal.find(({ number }) => number === file.number)
   }
 
   #checkFloor(file: Segment | undefined, end: number): void {
     const { manifest } = this.#state
     const { floor } = manifest
-    const listed = manifest.journal.includes(floor.segment)
+    const listed = manifest.journal.some(({ number }) => number === floor.segment)
     // Not by its sequence: that may count writes that were lost before the store was resumed.
     if (
       listed &&
@@ -196,6 +202,8 @@ export class Replay {
     const absorber = this.#absorber
     const segment = this.#state.segments.all.get(file.number)!
     const walk = new SegmentWalk(file, from, file.end)
+    const record = this.#record(file)
+    if (record?.end === from) checkEnd(file, record, from, tail.checksum)
     let end = from
     let mark = absorber.mark
     let inFrame = false
@@ -211,8 +219,7 @@ export class Replay {
       if (step === NEED) yield* walk.fill()
       else if (step === FRAME) {
         const frame = walk.frame!
-        const chained = tail.restart || frame.previousChecksum === tail.checksum
-        tail.restart = false
+        const chained = frame.previousChecksum === tail.checksum
         // Sequences may jump where writes were lost and the store was resumed; the chain says that no frame is missing.
         if (inFrame || !chained || frame.firstSequence <= tail.sequence) {
           return cutAt(inFrame ? frameStart : walk.address)
@@ -233,6 +240,9 @@ export class Replay {
         if (cleared) this.#clear(segment, cleared)
         this.#frameRead(file, frameStart, walk, sequence)
         inFrame = false
+        if (record && end < record.end && walk.position >= record.end) {
+          checkEnd(file, record, walk.position, walk.checksum)
+        }
         end = walk.position
         mark = absorber.mark
         if (absorber.full) {
@@ -344,8 +354,11 @@ export class Replay {
     }
     if (i + 1 < row.length) yield* files.syncFolder(folder)
     file.end = end
+    file.checksum = this.tail.checksum
     file.pages.frames.fill(-1)
     yield* file.handle.truncate(end)
+    // Whoever goes on in another segment says that this one ends here.
+    yield* file.handle.sync()
   }
 
   /** Whether a frame behind the stop (without one: behind the row) says that what is missing was durable when it was made. */
@@ -369,4 +382,10 @@ export class Replay {
     }
     return false
   }
+}
+
+/** The frame that ended a segment when the manifest was written must be the one that is there. */
+function checkEnd(file: Segment, record: FileRecord, end: number, checksum: number): void {
+  if (end === record.end && checksum === record.checksum) return
+  throw corruption(file.path, record.end, 'the file is an older copy, or its end was changed,')
 }

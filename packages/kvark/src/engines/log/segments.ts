@@ -41,8 +41,6 @@ export class LogSegment {
   retiredAt: number = Number.POSITIVE_INFINITY
   /** Replaced, and no manifest names it any more. */
   removable = false
-  /** Packed ones: the checksum of the last frame. */
-  checksum = 0
   /** Compaction met damage in it and leaves it alone. */
   damaged = false
 

@@ -1,0 +1,261 @@
+/**
+ * What somebody can do to the files of a store who knows the format but not the key: change bytes and make every checksum
+ * right again, move blocks, put old copies back. And a look at what the store then says.
+ *
+ *   history ─► the files at every clean close, the last of them with all that they should give
+ *   attack  ─► one file changed ─► look: opened, everything read in every way, scanned, verified
+ */
+
+import assert from 'node:assert/strict'
+import { crc32 } from 'node:zlib'
+import type { Environment } from '../environment/environment.ts'
+import { KvarkError } from '../errors.ts'
+import { blockChecksum, STORED_LENGTH_AT } from '../storage/block-form.ts'
+import { FILE_HEADER_BYTES, SECTOR_BYTES, WINDOW_BYTES } from '../storage/segment-format.ts'
+import {
+  assertAdvice,
+  type Content,
+  contentOf,
+  type DamagedForm,
+  type DamagedStore,
+  type Expected,
+  environmentWith,
+  openAt,
+} from './damage.ts'
+
+/** A store through its life. */
+export interface StoreHistory {
+  readonly form: DamagedForm
+  /** The files at each clean close, oldest first. */
+  readonly closed: readonly Content[]
+  /** The files as a crash found them, with an end that was lost then. */
+  readonly lost: Content
+  /** What the last ones give. */
+  readonly expected: Expected
+}
+
+/** Segments of every kind, overwritten, deleted and spread values, a crash in between; the same steps each time. */
+export function historyOf(form: DamagedForm): StoreHistory {
+  const expected = new Map<string, string | undefined>()
+  const closed: Content[] = []
+  let environment = environmentWith(new Map())
+  let db = openAt(environment, form)
+  const put = (key: string, value: string): void => {
+    db.putSync(key, value, { durability: 'os' })
+    expected.set(key, value)
+  }
+  const puts = (from: number, to: number, what: string, length = 300): void => {
+    for (let i = from; i < to; i++) put(`key ${i}`, `${what} of ${i} `.padEnd(length, 'and so on '))
+  }
+  const close = (): void => {
+    db.closeSync()
+    closed.push(contentOf(environment))
+  }
+  const again = (): void => {
+    close()
+    db = openAt(environment, form)
+  }
+  puts(0, 80, 'first')
+  put('spread', 'a value over several windows '.repeat(900))
+  put('', 'the empty key')
+  again()
+  puts(0, 40, 'second')
+  for (let i = 70; i < 80; i++) {
+    db.deleteSync(`key ${i}`)
+    expected.set(`key ${i}`, undefined)
+  }
+  db.compactSync()
+  again()
+  puts(10, 30, 'third', 900)
+  again()
+  db.compactSync()
+  again()
+  puts(80, 140, 'fourth', 600)
+  again()
+  // The power fails: two writes are lost, and others are written in their place.
+  put('before the crash', 'kept')
+  db.syncSync()
+  const kept = contentOf(environment)
+  db.putSync('key 0', 'a value that was lost in a crash', { durability: 'os' })
+  db.putSync('key 1', 'a value that was lost in a crash', { durability: 'os' })
+  const lost = contentOf(environment)
+  db.closeSync()
+  environment = environmentWith(kept)
+  db = openAt(environment, form)
+  put('key 0', 'a value written after the crash.')
+  put('key 1', 'a value written after the crash.')
+  again()
+  puts(20, 25, 'fifth')
+  put('last', 'behind the stored index')
+  close()
+  return { form, closed, lost, expected }
+}
+
+/** The files when it was closed last. */
+export function lastOf({ closed }: StoreHistory): Content {
+  return closed[closed.length - 1]!
+}
+
+/** Codes that say honestly that something is wrong with the files. */
+const HONEST: ReadonlySet<string> = new Set(['CORRUPTION', 'VERSION', 'BAD_ENCRYPTION_KEY'])
+
+/** What a store told of an attack. */
+export interface Told {
+  /** Nothing was opened. */
+  readonly refused: KvarkError | undefined
+  /** Everything that was refused or reported later, and what was said by a warning. */
+  readonly later: readonly (KvarkError | string)[]
+}
+
+/** Fails where anything comes out but the right value or an honest error. */
+export function look(content: Content, { form, expected }: StoreHistory): Told {
+  const later: (KvarkError | string)[] = []
+  const warnings: string[] = []
+  const environment = environmentWith(content, warnings)
+  let db: DamagedStore
+  try {
+    db = openAt(environment, form)
+  } catch (error) {
+    return { refused: honest(error), later }
+  }
+  const attempt = (act: () => void): void => {
+    try {
+      act()
+    } catch (error) {
+      later.push(honest(error))
+    }
+  }
+  try {
+    for (const [key, value] of expected) attempt(() => assert.equal(db.getSync(key), value, key))
+    attempt(() => {
+      const found = new Map(db.entries())
+      const wanted = new Map([...expected].filter(([, value]) => value !== undefined))
+      assert.deepEqual(found, wanted, 'a scan gives all or an error')
+    })
+    attempt(() => later.push(...db.verifySync().problems.map(honest)))
+  } finally {
+    attempt(() => db.closeSync())
+  }
+  later.push(...warnings)
+  return { refused: undefined, later }
+}
+
+function honest(error: unknown): KvarkError {
+  if (!(error instanceof KvarkError) || !HONEST.has(error.code)) throw error
+  assertAdvice(error)
+  return error
+}
+
+/** The files with one of them changed; `undefined`: removed. */
+export function changed(content: Content, name: string, bytes: Buffer | undefined): Content {
+  const copy = new Map(content)
+  if (bytes === undefined) copy.delete(name)
+  else copy.set(name, bytes)
+  return copy
+}
+
+export const isSegment = (name: string): boolean => /\.(?:log|packed)$/.test(name)
+export const lifeOf = (segment: Buffer): number => segment.readUInt32LE(32)
+
+/** A block as it lies in a segment. */
+export interface Place {
+  readonly at: number
+  /** Behind the bytes that are stored, and behind the room that it takes. */
+  readonly storedEnd: number
+  readonly end: number
+}
+
+export function headerBytesOf({ compression, encryption }: DamagedForm): number {
+  if (encryption) return 44
+  return compression === undefined || compression === 'none' ? 12 : 16
+}
+
+/** The blocks of a segment that nobody has touched. */
+export function blocksOf(segment: Buffer, form: DamagedForm): Place[] {
+  const headerBytes = headerBytesOf(form)
+  const places: Place[] = []
+  let at = FILE_HEADER_BYTES
+  while (at + headerBytes <= segment.length) {
+    const rest = SECTOR_BYTES - (at % SECTOR_BYTES)
+    if (rest < headerBytes) at += rest
+    const windowRest = WINDOW_BYTES - (at % WINDOW_BYTES)
+    if (windowRest < headerBytes) at += windowRest
+    if (at + headerBytes > segment.length) break
+    const length = segment.readUInt16LE(at + 8)
+    if (length === 0) {
+      at += SECTOR_BYTES - (at % SECTOR_BYTES)
+      continue
+    }
+    const stored = headerBytes > 12 ? segment.readUInt16LE(at + STORED_LENGTH_AT) : length
+    const end = at + headerBytes + length
+    places.push({ at, storedEnd: at + headerBytes + stored, end })
+    at = end
+  }
+  return places
+}
+
+/** Makes the checksum of the block at `at` right, as far as its lengths lead into the file. */
+export function repairBlock(segment: Buffer, at: number, form: DamagedForm): void {
+  const headerBytes = headerBytesOf(form)
+  const lengthAt = headerBytes > 12 ? STORED_LENGTH_AT : 8
+  const end = at + headerBytes + segment.readUInt16LE(at + lengthAt)
+  if (end > segment.length) return
+  segment.writeUInt32LE(blockChecksum(segment, at, end, lifeOf(segment), at), at)
+}
+
+/** Makes the checksum of a copy of a segment's header right. */
+export function repairHeader(segment: Buffer, at: number): void {
+  segment.writeUInt32LE(crc32(segment.subarray(at, at + 60)), at + 60)
+}
+
+/** Makes the checksum right that covers byte `at` of `original`, in the changed `bytes`. */
+export function repair(
+  name: string,
+  bytes: Buffer,
+  original: Buffer,
+  at: number,
+  form: DamagedForm,
+): void {
+  if (name.endsWith('.index')) repairIndex(bytes, original, at, form)
+  else if (!isSegment(name)) repairSealed(bytes)
+  else if (at < FILE_HEADER_BYTES) repairHeader(bytes, at < SECTOR_BYTES ? 0 : SECTOR_BYTES)
+  else {
+    const block = blocksOf(original, form).find((one) => one.at <= at && at < one.end)
+    if (block && at >= block.at + 4) repairBlock(bytes, block.at, form)
+  }
+}
+
+/** A file of one line and its checksum. */
+export function repairSealed(bytes: Buffer): void {
+  const end = bytes.length - 9
+  const sum = crc32(bytes.subarray(0, end)).toString(16).padStart(8, '0')
+  bytes.write(sum, end, 'latin1')
+}
+
+function repairIndex(
+  bytes: Buffer,
+  original: Buffer,
+  changedAt: number,
+  { encryption }: DamagedForm,
+): void {
+  const headerBytes = encryption ? 48 : 16
+  let at = 8
+  for (let shard = 0; shard < 256; shard++) {
+    const end = at + headerBytes + original.readUInt32LE(at) * 8
+    if (changedAt >= at && changedAt < end) {
+      const claimed = Math.min(bytes.length, at + headerBytes + bytes.readUInt32LE(at) * 8)
+      const header = crc32(bytes.subarray(at, at + 12), shard + 1)
+      bytes.writeUInt32LE(crc32(bytes.subarray(at + 16, claimed), header), at + 12)
+      return
+    }
+    at = end
+  }
+  const end = bytes.length - 16
+  const start = Math.max(0, end - bytes.readUInt32LE(end))
+  bytes.writeUInt32LE(crc32(bytes.subarray(start, end)), end + 4)
+}
+
+/** An environment for `db` alone, with the files of `content`. */
+export function copyOf(content: Content): Environment {
+  return environmentWith(content)
+}
