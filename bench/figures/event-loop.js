@@ -5,9 +5,10 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { open } from '../../packages/kvark/dist/index.js'
-import { inChild } from './child.js'
-import { shuffled, values } from './data.js'
-import { check, load, median, put, remove, row, VALUE_BYTES } from './work.js'
+import { inChild } from '../child.js'
+import { median, remove } from '../common.js'
+import { shuffled, values } from '../data.js'
+import { check, load, put, row, VALUE_BYTES } from './work.js'
 
 const LIMIT_MS = 10
 const RUNS = 5

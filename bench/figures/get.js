@@ -3,10 +3,11 @@
 
 import { createRequire } from 'node:module'
 import { open } from '../../packages/kvark/dist/index.js'
+import { inChild } from '../child.js'
+import { median, remove } from '../common.js'
+import { key, shuffled, values } from '../data.js'
 import { rival } from '../rivals/index.js'
-import { inChild } from './child.js'
-import { key, shuffled, values } from './data.js'
-import { check, load, median, remove, row, VALUE_BYTES } from './work.js'
+import { check, load, row, VALUE_BYTES } from './work.js'
 
 const LIMIT_NS = 600
 const ROUNDS = 7

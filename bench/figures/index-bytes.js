@@ -2,9 +2,10 @@
 // Memory of the index for each key.
 
 import { open } from '../../packages/kvark/dist/index.js'
-import { inChild } from './child.js'
-import { key, values } from './data.js'
-import { remove, row, VALUE_BYTES } from './work.js'
+import { inChild } from '../child.js'
+import { remove } from '../common.js'
+import { key, values } from '../data.js'
+import { row, VALUE_BYTES } from './work.js'
 
 const LIMIT_BYTES = 17
 const BATCH = 1000

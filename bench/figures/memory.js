@@ -7,9 +7,10 @@
 // time with a `put` and a `get` that keep nothing.
 
 import { open } from '../../packages/kvark/dist/index.js'
-import { inChild } from './child.js'
-import { KEY_BYTES, key, scattered, values } from './data.js'
-import { put, remove, row } from './work.js'
+import { inChild } from '../child.js'
+import { remove } from '../common.js'
+import { KEY_BYTES, key, scattered, values } from '../data.js'
+import { put, row } from './work.js'
 
 const MIB = 1024 * 1024
 const VALUE_BYTES = 1000

@@ -3,9 +3,10 @@
 
 import { cpSync } from 'node:fs'
 import { open } from '../../packages/kvark/dist/index.js'
-import { inChild } from './child.js'
-import { shuffled, values } from './data.js'
-import { check, median, put, remove, row, VALUE_BYTES } from './work.js'
+import { inChild } from '../child.js'
+import { median, remove } from '../common.js'
+import { shuffled, values } from '../data.js'
+import { check, put, row, VALUE_BYTES } from './work.js'
 
 const CLEAN_LIMIT_MS = 100
 const KILLED_LIMIT_MS = 2000

@@ -10,12 +10,12 @@ import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { remove } from '../common.js'
 import * as eventLoop from './event-loop.js'
 import * as get from './get.js'
 import * as indexBytes from './index-bytes.js'
 import * as memory from './memory.js'
 import * as reopen from './reopen.js'
-import { remove } from './work.js'
 
 /** @type {Record<string, (context: import('./work.js').Context) => Promise<import('./work.js').Row[]>>} */
 const figures = {

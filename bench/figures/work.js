@@ -1,8 +1,7 @@
 // @ts-check
 // What several figures do alike.
 
-import { rmSync } from 'node:fs'
-import { key } from './data.js'
+import { key } from '../data.js'
 
 /**
  * One line of the output. `ok` is `undefined` for what has no limit.
@@ -49,19 +48,6 @@ export function row(figure, what, value, unit, { limit, note } = {}) {
     ...(limit === undefined ? {} : { limit, ok: value <= limit }),
     ...(note === undefined ? {} : { note }),
   }
-}
-
-/** @param {number[]} numbers */
-export function median(numbers) {
-  const sorted = numbers.toSorted((a, b) => a - b)
-  const half = sorted.length >> 1
-  const upper = /** @type {number} */ (sorted[half])
-  return sorted.length % 2 === 1 ? upper : (upper + /** @type {number} */ (sorted[half - 1])) / 2
-}
-
-/** @param {string} folder */
-export function remove(folder) {
-  rmSync(folder, { recursive: true, force: true })
 }
 
 /**

@@ -3,6 +3,7 @@
  */
 
 export type {
+  BackupReport,
   EngineStats,
   Inspection,
   Limits,
@@ -14,6 +15,9 @@ export type { LogOptions } from './engines/log/options.ts'
 export type { Environment, Job, Timer } from './environment/environment.ts'
 export type { Effect } from './environment/routine.ts'
 export { type ErrorCode, type ErrorFields, KvarkError } from './errors.ts'
+export type { ChecksumName } from './storage/block-form.ts'
+export type { CipherName } from './storage/cipher.ts'
+export type { CompressionName } from './storage/compression.ts'
 export type { Durability } from './storage/durability.ts'
 export type {
   Codec,
@@ -23,6 +27,12 @@ export type {
   ValueCodecs,
 } from './store/codec.ts'
 export {
+  type DestroyOptions,
+  type DestroyReport,
+  destroy,
+  destroySync,
+} from './store/destroy.ts'
+export {
   type DescribeOptions,
   describe,
   describeSync,
@@ -30,7 +40,14 @@ export {
   openSync,
   type StoreDescription,
 } from './store/open.ts'
-export type { EngineMap, EngineName, OpenOptions, StoreOptions } from './store/options.ts'
+export type {
+  Encryption,
+  EngineMap,
+  EngineName,
+  OpenOptions,
+  StoreOptions,
+} from './store/options.ts'
+export { type RekeyOptions, rekey, rekeySync } from './store/rekey.ts'
 export type {
   AtomicStore,
   AtomicTable,

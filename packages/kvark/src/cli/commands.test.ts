@@ -506,6 +506,75 @@ test('stats, inspect, compact and verify', async () => {
   assert.deepEqual([report.entries, report.problems], [1, []])
 })
 
+test('backup copies a store, and destroy removes one', async () => {
+  const store = freshStore()
+  const copy = freshStore()
+  assert.match(await failure(1, store, 'backup', copy), /There is no store/)
+  await output(store, 'set', 'a', '1')
+  assert.match(
+    await output(store, 'backup', copy),
+    /^Backed up to .*: 1 entry, .* read back and checked\.\n$/,
+  )
+  assert.equal(await output(copy, 'get', 'a'), '1\n')
+  assert.match(await failure(2, store, 'backup', copy), /is not empty/)
+  assert.match(await failure(2, store, 'backup', store), /is the folder of the store/)
+  assert.match(await failure(2, store, 'backup'), /to/)
+  const other = freshStore()
+  const report = json(await output(store, 'backup', other, '--json')) as Record<string, number>
+  assert.deepEqual([report['entries'], report['version']], [1, 1])
+  assert.ok(report['bytes']! > 0)
+
+  assert.match(await failure(2, copy, 'destroy'), /for good\. Add --yes to do it/)
+  assert.equal(await output(copy, 'count'), '1\n')
+  assert.match(await output(copy, 'destroy', '--yes'), /^Removed the store in .*: .*B\.\n$/)
+  assert.ok(!existsSync(copy))
+  assert.match(await failure(1, copy, 'destroy', '--yes'), /nothing to destroy/)
+  writeFileSync(join(other, 'notes.txt'), '')
+  const { kept } = json(await output(other, 'destroy', '--yes', '--json')) as { kept: string[] }
+  assert.deepEqual(kept, ['notes.txt'])
+  assert.deepEqual(readdirSync(other), ['notes.txt'])
+
+  const db = await open(store)
+  assert.match(await failure(4, store, 'destroy', '--yes'), new RegExp(`${process.pid}`))
+  assert.match(await failure(4, store, 'backup', copy), new RegExp(`${process.pid}`))
+  await db.close()
+  writeFileSync(join(store, 'notes.txt'), '')
+  const said = await output(store, 'destroy', '--yes')
+  assert.match(said, /The folder stays: 1 other file was in it\.\n$/)
+})
+
+test('an interrupted backup leaves nothing: exit code 130', async () => {
+  const store = freshStore()
+  const copy = freshStore()
+  await output(store, 'set', 'a', '1')
+  const signal = AbortSignal.abort(new Interrupted('SIGINT'))
+  failed(130, await kvark(store, ['backup', copy], { signal }))
+  assert.ok(!existsSync(copy))
+})
+
+test('a terminal sees a bar during a backup', async () => {
+  const store = freshStore()
+  await output(store, 'set', 'a', '1')
+  assert.match(
+    (await kvark(store, ['backup', freshStore()], { terminal: true })).stderr,
+    /Backing up .*%/,
+  )
+})
+
+test('a damaged store gives no backup: exit code 3', async () => {
+  const store = freshStore()
+  const copy = freshStore()
+  const db = await open(store)
+  for (let i = 0; i < 300; i++) db.putSync(`key ${i}`, 'value '.repeat(50), { durability: 'none' })
+  await db.close()
+  const segment = join(store, readdirSync(store).find((name) => name.endsWith('.log'))!)
+  const bytes = readFileSync(segment)
+  bytes[bytes.indexOf('value value')]! ^= 1
+  writeFileSync(segment, bytes)
+  assert.match(await failure(3, store, 'backup', copy), /offset/)
+  assert.ok(!existsSync(copy))
+})
+
 test('verify finds damage: exit code 3', async () => {
   const store = freshStore()
   const db = await open(store)

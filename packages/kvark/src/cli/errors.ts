@@ -76,6 +76,8 @@ export function messageOf(error: unknown): string {
 export function usageError(error: CommanderError): KvarkError {
   const text = error.message
     .replace(/^error: /, '')
+    // What stands behind `=` may be a secret.
+    .replace(/^(unknown option '--[^=\n]*)=.*'(?=$|\n)/s, "$1'")
     .replace(/^command-argument value ('.*') is invalid for argument ('.*')\. /, '$1 is no $2. ')
     .replace(/\n\(Did you mean (.*)\?\)$/, '; did you mean $1?')
   const sentence = text.charAt(0).toUpperCase() + text.slice(1)

@@ -82,4 +82,6 @@ test('completion answers a shell', async () => {
   assert.match(script.stdout.toString(), /complete -F .* kvark/)
   const { stdout } = await startCommand(['complete', '--', 'get', '--enc']).result
   assert.match(stdout.toString(), /^--encoding\t/)
+  const rekey = await startCommand(['complete', '--', 'rekey', '--']).result
+  assert.match(rekey.stdout.toString(), /^--new-key-file\t[\s\S]*^--key-file\t/m)
 })

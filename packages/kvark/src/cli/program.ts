@@ -6,16 +6,19 @@
 import { readFileSync } from 'node:fs'
 import { styleText } from 'node:util'
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
-import { KvarkError } from '../index.ts'
+import { type CompressionName, KvarkError } from '../index.ts'
 import { ENCODINGS } from './bytes.ts'
+import { backup } from './commands/backup.ts'
 import { compact } from './commands/compact.ts'
 import { count } from './commands/count.ts'
+import { type DestroyArguments, destroyCommand } from './commands/destroy.ts'
 import { exportEntries } from './commands/export.ts'
 import { type GetOptions, get } from './commands/get.ts'
 import { has } from './commands/has.ts'
 import { importEntries } from './commands/import.ts'
 import { inspect } from './commands/inspect.ts'
 import type { RangeArguments } from './commands/range.ts'
+import { type RekeyArguments, rekeyStore } from './commands/rekey.ts'
 import { rm } from './commands/rm.ts'
 import { type ScanArguments, scan } from './commands/scan.ts'
 import { set } from './commands/set.ts'
@@ -27,6 +30,7 @@ import { EXIT_OK, EXIT_USAGE, usageError } from './errors.ts'
 import type { Io } from './io.ts'
 import { KEY_CODECS, VALUE_CODECS } from './notation.ts'
 import type { Output } from './output.ts'
+import { refuseSecretArguments } from './secret.ts'
 import type { Action, GlobalOptions } from './session.ts'
 
 /** How an action is carried out, once its options are known. */
@@ -34,6 +38,7 @@ type Run = (action: Action) => Promise<void>
 
 /** Runs the command that `argv` asks for and gives its exit code. */
 export async function runProgram(argv: readonly string[], io: Io, output: Output): Promise<number> {
+  refuseSecretArguments(argv)
   let exitCode: number = EXIT_OK
   const program = createProgram(io, output, async (action) => {
     exitCode = await action({ io, output, options: program.opts<GlobalOptions>() })
@@ -115,6 +120,8 @@ Exit codes:
   0 done   1 not there, or the answer is no   2 wrong usage   3 disk or damage
   4 the store is in use   5 not allowed   130 interrupted`
 
+const COMPRESSIONS: readonly CompressionName[] = ['none', 'lz4', 'deflate', 'zstd']
+
 function addGlobalOptions(program: Command): void {
   program
     .option('--data-dir <dir>', 'folder of the store', './data')
@@ -127,6 +134,11 @@ function addGlobalOptions(program: Command): void {
     .addOption(
       new Option('--durability <level>', 'what a write waits for').choices(['none', 'os', 'disk']),
     )
+    .addOption(
+      new Option('--compression <name>', 'how a new store is compressed').choices(COMPRESSIONS),
+    )
+    .option('--key-file <file>', 'encryption key: the bytes of a file (or KVARK_KEY, hex)')
+    .option('--passphrase-file <file>', 'encryption passphrase: a text file (or KVARK_PASSPHRASE)')
     .option('--json', 'print one JSON object per line, errors too')
     .option('--quiet', 'print results and errors only')
     .option('--no-color', 'no colours')
@@ -262,10 +274,51 @@ function addCareCommands(program: Command, run: Run): void {
     .action(() => run(compact))
     .addHelpText('after', examples(['kvark compact', 'it also happens by itself']))
   program
+    .command('backup')
+    .description('copy the store to another folder, checked and read back')
+    .argument('<to>', 'the folder: nothing is there yet, or it is empty')
+    .action((to: string) => run((context) => backup(context, to)))
+    .addHelpText(
+      'after',
+      examples(
+        ['kvark backup ./backup', 'a store like the first'],
+        ['kvark scan --data-dir ./backup', 'restoring is opening it'],
+        ['kvark backup "/mnt/disk/$(date +%F)"', 'one for each day, on another disk'],
+      ),
+    )
+  program
+    .command('destroy')
+    .description('remove the store and all its entries for good')
+    .option('--yes', 'really do it')
+    .action((options: DestroyArguments) => run((context) => destroyCommand(context, options)))
+    .addHelpText(
+      'after',
+      examples(
+        ['kvark destroy --yes', 'removes ./data'],
+        ['kvark destroy --yes --data-dir ./backup', 'also a damaged or unfinished one'],
+      ),
+    )
+  program
     .command('inspect')
     .description('print the files of the store and what is in them')
     .action(() => run(inspect))
     .addHelpText('after', examples(['kvark inspect', '']))
+  program
+    .command('rekey')
+    .description('give an encrypted store another key or passphrase')
+    .option('--new-key-file <file>', 'the new key: the bytes of a file (or KVARK_NEW_KEY, hex)')
+    .option(
+      '--new-passphrase-file <file>',
+      'the new passphrase: a text file (or KVARK_NEW_PASSPHRASE)',
+    )
+    .action((options: RekeyArguments) => run((context) => rekeyStore(context, options)))
+    .addHelpText(
+      'after',
+      examples([
+        'kvark rekey --key-file old.key --new-key-file new.key',
+        'the data stays as it is',
+      ]),
+    )
 }
 
 function addCodecOptions(command: Command): Command {

@@ -5,8 +5,10 @@
 
 import {
   type AtomicStore,
+  type CompressionName,
   type Durability,
   describe,
+  type Encryption,
   KvarkError,
   open,
   type Store,
@@ -24,6 +26,7 @@ import {
   valueNotation,
 } from './notation.ts'
 import type { Output } from './output.ts'
+import { readSecret, SECRET, waysOf } from './secret.ts'
 
 /** Options that every command takes, besides those of `Output`. */
 export interface GlobalOptions {
@@ -31,6 +34,9 @@ export interface GlobalOptions {
   readonly engine?: string
   readonly encoding: Encoding
   readonly durability?: Durability
+  readonly compression?: CompressionName
+  readonly keyFile?: string
+  readonly passphraseFile?: string
 }
 
 /** What a command works with. */
@@ -54,10 +60,12 @@ export interface StoreRequest {
 /** A store that was found, or may be made, but is not open yet: its keys and values can be read already. */
 export interface Place {
   readonly context: Context
-  /** No store is there yet. */
-  readonly missing: boolean
+  /** What is there; `undefined`: no store yet. */
+  readonly found: StoreDescription | undefined
   readonly engine: string
   readonly create: boolean
+  /** The secret of a store that is encrypted, or will be. */
+  readonly encryption: Encryption | undefined
   readonly keys: Notation<Key>
   readonly values: Notation<Uint8Array>
 }
@@ -72,8 +80,10 @@ const DEFAULT_ENGINE = 'log'
 
 /** Finds the store of `--data-dir`. */
 export async function locate(context: Context, request: StoreRequest = {}): Promise<Place> {
-  const { options } = context
+  const { io, output, options } = context
   const path = options.dataDir
+  const { keyFile, passphraseFile } = options
+  const encryption = await readSecret(io, output, { keyFile, passphraseFile }, SECRET)
   const found = await describeIfThere(path)
   if (found === undefined) {
     if (!request.create) {
@@ -85,15 +95,38 @@ export async function locate(context: Context, request: StoreRequest = {}): Prom
     }
     checkCodec('keys', request.keys, KEY_CODECS)
     checkCodec('values', request.values, VALUE_CODECS)
-  }
+  } else checkSecret(found, encryption, path)
   const encoding = request.encoding ?? options.encoding
   return {
     context,
-    missing: found === undefined,
+    found,
     engine: options.engine ?? (found === undefined ? DEFAULT_ENGINE : 'any'),
     create: request.create === true,
+    encryption,
     keys: keyNotation(choose('keys', request.keys, found?.keys), encoding),
     values: valueNotation(choose('values', request.values, found?.values), encoding),
+  }
+}
+
+/** In the words of the command line; `open` would say it in those of the library. */
+function checkSecret(
+  found: StoreDescription,
+  encryption: Encryption | undefined,
+  path: string,
+): void {
+  if (found.cipher !== undefined && encryption === undefined) {
+    throw new KvarkError(
+      'BAD_ENCRYPTION_KEY',
+      `The store in ${path} is encrypted. Give its secret with ${waysOf(SECRET)}.`,
+      { path },
+    )
+  }
+  if (found.cipher === undefined && encryption !== undefined) {
+    throw new KvarkError(
+      'MISMATCH',
+      `The store in ${path} is not encrypted, and a secret is given. Leave it out (${waysOf(SECRET)}), or import the entries into a new store.`,
+      { path },
+    )
   }
 }
 
@@ -117,9 +150,16 @@ export async function withStore<T>(place: Place, use: (store: RawStore) => Promi
     create: place.create,
     keys: place.keys.codec,
     values: place.values.codec,
+    compression: options.compression,
+    encryption: place.encryption,
   })
   // Not what someone meant who misspelt --data-dir.
-  if (place.missing) output.talk(`Made a new store in ${store.path} (engine ${store.engine}).`)
+  if (place.found === undefined) {
+    const form = [`engine ${store.engine}`]
+    if ((options.compression ?? 'none') !== 'none') form.push(`compression ${options.compression}`)
+    if (place.encryption !== undefined) form.push('encrypted')
+    output.talk(`Made a new store in ${store.path} (${form.join(', ')}).`)
+  }
   let failed = true
   try {
     io.signal.throwIfAborted()

@@ -27,11 +27,28 @@ import type { KvarkError } from '../errors.ts'
 import type { StoreForm } from '../storage/block-form.ts'
 import type { Descriptor } from '../storage/descriptor.ts'
 import type { Durability } from '../storage/durability.ts'
-import type { EngineStats, Inspection, Limits, Progress, Supports, VerifyReport } from './facts.ts'
+import type {
+  BackupReport,
+  EngineStats,
+  Inspection,
+  Limits,
+  Progress,
+  Supports,
+  VerifyReport,
+} from './facts.ts'
 import type { Found } from './found.ts'
 import type { WriteBatch } from './write-batch.ts'
 
-export type { Durability, EngineStats, Inspection, Limits, Progress, Supports, VerifyReport }
+export type {
+  BackupReport,
+  Durability,
+  EngineStats,
+  Inspection,
+  Limits,
+  Progress,
+  Supports,
+  VerifyReport,
+}
 
 /** No such entry; from a cursor: the end. */
 export const MISSING = 0
@@ -80,6 +97,12 @@ export interface EngineCursor {
   close(): void
 }
 
+/** Where a copy of a store goes: a folder, possibly in another world than the store's. */
+export interface BackupTarget {
+  readonly environment: Environment
+  readonly folder: string
+}
+
 export interface Engine {
   readonly name: string
   readonly supports: Supports
@@ -110,6 +133,17 @@ export interface Engine {
   compact(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<void>
   /** Reads and checks everything. Damage is in the report, not thrown. */
   verify(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<VerifyReport>
+  /**
+   * Copies the engine's files into `to`, as they are at one moment from now on: a prefix of the writes, all of it durable, while
+   * writes go on. Nothing of the engine's is in the folder yet. When it returns, the copy is durable, and what was written has
+   * been read back. `CORRUPTION` where a byte of the store that the copy needs is damaged. What a failure leaves is the caller's
+   * to remove.
+   */
+  backup(
+    to: BackupTarget,
+    progress: Progress | undefined,
+    signal: AbortSignal | undefined,
+  ): Routine<BackupReport>
   inspect(): Routine<Inspection>
   /** After a failure: reloads the state from what the disk holds and takes writes again. Without one: nothing. */
   resume(): Routine<void>
@@ -151,6 +185,8 @@ export interface EngineModule {
   readonly supports: Supports
   readonly limits: Limits
   readonly options: Readonly<Record<string, OptionRule>>
+  /** Names of the files that it makes in its folder. Half-written ones have `TEMPORARY_SUFFIX` behind, and perhaps hex digits before that. */
+  readonly files: RegExp
   /** Functions over plain data that may run in another thread, by name. */
   readonly jobs: Readonly<
     Record<string, (environment: Environment, args: never) => Routine<unknown>>

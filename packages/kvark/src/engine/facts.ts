@@ -42,6 +42,15 @@ export interface VerifyReport {
   readonly problems: readonly KvarkError[]
 }
 
+export interface BackupReport {
+  /** Live entries in the copy (an upper bound where expired ones are still counted). */
+  readonly entries: number
+  /** Bytes of data copied, read back and compared. */
+  readonly bytes: number
+  /** The last write in the copy: it holds this one and all before it. */
+  readonly version: number
+}
+
 /** Numbers of one engine; the store adds its own. All plain, JSON-able. */
 export interface EngineStats {
   /** Live entries (an upper bound where expired ones are still counted). */

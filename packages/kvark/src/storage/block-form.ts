@@ -19,6 +19,7 @@
 import type { KeyObject } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { readU16, readU32, writeU16, writeU32, writeU48 } from '../bytes/varint.ts'
+import { xxh64 } from '../bytes/xxh64.ts'
 import { KvarkError } from '../errors.ts'
 import { type CipherName, ENVELOPE_BYTES, type RandomBytes, StoreCipher } from './cipher.ts'
 import {
@@ -68,6 +69,7 @@ export interface BlockForm {
 
 /** What another thread needs to work with the same form: plain data. */
 export interface FormDescription {
+  readonly checksum: ChecksumName
   readonly compression: CompressionName
   readonly encryption: { readonly cipher: CipherName; readonly key: string } | undefined
 }
@@ -80,16 +82,22 @@ export interface StoreForm {
   readonly cipher: StoreCipher | undefined
 }
 
-/** Of the block at `bytes[at .. end)`. */
-export function blockChecksum(
-  bytes: Buffer,
-  at: number,
-  end: number,
-  life: number,
-  address: number,
-): number {
-  const seed = (Math.imul(life ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(address + 1, 0xc2b2ae35)) >>> 0
-  return crc32(bytes.subarray(at + 4, end), seed)
+/** `crc32`, or the lower half of `xxh64`. */
+export type ChecksumName = 'crc32' | 'xxh64'
+
+export const CHECKSUMS: readonly ChecksumName[] = ['crc32', 'xxh64']
+
+/** A checksum of `bytes[start .. end)`: 32 bits. */
+type Checksum = (bytes: Buffer, start: number, end: number, seed: number) => number
+
+const CHECKSUM_FUNCTIONS: Readonly<Record<ChecksumName, Checksum>> = {
+  crc32: (bytes, start, end, seed) => crc32(bytes.subarray(start, end), seed),
+  xxh64: (bytes, start, end, seed) => xxh64(bytes, start, end, seed)[0]!,
+}
+
+/** A block of another file or place has another seed. */
+export function seedOf(life: number, address: number): number {
+  return (Math.imul(life ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(address + 1, 0xc2b2ae35)) >>> 0
 }
 
 function writeHeader(
@@ -106,47 +114,70 @@ function writeHeader(
 }
 
 /** Blocks as they are. */
-export const PLAIN: BlockForm = {
-  headerBytes: PLAIN_HEADER_BYTES,
-  sealed: false,
-  writesOnce: false,
+export class PlainForm implements BlockForm {
+  readonly headerBytes: number = PLAIN_HEADER_BYTES
+  readonly sealed = false
+  readonly writesOnce = false
+  readonly #checksum: Checksum
 
-  proof() {
+  constructor(checksum: ChecksumName) {
+    this.#checksum = CHECKSUM_FUNCTIONS[checksum]
+  }
+
+  proof(): Uint8Array {
     return NO_PROOF
-  },
+  }
 
-  seal(plain, _stored, at, length, flags, mark, life, address) {
+  seal(
+    plain: Buffer,
+    _stored: Buffer,
+    at: number,
+    length: number,
+    flags: number,
+    mark: number,
+    life: number,
+    address: number,
+  ): number {
     writeHeader(plain, at, length, flags, mark)
-    const sum = blockChecksum(plain, at, at + PLAIN_HEADER_BYTES + length, life, address)
+    const end = at + PLAIN_HEADER_BYTES + length
+    const sum = this.#checksum(plain, at + 4, end, seedOf(life, address))
     writeU32(plain, at, sum)
     return sum
-  },
+  }
 
-  check(bytes, at, end, life, address) {
+  check(bytes: Buffer, at: number, end: number, life: number, address: number): number {
     const length = readU16(bytes, at + 8)
     const blockEnd = at + PLAIN_HEADER_BYTES + length
     if (length === 0 || blockEnd > end) return -1
-    if (blockChecksum(bytes, at, blockEnd, life, address) !== readU32(bytes, at)) return -1
+    if (this.#checksum(bytes, at + 4, blockEnd, seedOf(life, address)) !== readU32(bytes, at)) {
+      return -1
+    }
     if (bytes[at + 11] !== 0) throw unknownForm(address, bytes[at + 11]!)
     return length
-  },
+  }
 
-  open(bytes, at, end, life, address) {
+  open(bytes: Buffer, at: number, end: number, life: number, address: number): number {
     return this.check(bytes, at, end, life, address)
-  },
+  }
 }
 
 export class SealedForm implements BlockForm {
   readonly headerBytes: number
   readonly sealed = true
   readonly writesOnce: boolean
+  readonly #checksum: Checksum
   readonly #compression: Compression | undefined
   readonly #cipher: StoreCipher | undefined
   readonly #place: Buffer = Buffer.alloc(22)
   #life = -1
   #key: KeyObject | undefined
 
-  constructor(compression: Compression | undefined, cipher: StoreCipher | undefined) {
+  constructor(
+    checksum: ChecksumName,
+    compression: Compression | undefined,
+    cipher: StoreCipher | undefined,
+  ) {
+    this.#checksum = CHECKSUM_FUNCTIONS[checksum]
     this.#compression = compression
     this.#cipher = cipher
     this.writesOnce = cipher !== undefined
@@ -190,7 +221,7 @@ export class SealedForm implements BlockForm {
       this.#cipher.encrypt(key, payload, 0, payload.length, stored, from, at + ENVELOPE_AT, place)
     } else payload.copy(stored, from)
     stored.fill(0, from + payload.length, from + length)
-    const sum = blockChecksum(stored, at, from + payload.length, life, address)
+    const sum = this.#checksum(stored, at + 4, from + payload.length, seedOf(life, address))
     writeU32(stored, at, sum)
     return sum
   }
@@ -201,8 +232,8 @@ export class SealedForm implements BlockForm {
     if (length === 0 || from + length > end) return -1
     const storedLength = readU16(bytes, at + STORED_LENGTH_AT)
     if (storedLength === 0 || storedLength > length) return -1
-    if (blockChecksum(bytes, at, from + storedLength, life, address) !== readU32(bytes, at))
-      return -1
+    const sum = this.#checksum(bytes, at + 4, from + storedLength, seedOf(life, address))
+    if (sum !== readU32(bytes, at)) return -1
     const form = bytes[at + 11]!
     const known = (form & 15) === 0 || compressionOf(form & 15) !== undefined
     if (!known || form >>> 4 !== (this.#cipher?.id ?? 0)) throw unknownForm(address, form)
@@ -261,11 +292,13 @@ export class SealedForm implements BlockForm {
 
 /** The form that is described. `random`: for nonces. */
 export function storeForm(description: FormDescription, random: RandomBytes): StoreForm {
-  const { compression, encryption } = description
+  const { checksum, compression, encryption } = description
   const cipher =
     encryption && new StoreCipher(encryption.cipher, Buffer.from(encryption.key, 'hex'), random)
   const plain = compression === 'none' && cipher === undefined
-  const blocks = plain ? PLAIN : new SealedForm(compressionNamed(compression), cipher)
+  const blocks = plain
+    ? new PlainForm(checksum)
+    : new SealedForm(checksum, compressionNamed(compression), cipher)
   return { description, blocks, cipher }
 }
 

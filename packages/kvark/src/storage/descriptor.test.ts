@@ -17,6 +17,7 @@ const sample: Descriptor = {
   hashSeed: 4294967295,
   options: { pageBytes: 4096 },
   codecs: { keys: 'utf8', values: 'é\u2028"' },
+  checksum: 'crc32',
   compression: 'none',
   encryption: undefined,
   features: { compatible: 2 ** 31, readOnlyCompatible: 0, incompatible: 0 },

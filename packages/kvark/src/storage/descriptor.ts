@@ -3,10 +3,11 @@
  * the CRC-32 of that line in hex (a sealed file).
  *
  *   {"kvark":1,"storeId":"…","engine":"log","hashSeed":123,"options":{…},"codecs":{…},"features":[0,0,0],
- *    "compression":"none","encryption":null}\n
+ *    "checksum":"crc32","compression":"none","encryption":null}\n
  *   9ae0daaf\n
  *
- * 1. Written once, before anything else, through a temporary file and a rename; there is no store without it.
+ * 1. Written before anything else, through a temporary file and a rename; there is no store without it. Only another secret
+ *    (`rekey`) replaces it.
  * 2. An unknown bit in `features.incompatible` is `VERSION`: a newer kvark has written what this one cannot read.
  *    `readOnlyCompatible` bits refuse writing only, `compatible` ones nothing.
  */
@@ -14,6 +15,7 @@
 import type { Environment } from '../environment/environment.ts'
 import type { Routine } from '../environment/routine.ts'
 import { corruption, KvarkError } from '../errors.ts'
+import { CHECKSUMS, type ChecksumName } from './block-form.ts'
 import { CIPHERS, type CipherName, type StoreCipher } from './cipher.ts'
 import { COMPRESSIONS, type CompressionName } from './compression.ts'
 import { readSealed, writeSealed } from './sealed-file.ts'
@@ -29,6 +31,7 @@ export interface Descriptor {
   readonly options: Readonly<Record<string, unknown>>
   /** The codecs' names. */
   readonly codecs: { readonly keys: string; readonly values: string }
+  readonly checksum: ChecksumName
   readonly compression: CompressionName
   /** Present where the store is encrypted. */
   readonly encryption: StoredKey | undefined
@@ -85,8 +88,8 @@ export function* writeDescriptor(
 }
 
 function contentOf(descriptor: Descriptor): object {
-  const { storeId, engine, hashSeed, options, codecs, features, compression, encryption } =
-    descriptor
+  const { storeId, engine, hashSeed, options, codecs, features } = descriptor
+  const { checksum, compression, encryption } = descriptor
   return {
     kvark: FORMAT,
     storeId,
@@ -95,6 +98,7 @@ function contentOf(descriptor: Descriptor): object {
     options,
     codecs,
     features: [features.compatible, features.readOnlyCompatible, features.incompatible],
+    checksum,
     compression,
     encryption: encryption ?? null,
   }
@@ -114,7 +118,7 @@ export function checkWritable(descriptor: Descriptor, folder: string): void {
 function parse(content: unknown, path: string): { descriptor: Descriptor; proof: unknown } {
   if (!isRecord(content)) throw corruption(path, 0, 'no descriptor of a store')
   const { kvark, storeId, engine, hashSeed, options, codecs, features } = content
-  const { compression, encryption, proof } = content
+  const { checksum, compression, encryption, proof } = content
   if (!isWord(kvark) || kvark === 0) throw corruption(path, 0, 'no descriptor of a store')
   if (kvark > FORMAT) {
     throw new KvarkError(
@@ -135,6 +139,7 @@ function parse(content: unknown, path: string): { descriptor: Descriptor; proof:
     !Array.isArray(features) ||
     features.length !== 3 ||
     !features.every(isWord) ||
+    !CHECKSUMS.includes(checksum as ChecksumName) ||
     !COMPRESSIONS.includes(compression as CompressionName) ||
     !(encryption === null || isStoredKey(encryption))
   ) {
@@ -149,6 +154,7 @@ function parse(content: unknown, path: string): { descriptor: Descriptor; proof:
     hashSeed,
     options,
     codecs: { keys: codecs['keys'], values: codecs['values'] },
+    checksum: checksum as ChecksumName,
     compression: compression as CompressionName,
     encryption: encryption ?? undefined,
     features: { compatible, readOnlyCompatible, incompatible },

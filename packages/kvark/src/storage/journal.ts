@@ -172,7 +172,7 @@ export class Journal {
   append(
     kind: number,
     flags: number,
-    key: Uint8Array,
+    key: Buffer,
     keyStart: number,
     keyLength: number,
     value: Uint8Array,
@@ -193,6 +193,12 @@ export class Journal {
       if (total <= CONTIGUOUS_BYTES) {
         const { buffer } = writer
         const keyAt = at + header
+        if (value === key && valueStart === keyStart + keyLength && valueLength >= 32) {
+          // As batches have them: both in one call.
+          key.copy(buffer, keyAt, keyStart, valueStart + valueLength)
+          writer.end = address + total
+          return address
+        }
         for (let i = 0; i < keyLength; i++) buffer[keyAt + i] = key[keyStart + i]!
         if (valueLength < 32) {
           const valueAt = keyAt + keyLength

@@ -250,7 +250,12 @@ export class SegmentWriter {
   #nextBlock(): void {
     this.#seal(0)
     const used = this.end & WINDOW_MASK
-    if (used !== 0) this.end += WINDOW_BYTES - used
+    if (used !== 0) {
+      const next = this.end + WINDOW_BYTES - used
+      // The window's last page would be written for a few zeros only.
+      if (this.#holes.at(-1) === this.end) this.#holes[this.#holes.length - 1] = next
+      this.end = next
+    }
     this.#openBlock(0, 0)
   }
 

@@ -40,7 +40,11 @@ export interface CoreParts<K, V> {
   readonly engine: Engine
   readonly modules: Readonly<Record<string, EngineModule>>
   readonly environment: Environment
+  /** The environment that the caller gave, if any. */
+  readonly given: Environment | undefined
   readonly path: string
+  readonly readOnly: boolean
+  readonly folder: string
   readonly descriptor: Descriptor
   readonly keys: InternalCodec<K>
   readonly values: InternalCodec<V>
@@ -51,7 +55,11 @@ export class Core<K, V> {
   readonly engine: Engine
   readonly modules: Readonly<Record<string, EngineModule>>
   readonly environment: Environment
+  readonly given: Environment | undefined
   readonly path: string
+  /** Opened with `readOnly`. */
+  readonly readOnly: boolean
+  readonly folder: string
   readonly descriptor: Descriptor
   readonly keys: InternalCodec<K>
   readonly values: InternalCodec<V>
@@ -77,7 +85,10 @@ export class Core<K, V> {
     this.engine = parts.engine
     this.modules = parts.modules
     this.environment = parts.environment
+    this.given = parts.given
     this.path = parts.path
+    this.readOnly = parts.readOnly
+    this.folder = parts.folder
     this.descriptor = parts.descriptor
     this.keys = parts.keys
     this.values = parts.values
@@ -105,6 +116,17 @@ export class Core<K, V> {
     return new KvarkError('CLOSED', `The store ${path} is closed. Open it again to use it.`, {
       path,
     })
+  }
+
+  /** `READ_ONLY` when the store was opened with `readOnly`. */
+  checkWritable(): void {
+    if (this.readOnly) throw this.readOnlyError()
+  }
+
+  readOnlyError(): KvarkError {
+    const { path } = this
+    const message = `The store ${path} was opened with 'readOnly'. Open it without to write.`
+    return new KvarkError('READ_ONLY', message, { path })
   }
 
   /** Carries out the writes that wait, so that what follows sees them. */

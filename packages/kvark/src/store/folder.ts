@@ -2,12 +2,17 @@
  * The folder of a store, before and while it is opened.
  *
  *   look ──► missing ──makeFolder──► empty ──lock, descriptor──► store
+ *                                      └─ backup ─► unfinished ──┘  │
+ *                                                   unfinished ◄────┘ destroy ─► missing
  *
  * 1. A folder with files that are not ours is never written to, and one without a store is only when one is to be made.
  * 2. Data without its descriptor is damage, not an empty place.
+ * 3. While a store is not whole, as a backup puts it together or a destroy takes it apart, its descriptor has another name
+ *    (`UNFINISHED_NAME`): nobody can open it, and yet everybody can see what it is.
  */
 
 import { dirname } from 'node:path'
+import type { EngineModule } from '../engine/engine.ts'
 import type { Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 import { DESCRIPTOR_NAME } from '../storage/descriptor.ts'
@@ -17,6 +22,15 @@ import { invalid } from './arguments.ts'
 
 /** The file whose lock the one process holds that has the store open. */
 export const LOCK_NAME = 'LOCK'
+
+/** What the descriptor is called while the store is not whole. */
+export const UNFINISHED_NAME: string = `${DESCRIPTOR_NAME}.unfinished${TEMPORARY_SUFFIX}`
+
+/** The lock, and what stands beside it where the system has no lock of the kernel. */
+const LOCK_FILE = /^LOCK(?:\.(?:sqlite(?:-journal)?|pid))?$/
+
+/** What half-written files have behind their name. */
+const HALF_WRITTEN = /(?:\.[0-9a-f]{1,8})?\.tmp$/
 
 /** Names that engines give to their files. */
 const DATA_NAME = /^(?:MANIFEST|\d+\.[a-z]+)$/
@@ -33,6 +47,13 @@ export function* look(files: Files, folder: string): Routine<FolderState> {
   const names = yield* files.list(folder)
   if (names.includes(DESCRIPTOR_NAME)) return 'store'
   const data = names.find((name) => DATA_NAME.test(name))
+  if (data !== undefined && names.includes(UNFINISHED_NAME)) {
+    throw new KvarkError(
+      'CORRUPTION',
+      `${folder} holds a part of a store: a backup into it, or its removal, was interrupted. Remove it with destroy() or \`kvark destroy\`.`,
+      { path: folder },
+    )
+  }
   if (data !== undefined) {
     const path = `${folder}/${DESCRIPTOR_NAME}`
     throw new KvarkError(
@@ -42,6 +63,18 @@ export function* look(files: Files, folder: string): Routine<FolderState> {
     )
   }
   return names.every((name) => name === LOCK_NAME || isHalfWritten(name)) ? 'empty' : 'foreign'
+}
+
+/** Whether a file is the lock of a store. */
+export function isLock(name: string): boolean {
+  return LOCK_FILE.test(name)
+}
+
+/** Whether a file is one that a store of these engines makes, half-written ones too; the lock is not meant. */
+export function isOwn(name: string, modules: Readonly<Record<string, EngineModule>>): boolean {
+  if (name === DESCRIPTOR_NAME || isHalfWritten(name)) return true
+  const whole = name.replace(HALF_WRITTEN, '')
+  return Object.values(modules).some(({ files }) => files.test(whole))
 }
 
 /** Whether the store has only been named so far: the engine has put nothing there. */

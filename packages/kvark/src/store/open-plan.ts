@@ -7,8 +7,9 @@ import type { Durability, EngineModule } from '../engine/engine.ts'
 import type { Environment } from '../environment/environment.ts'
 import { nodeEnvironment } from '../environment/node.ts'
 import { KvarkError } from '../errors.ts'
+import { CHECKSUMS, type ChecksumName } from '../storage/block-form.ts'
 import { CIPHERS, type CipherName } from '../storage/cipher.ts'
-import { COMPRESSIONS, type CompressionName } from '../storage/compression.ts'
+import { COMPRESSIONS, type CompressionName, compressionNamed } from '../storage/compression.ts'
 import type { Descriptor } from '../storage/descriptor.ts'
 import { memoryFiles } from '../vfs/memory.ts'
 import {
@@ -25,7 +26,7 @@ import type { InternalCodec } from './internal-codec.ts'
 import type { Encryption } from './options.ts'
 
 /** The path of a store that lives in memory only. */
-const MEMORY = ':memory:'
+export const MEMORY = ':memory:'
 const MEMORY_FOLDER = '/:memory:'
 
 /** Opens what is there. */
@@ -46,9 +47,11 @@ const COMMON_NAMES: readonly string[] = [
   'errorIfExists',
   'durability',
   'cacheBytes',
+  'checksum',
   'compression',
   'encryption',
   'lockTimeoutMs',
+  'readOnly',
   'environment',
 ]
 
@@ -62,11 +65,13 @@ export interface OpenPlan {
   readonly module: EngineModule | undefined
   readonly create: boolean
   readonly errorIfExists: boolean
+  readonly readOnly: boolean
   readonly durability: Durability
   readonly keys: InternalCodec<unknown>
   readonly values: InternalCodec<unknown>
   readonly cacheBytes: number
-  /** `undefined`: as the store was made; `none` for a new one. */
+  /** `undefined`: as the store was made, or the default for a new one. */
+  readonly checksum: ChecksumName | undefined
   readonly compression: CompressionName | undefined
   readonly encryption: Encryption | undefined
   readonly lockTimeoutMs: number
@@ -84,21 +89,28 @@ export function planOpen(
     Object.entries(options).filter(([, value]) => value !== undefined),
   )
   const module = moduleOf(modules, given['engine'] ?? DEFAULT_ENGINE)
+  const readOnly = flag(given, 'readOnly', false)
   const plan: OpenPlan = {
     ...place(path, given['environment']),
     module,
-    create: flag(given, 'create', true),
+    create: flag(given, 'create', !readOnly),
     errorIfExists: flag(given, 'errorIfExists', false),
+    readOnly,
     durability: durability(given['durability']),
     keys: resolveKeyCodec(given['keys']),
     values: resolveValueCodec(given['values']),
     cacheBytes: wholeNumber(given, 'cacheBytes', DEFAULT_CACHE_BYTES, LEAST_CACHE_BYTES),
-    compression: compression(given['compression']),
+    checksum: oneOf(given, 'checksum', CHECKSUMS),
+    compression: compression(given),
     encryption: encryption(given['encryption']),
     lockTimeoutMs: wholeNumber(given, 'lockTimeoutMs', 0, 0, LONGEST_TIMEOUT_MS),
     given: Object.fromEntries(
       Object.entries(given).filter(([name]) => !COMMON_NAMES.includes(name)),
     ),
+  }
+  for (const name of ['create', 'errorIfExists'] as const) {
+    if (readOnly && plan[name])
+      throw invalid(`'readOnly' opens what is there; leave out '${name}'.`)
   }
   if (module !== undefined) checkEngineOptions(plan, module)
   return plan
@@ -159,12 +171,9 @@ export function engineOptions(
 export function checkMatch(plan: OpenPlan, descriptor: Descriptor): void {
   const { module, folder: path } = plan
   const differ = (what: string, expected: unknown, found: unknown): void => {
-    if (JSON.stringify(expected) === JSON.stringify(found)) return
-    throw new KvarkError(
-      'MISMATCH',
-      `The store ${path} was made with ${what} ${show(found)}, not ${show(expected)}. Open it as it was made, or make another store.`,
-      { path, expected, found },
-    )
+    if (JSON.stringify(expected) !== JSON.stringify(found)) {
+      throw madeOtherwise(path, what, expected, found)
+    }
   }
   if (module !== undefined) {
     differ('engine', module.name, descriptor.engine)
@@ -174,17 +183,11 @@ export function checkMatch(plan: OpenPlan, descriptor: Descriptor): void {
       differ(name, plan.given[name], made)
     }
   }
-  if (plan.compression !== undefined) {
-    differ('compression', plan.compression, descriptor.compression)
+  for (const name of ['checksum', 'compression'] as const) {
+    if (plan[name] !== undefined) differ(name, plan[name], descriptor[name])
   }
   const { encryption } = plan
-  if (encryption && descriptor.encryption === undefined) {
-    throw new KvarkError(
-      'MISMATCH',
-      `The store ${path} is not encrypted. Open it without 'encryption', or copy it to a new, encrypted one.`,
-      { path },
-    )
-  }
+  if (encryption && descriptor.encryption === undefined) throw notEncrypted(path)
   if (!encryption && descriptor.encryption) {
     throw new KvarkError(
       'BAD_ENCRYPTION_KEY',
@@ -197,6 +200,29 @@ export function checkMatch(plan: OpenPlan, descriptor: Descriptor): void {
   }
   differ('keys', plan.keys.name, descriptor.codecs.keys)
   differ('values', plan.values.name, descriptor.codecs.values)
+}
+
+/** `MISMATCH`: the store was made with something else. */
+export function madeOtherwise(
+  path: string,
+  what: string,
+  expected: unknown,
+  found: unknown,
+): KvarkError {
+  return new KvarkError(
+    'MISMATCH',
+    `The store ${path} was made with ${what} ${show(found)}, not ${show(expected)}. Open it as it was made, or make another store.`,
+    { path, expected, found },
+  )
+}
+
+/** `MISMATCH`: a secret was given for a store that has none. */
+export function notEncrypted(path: string): KvarkError {
+  return new KvarkError(
+    'MISMATCH',
+    `The store ${path} is not encrypted. Open it without 'encryption', or copy it to a new, encrypted one.`,
+    { path },
+  )
 }
 
 function moduleOf(
@@ -223,19 +249,36 @@ function durability(value: unknown): Durability {
   return value
 }
 
-function compression(value: unknown): CompressionName | undefined {
-  if (value === undefined) return undefined
-  if (COMPRESSIONS.includes(value as CompressionName)) return value as CompressionName
-  throw invalid(
-    `The option 'compression' must be one of ${COMPRESSIONS.join(', ')}, not ${show(value)}.`,
-    { expected: COMPRESSIONS, found: value },
-  )
+function oneOf<T extends string>(
+  given: Record<string, unknown>,
+  name: string,
+  known: readonly T[],
+): T | undefined {
+  const value = given[name]
+  if (value === undefined || known.includes(value as T)) return value as T | undefined
+  throw invalid(`The option '${name}' must be one of ${known.join(', ')}, not ${show(value)}.`, {
+    expected: known,
+    found: value,
+  })
+}
+
+/** `UNSUPPORTED` where this Node does not have it. */
+function compression(given: Record<string, unknown>): CompressionName | undefined {
+  const name = oneOf(given, 'compression', COMPRESSIONS)
+  if (name !== undefined) compressionNamed(name)
+  return name
 }
 
 /** Checked, and never shown in an error. */
 export function encryption(value: unknown, what = 'encryption'): Encryption | undefined {
   if (value === undefined) return undefined
-  checkObject(value, `The option '${what}'`)
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+  if (!isObject || ArrayBuffer.isView(value)) {
+    // Not shown: it may be the secret itself.
+    throw invalid(
+      `The option '${what}' must be an object with a 'key' or a 'passphrase', such as { passphrase: '…' }.`,
+    )
+  }
   checkNames(value, ['key', 'passphrase', 'cipher'], `The option '${what}'`)
   const { key, passphrase, cipher } = value as Record<string, unknown>
   if (cipher !== undefined && !CIPHERS.includes(cipher as CipherName)) {
@@ -245,12 +288,14 @@ export function encryption(value: unknown, what = 'encryption'): Encryption | un
     })
   }
   if ((key === undefined) === (passphrase === undefined)) {
-    throw invalid(`The option '${what}' takes either a 'key' or a 'passphrase'.`)
+    throw invalid(`The option '${what}' takes either a 'key' or a 'passphrase'. Give one of them.`)
   }
   const chosen = cipher === undefined ? {} : { cipher: cipher as CipherName }
   if (key !== undefined) {
     if (!(key instanceof Uint8Array) || key.length < LEAST_KEY_BYTES) {
-      throw invalid(`The encryption key must be a Uint8Array of at least ${LEAST_KEY_BYTES} bytes.`)
+      throw invalid(
+        `The encryption key must be a Uint8Array of at least ${LEAST_KEY_BYTES} bytes, such as randomBytes(32) gives.`,
+      )
     }
     return { key: Uint8Array.prototype.slice.call(key), ...chosen }
   }

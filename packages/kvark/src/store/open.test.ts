@@ -247,6 +247,7 @@ test('describe tells what a store is, also while it is open', async () => {
     keys: 'tuple',
     values: 'utf8',
     options: { pageBytes: 8192 },
+    checksum: 'crc32',
     compression: 'none',
     cipher: undefined,
   })

@@ -5,6 +5,7 @@
 import { engines } from '../engines.ts'
 import type { Environment } from '../environment/environment.ts'
 import { effect } from '../environment/routine.ts'
+import type { ChecksumName } from '../storage/block-form.ts'
 import type { CipherName } from '../storage/cipher.ts'
 import type { CompressionName } from '../storage/compression.ts'
 import type { Codec, KeyCodecs, ValueCodecs } from './codec.ts'
@@ -21,6 +22,7 @@ export interface StoreDescription {
   readonly values: string
   /** Options that belong to the files. */
   readonly options: Readonly<Record<string, unknown>>
+  readonly checksum: ChecksumName
   readonly compression: CompressionName
   /** `undefined`: not encrypted. */
   readonly cipher: CipherName | undefined

@@ -9,6 +9,7 @@
  */
 
 import type { EngineModule } from '../engine/engine.ts'
+import type { Environment } from '../environment/environment.ts'
 import { type Effect, effect, type Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 import { type StoreForm, storeForm } from '../storage/block-form.ts'
@@ -21,6 +22,7 @@ import {
   writeDescriptor,
 } from '../storage/descriptor.ts'
 import { newDataKey, openKey, storeKey } from '../storage/store-key.ts'
+import { overlayFiles } from '../vfs/overlay.ts'
 import { checkNames, checkObject, invalid } from './arguments.ts'
 import { Core } from './core.ts'
 import {
@@ -70,7 +72,7 @@ function* openStore(
       : yield* makeStore(plan)
     const module = plan.module ?? moduleOf(modules, descriptor, plan)
     const engine = yield* module.open({
-      environment,
+      environment: plan.readOnly ? readOnlyEnvironment(environment) : environment,
       folder,
       descriptor,
       form,
@@ -78,9 +80,10 @@ function* openStore(
       cacheBytes: plan.cacheBytes,
       created: yield* isBare(files, folder),
     })
-    const { keys, values } = plan
-    const parts = { engine, modules, environment, path: plan.path, descriptor, keys, values, lock }
-    return new KvarkStore(new Core(parts), plan.durability)
+    const { path, readOnly, keys, values } = plan
+    const { environment: given } = options as { environment?: Environment }
+    const where = { environment, given, path, folder, readOnly, descriptor, lock }
+    return new KvarkStore(new Core({ engine, modules, keys, values, ...where }), plan.durability)
   } catch (error) {
     try {
       yield* lock.release()
@@ -88,6 +91,20 @@ function* openStore(
       // The first error says more.
     }
     throw error
+  }
+}
+
+/** The same world, in which nothing written reaches the disk. Jobs run in this thread, for no other sees the same files. */
+function readOnlyEnvironment(environment: Environment): Environment {
+  return {
+    files: overlayFiles(environment.files),
+    now: () => environment.now(),
+    monotonic: () => environment.monotonic(),
+    random: (length) => environment.random(length),
+    defer: (callback) => environment.defer(callback),
+    pause: environment.pause,
+    timer: (ms, callback) => environment.timer(ms, callback),
+    warn: (message) => environment.warn(message),
   }
 }
 
@@ -118,7 +135,7 @@ function* readChecked(plan: OpenPlan): Routine<Identity> {
   const { environment, folder } = plan
   const descriptor = yield* readDescriptor(environment, folder)
   if (descriptor === undefined) throw noStore(folder)
-  checkWritable(descriptor, folder)
+  if (!plan.readOnly) checkWritable(descriptor, folder)
   // What was changed by somebody without the key is told as that, not as a store that was made otherwise.
   const form = yield* formOf(plan, descriptor)
   checkMatch(plan, descriptor)
@@ -128,14 +145,14 @@ function* readChecked(plan: OpenPlan): Routine<Identity> {
 /** How the store has its data in files, if the key is the right one and the descriptor was not changed. */
 function* formOf(plan: OpenPlan, descriptor: Descriptor): Routine<StoreForm> {
   const { environment, folder } = plan
-  const { compression } = descriptor
+  const { checksum, compression } = descriptor
   const random = (length: number): Uint8Array => environment.random(length)
   if (!descriptor.encryption || !plan.encryption) {
-    return storeForm({ compression, encryption: undefined }, random)
+    return storeForm({ checksum, compression, encryption: undefined }, random)
   }
   const key = yield* openKey(descriptor.encryption, plan.encryption, folder)
   const { cipher } = descriptor.encryption
-  const form = storeForm({ compression, encryption: { cipher, key } }, random)
+  const form = storeForm({ checksum, compression, encryption: { cipher, key } }, random)
   yield* checkProof(environment, folder, form.cipher!)
   return form
 }
@@ -144,11 +161,12 @@ function* formOf(plan: OpenPlan, descriptor: Descriptor): Routine<StoreForm> {
 function* makeStore(plan: OpenPlan): Routine<Identity> {
   const { environment, folder } = plan
   const random = (length: number): Uint8Array => environment.random(length)
+  const checksum = plan.checksum ?? 'crc32'
   const compression = plan.compression ?? 'none'
   const cipher = plan.encryption?.cipher ?? DEFAULT_CIPHER
   const key = plan.encryption && newDataKey(cipher, random)
   const encryption = key === undefined ? undefined : { cipher, key }
-  const form = storeForm({ compression, encryption }, random)
+  const form = storeForm({ checksum, compression, encryption }, random)
   const module = plan.module!
   const options = Object.entries(engineOptions(plan, module, {})).filter(
     ([name]) => module.options[name]!.pinned,
@@ -159,6 +177,7 @@ function* makeStore(plan: OpenPlan): Routine<Identity> {
     hashSeed: Buffer.from(environment.random(4)).readUInt32LE(0),
     options: Object.fromEntries(options),
     codecs: { keys: plan.keys.name, values: plan.values.name },
+    checksum,
     compression,
     encryption: plan.encryption && (yield* storeKey(cipher, key!, plan.encryption, random)),
     features: { compatible: 0, readOnlyCompatible: 0, incompatible: 0 },
@@ -199,7 +218,7 @@ export function* readDescription(
   if ((yield* look(environment.files, folder)) !== 'store') throw noStore(folder)
   const descriptor = yield* readDescriptor(environment, folder)
   if (descriptor === undefined) throw noStore(folder)
-  const { engine, storeId, codecs, compression, encryption } = descriptor
+  const { engine, storeId, codecs, checksum, compression, encryption } = descriptor
   const cipher = encryption?.cipher
-  return { engine, storeId, ...codecs, options: descriptor.options, compression, cipher }
+  return { engine, storeId, ...codecs, options: descriptor.options, checksum, compression, cipher }
 }

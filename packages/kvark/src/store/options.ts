@@ -5,6 +5,7 @@
 
 import type { LogOptions } from '../engines/log/options.ts'
 import type { Environment } from '../environment/environment.ts'
+import type { ChecksumName } from '../storage/block-form.ts'
 import type { CipherName } from '../storage/cipher.ts'
 import type { CompressionName } from '../storage/compression.ts'
 import type { Durability } from '../storage/durability.ts'
@@ -15,6 +16,11 @@ import type { AtomicStore, Configurable, Store } from './types.ts'
 export interface StoreOptions {
   /** Make the store when there is none (default `true`); with `false` a missing one is `NOT_FOUND`. */
   readonly create?: boolean
+  /**
+   * Only read (default `false`): nothing on the disk changes, whatever state the store is in, and writing is `READ_ONLY`. What recovery
+   * after a crash has to change is kept in memory. The store must not be open elsewhere meanwhile.
+   */
+  readonly readOnly?: boolean
   /** Refuse to open a store that exists already (default `false`). */
   readonly errorIfExists?: boolean
   /**
@@ -24,6 +30,8 @@ export interface StoreOptions {
   readonly durability?: Durability
   /** Memory for cached blocks, bytes (default 64 MiB, at least 1 MiB). */
   readonly cacheBytes?: number
+  /** How blocks are checked: `crc32` (default) or `xxh64`, both to 32 bits. A property of the store, as `compression` is. */
+  readonly checksum?: ChecksumName
   /**
    * How blocks are compressed: `none` (default), `lz4` (fast), `deflate`, `zstd` (Node 22.15 and newer). A property of the store: left
    * out when it is opened again, it is as the store was made.

@@ -9,6 +9,7 @@
  */
 
 import type {
+  BackupReport,
   Durability,
   Engine,
   Inspection,
@@ -17,7 +18,7 @@ import type {
   VerifyReport,
 } from '../engine/engine.ts'
 import type { WriteBatch } from '../engine/write-batch.ts'
-import { type Routine, runSync } from '../environment/routine.ts'
+import { effect, type Routine, runSync } from '../environment/routine.ts'
 import {
   checkNames,
   checkObject,
@@ -27,6 +28,7 @@ import {
   unknownName,
   unsupported,
 } from './arguments.ts'
+import { backupStore } from './backup.ts'
 import type { Core } from './core.ts'
 import { StoreReader } from './reader.ts'
 import { StoreSnapshot } from './snapshot.ts'
@@ -152,11 +154,16 @@ export class KvarkStore<K, V>
   }
 
   compact(options?: JobOptions): Promise<void> {
-    return this.#run((engine) => engine.compact(...this.#job(options)))
+    return this.#run((engine) => {
+      this.core.checkWritable()
+      return engine.compact(...this.#job(options))
+    })
   }
 
   compactSync(options?: JobOptions): void {
-    runSync(this.#settled().compact(...this.#job(options)))
+    const engine = this.#settled()
+    this.core.checkWritable()
+    runSync(engine.compact(...this.#job(options)))
   }
 
   verify(options?: JobOptions): Promise<VerifyReport> {
@@ -165,6 +172,19 @@ export class KvarkStore<K, V>
 
   verifySync(options?: JobOptions): VerifyReport {
     return runSync(this.#settled().verify(...this.#job(options)))
+  }
+
+  backup(to: string, options?: JobOptions): Promise<BackupReport> {
+    return this.#run(() => {
+      const job = this.#job(options)
+      // One effect: it cleans up after itself, also when the store is closed meanwhile.
+      return effect(() => backupStore(this.core, to, ...job))[Symbol.iterator]()
+    })
+  }
+
+  backupSync(to: string, options?: JobOptions): BackupReport {
+    this.core.settle()
+    return runSync(backupStore(this.core, to, ...this.#job(options)))
   }
 
   inspect(): Promise<Inspection> {
@@ -178,7 +198,7 @@ export class KvarkStore<K, V>
   stats(): Stats {
     const { engine, path } = this.core
     this.core.checkOpen()
-    const { failure } = engine
+    const failure = engine.failure ?? (this.core.readOnly ? this.core.readOnlyError() : undefined)
     return {
       engine: engine.name,
       path,
@@ -256,6 +276,7 @@ export class KvarkStore<K, V>
     }
     const batch = core.takeBatch()
     try {
+      core.checkWritable()
       fill(batch)
       // A codec or an iterable of the user's has run in between.
       if (core.unsettled) core.checkOpen()
@@ -270,6 +291,7 @@ export class KvarkStore<K, V>
   #writeSync(options: DurabilityOptions | undefined, fill: (batch: WriteBatch) => void): number {
     const { core } = this
     if (core.unsettled) core.checkOpen()
+    core.checkWritable()
     const batch = core.takeBatch()
     let version: number
     try {

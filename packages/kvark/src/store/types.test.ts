@@ -5,10 +5,13 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { BackupReport } from '../engine/facts.ts'
 import { engines } from '../engines.ts'
 import type { Codec, Tuple } from './codec.ts'
-import { open, openSync } from './open.ts'
+import { type DestroyReport, destroy, destroySync } from './destroy.ts'
+import { describe, open, openSync } from './open.ts'
 import type { EngineMap, EngineName } from './options.ts'
+import { rekey, rekeySync } from './rekey.ts'
 import type {
   AtomicStore,
   AtomicTable,
@@ -77,6 +80,25 @@ async function uses(): Promise<void> {
   // @ts-expect-error keys are dates
   own.getSync('2020-01-01')
 
+  const report = await any.backup('./copy', {
+    signal: new AbortController().signal,
+    progress: (done, total) => done / total,
+  })
+  holds<Equal<typeof report, BackupReport>>()
+  holds<Equal<ReturnType<typeof db.backupSync>, BackupReport>>()
+  // @ts-expect-error a path is needed
+  await any.backup()
+  // @ts-expect-error no such option
+  await any.backup('./copy', { overwrite: true })
+  // @ts-expect-error a snapshot has no backup
+  await db.snapshot().backup('./copy')
+  holds<Equal<Awaited<ReturnType<typeof destroy>>['kept'], readonly string[]>>()
+  holds<Equal<ReturnType<typeof destroySync>, DestroyReport>>()
+  // @ts-expect-error a path is needed
+  await destroy()
+  // @ts-expect-error no such option
+  destroySync('./data', { engine: 'log' })
+
   // @ts-expect-error no such engine
   await open('./data', { engine: 'logs' })
   // @ts-expect-error no such option
@@ -91,6 +113,31 @@ async function uses(): Promise<void> {
   openSync('./data', { values: 'tuple' })
   // @ts-expect-error a path is needed
   await open()
+
+  const key = new Uint8Array(32)
+  const passphrase = 'words'
+  const sealed = await open('./data', { compression: 'lz4', encryption: { key } })
+  holds<Extends<typeof sealed, AtomicStore<string, string>>>()
+  openSync('./data', {
+    encryption: { passphrase, cipher: 'aes-128-gcm' },
+    engine: 'any',
+  }).closeSync()
+  const { compression, cipher } = await describe('./data')
+  holds<Equal<typeof compression, 'none' | 'lz4' | 'deflate' | 'zstd'>>()
+  holds<Equal<typeof cipher, 'aes-128-gcm' | 'aes-256-gcm' | undefined>>()
+  await rekey('./data', { encryption: { key }, to: { passphrase } })
+  // @ts-expect-error no such compression
+  await open('./data', { compression: 'gzip' })
+  // @ts-expect-error one secret
+  await open('./data', { encryption: { key, passphrase } })
+  // @ts-expect-error a secret is needed
+  await open('./data', { encryption: { cipher: 'aes-256-gcm' } })
+  // @ts-expect-error keys are bytes
+  await open('./data', { encryption: { key: 'words' } })
+  // @ts-expect-error no such cipher
+  await open('./data', { encryption: { key, cipher: 'aes-256-cbc' } })
+  // @ts-expect-error the new secret is missing
+  rekeySync('./data', { encryption: { key } })
 }
 
 /** Which store type goes with which `supports`. */

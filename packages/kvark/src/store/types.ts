@@ -11,6 +11,7 @@
  */
 
 import type {
+  BackupReport,
   EngineStats,
   Inspection,
   Limits,
@@ -238,6 +239,20 @@ export interface StoreLife extends AsyncDisposable {
   /** Reads and checks every byte. */
   verify(options?: JobOptions): Promise<VerifyReport>
   verifySync(options?: JobOptions): VerifyReport
+  /**
+   * Copies the store to the folder `to` while it goes on being used: everything written before some moment during the call, and
+   * nothing after it. All of it is checked, and read back. Restoring is opening the folder. Where `to` is relative, it is so to the
+   * working directory. A store in memory is copied to the machine's disk.
+   *
+   * `INVALID_ARGUMENT` unless there is nothing at `to`, or an empty folder; `CORRUPTION` where the store is damaged; `NO_SPACE` or
+   * `IO` when the copy cannot be written, which does the store no harm; `READ_ONLY` when a write has failed and the store is not
+   * resumed yet; `LOCKED` when another backup goes to the same folder. After an error or an abort nothing of the copy is left.
+   *
+   * @example
+   * const { entries, version } = await db.backup(`./backups/${new Date().toISOString()}`)
+   */
+  backup(to: string, options?: JobOptions): Promise<BackupReport>
+  backupSync(to: string, options?: JobOptions): BackupReport
   /** The files and what is in them. */
   inspect(): Promise<Inspection>
   inspectSync(): Inspection

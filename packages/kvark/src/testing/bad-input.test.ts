@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import {
   chmodSync,
   chownSync,
@@ -14,9 +15,10 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import zlib from 'node:zlib'
 import { MAX_BATCH_OPERATIONS, MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../engines/log/limits.ts'
 import { type ErrorCode, KvarkError } from '../errors.ts'
-import { open, openSync } from '../store/open.ts'
+import { describe, open, openSync } from '../store/open.ts'
 import { runCommand, startCommand } from './command-line.ts'
 import { assertAdvice } from './damage.ts'
 
@@ -133,6 +135,81 @@ test('options that are unknown or wrong are refused with what was meant', async 
   await refused('MISMATCH', /made with keys 'utf8', not 'tuple'/, opening({ keys: 'tuple' }))
   await refused('MISMATCH', /made with values 'utf8', not 'json'/, opening({ values: 'json' }))
   await assertKept(path)
+})
+
+test('wrong options of compression and encryption are refused, make nothing, and no secret is shown', async () => {
+  const path = freshPath()
+  const key = randomBytes(32)
+  const passphrase = 'open sesame'
+  const wrong: readonly [options: object, sentence: RegExp][] = [
+    [{ compression: 'zip' }, /'compression' must be one of none, lz4, deflate, zstd, not 'zip'/],
+    [{ compression: true }, /'compression' must be one of .*, not true/],
+    [{ compression: null }, /'compression' must be one of .*, not null/],
+    [{ encryption: { key, passphrase } }, /either a 'key' or a 'passphrase'/],
+    [{ encryption: {} }, /either a 'key' or a 'passphrase'/],
+    [{ encryption: { cipher: 'aes-256-gcm' } }, /either a 'key' or a 'passphrase'/],
+    [{ encryption: { key: key.subarray(0, 15) } }, /a Uint8Array of at least 16 bytes/],
+    [{ encryption: { key: key.toString('hex') } }, /a Uint8Array of at least 16 bytes/],
+    [{ encryption: { key: [...key] } }, /a Uint8Array of at least 16 bytes/],
+    [{ encryption: { passphrase: '' } }, /a string that is not empty/],
+    [{ encryption: { passphrase: Buffer.from(passphrase) } }, /a string that is not empty/],
+    [{ encryption: { key, cipher: 'aes-256-cbc' } }, /one of aes-128-gcm, aes-256-gcm, not/],
+    [{ encryption: { password: passphrase } }, /no option 'password'.*Known: key, passphrase/],
+    [{ encryption: { passphrse: passphrase } }, /did you mean 'passphrase'/],
+    [{ encryption: passphrase }, /must be an object with a 'key' or a 'passphrase'/],
+    [{ encryption: [passphrase] }, /must be an object/],
+    [{ encryption: null }, /must be an object/],
+    [{ encryption: key }, /must be an object/],
+  ]
+  for (const [options, sentence] of wrong) {
+    for (const opening of [() => open(path, options), () => openSync(path, options)]) {
+      const { message } = await refused('INVALID_ARGUMENT', sentence, opening)
+      assert.doesNotMatch(message, /sesame/)
+      assert.ok(!message.includes(key.toString('hex')))
+    }
+  }
+  if (!('zstdCompressSync' in zlib)) {
+    await refused('UNSUPPORTED', /needs Node 22\.15/, () => open(path, { compression: 'zstd' }))
+  }
+  assert.equal(existsSync(path), false)
+})
+
+test('a store is opened with the form that it has', async () => {
+  const plain = await freshStore()
+  const key = randomBytes(32)
+  await refused('MISMATCH', /is not encrypted\. Open it without/, () =>
+    open(plain, { encryption: { key } }),
+  )
+  await refused('MISMATCH', /with compression 'none', not 'lz4'/, () =>
+    open(plain, { compression: 'lz4' }),
+  )
+  await assertKept(plain)
+
+  const path = freshPath()
+  const encryption = { key, cipher: 'aes-128-gcm' } as const
+  const made = await open(path, { compression: 'deflate', encryption })
+  await made.put('a', 'kept')
+  await made.close()
+  await refused('BAD_ENCRYPTION_KEY', /is encrypted\. Give its key or its passphrase/, () =>
+    open(path),
+  )
+  await refused('BAD_ENCRYPTION_KEY', /does not open the store/, () =>
+    open(path, { encryption: { key: randomBytes(32) } }),
+  )
+  await refused('BAD_ENCRYPTION_KEY', /with a key, not with a passphrase/, () =>
+    open(path, { encryption: { passphrase: 'words' } }),
+  )
+  await refused('MISMATCH', /with cipher 'aes-128-gcm', not 'aes-256-gcm'/, () =>
+    open(path, { encryption: { key, cipher: 'aes-256-gcm' } }),
+  )
+  await refused('MISMATCH', /with compression 'deflate', not 'none'/, () =>
+    open(path, { encryption: { key }, compression: 'none' }),
+  )
+  const { compression, cipher } = await describe(path)
+  assert.deepEqual([compression, cipher], ['deflate', 'aes-128-gcm'])
+  const db = await open(path, { encryption: { key } })
+  assert.equal(await db.get('a'), 'kept')
+  await db.close()
 })
 
 test('a path that cannot be a store is refused, and what is there stays', async () => {

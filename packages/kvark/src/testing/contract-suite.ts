@@ -9,7 +9,9 @@
 
 import { describe, test } from 'node:test'
 import zlib from 'node:zlib'
+import { backup } from './contract/backup.ts'
 import { cursors } from './contract/cursors.ts'
+import { destroy } from './contract/destroy.ts'
 import { errors } from './contract/errors.ts'
 import { expiry } from './contract/expiry.ts'
 import { failures } from './contract/failures.ts'
@@ -34,6 +36,8 @@ const CHAPTERS: readonly Chapter[] = [
   expiry,
   failures,
   model,
+  backup,
+  destroy,
 ]
 
 /** Runs the whole contract on an engine. */

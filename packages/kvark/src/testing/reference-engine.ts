@@ -14,6 +14,8 @@
  */
 
 import {
+  type BackupReport,
+  type BackupTarget,
   BLOCKED,
   DONE,
   type Durability,
@@ -39,7 +41,7 @@ import type { Environment } from '../environment/environment.ts'
 import { Effect, type Routine, runAsync, runSync } from '../environment/routine.ts'
 import { asKvarkError, corruption, KvarkError } from '../errors.ts'
 import { ReferenceCursor } from './reference-cursor.ts'
-import { StateFiles } from './reference-file.ts'
+import { STATE_NAMES, StateFiles } from './reference-file.ts'
 import {
   answer,
   isExpired,
@@ -78,6 +80,7 @@ export const referenceModule: EngineModule = {
   supports: REFERENCE_SUPPORTS,
   limits: REFERENCE_LIMITS,
   options: {},
+  files: STATE_NAMES,
   jobs: {},
   *open(context: EngineContext): Routine<Engine> {
     const engine = new ReferenceEngine(context)
@@ -243,6 +246,30 @@ class ReferenceEngine implements Engine {
       }
     }
     return { entries, bytes, problems }
+  }
+
+  *backup(
+    to: BackupTarget,
+    progress: Progress | undefined,
+    signal: AbortSignal | undefined,
+  ): Routine<BackupReport> {
+    if (this.failure !== undefined) throw readOnly(this.failure)
+    const view = this.snapshot()
+    const { records, sequence: version, clock } = view
+    try {
+      yield* this.commit('disk')
+      signal?.throwIfAborted()
+      const copy = new StateFiles(to.environment.files, to.folder)
+      const name = yield* copy.write({ sequence: version, clock, records }, true)
+      const written = yield* copy.check(name)
+      if (written === undefined) throw corruption(`${to.folder}/${name}`, 0, 'wrong checksum')
+      signal?.throwIfAborted()
+      const bytes = sizeOf(records)
+      progress?.(bytes, bytes)
+      return { entries: records.length, bytes, version }
+    } finally {
+      view.release()
+    }
   }
 
   *inspect(): Routine<Inspection> {

@@ -1,7 +1,7 @@
 /**
  * What the reference engine keeps on disk: its whole content in one file, written anew by every commit.
  *
- *   state-00000007      crc32 of the rest │ sequence │ clock │ count │ entry … │      numbers are big-endian
+ *   00000007.state      crc32 of the rest │ sequence │ clock │ count │ entry … │      numbers are big-endian
  *   entry               key length │ value length │ sequence │ expiry │ key │ value
  *
  * 1. A file is written under a temporary name, synced, renamed, and its folder synced; only then the older ones go.
@@ -14,6 +14,7 @@
 import { crc32 } from 'node:zlib'
 import type { Routine } from '../environment/routine.ts'
 import { corruption } from '../errors.ts'
+import { TEMPORARY_SUFFIX } from '../storage/sealed-file.ts'
 import type { FileHandle, Files } from '../vfs/files.ts'
 import type { Record } from './reference-records.ts'
 
@@ -24,8 +25,10 @@ export interface State {
   readonly records: readonly Record[]
 }
 
-const NAME = /^state-(\d{8})$/
-const TEMPORARY = /^state-\d{8}\.new$/
+const NAME = /^(\d{8})\.state$/
+const TEMPORARY = /^\d{8}\.state\.tmp$/
+/** The names of all that it makes, but for the suffix of what is half-written. */
+export const STATE_NAMES: RegExp = NAME
 const CHECKSUM_BYTES = 4
 const HEADER_BYTES = CHECKSUM_BYTES + 8 + 8 + 4
 const RECORD_HEADER_BYTES = 4 + 4 + 8 + 8
@@ -40,11 +43,11 @@ export class StateFiles {
     this.#folder = folder
   }
 
-  /** Writes `state` as the newest file. */
-  *write(state: State, durable: boolean): Routine<void> {
+  /** Writes `state` as the newest file. Gives its name. */
+  *write(state: State, durable: boolean): Routine<string> {
     const number = ++this.#number
     const path = this.#path(nameOf(number))
-    const temporary = `${path}.new`
+    const temporary = `${path}${TEMPORARY_SUFFIX}`
     const bytes = encodeState(state)
     const file = yield* this.#files.open(temporary, 'create')
     try {
@@ -54,11 +57,12 @@ export class StateFiles {
       yield* file.close()
     }
     yield* this.#files.rename(temporary, path)
-    if (!durable) return
+    if (!durable) return nameOf(number)
     yield* this.#files.syncFolder(this.#folder)
     for (const older of yield* this.list()) {
       if (older.number < number) yield* this.#files.remove(this.#path(older.name))
     }
+    return nameOf(number)
   }
 
   /** The newest state, `undefined` when nothing was ever written. */
@@ -104,7 +108,7 @@ export class StateFiles {
 }
 
 function nameOf(number: number): string {
-  return `state-${String(number).padStart(8, '0')}`
+  return `${String(number).padStart(8, '0')}.state`
 }
 
 function* readAll(file: FileHandle): Routine<Buffer> {

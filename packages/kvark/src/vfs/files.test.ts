@@ -219,6 +219,22 @@ for (const [implementation, make] of Object.entries(implementations)) {
         await fails(files.makeFolder(join(deep, 'a', 'below')), 'ENOTDIR')
       })
 
+      check('removeFolder takes away an empty folder only', async (files, folder) => {
+        const deep = join(folder, 'x', 'y')
+        await run(files.makeFolder(deep))
+        await fails(files.removeFolder(join(folder, 'x')), 'ENOTEMPTY', join(folder, 'x'))
+        await run((await run(files.open(join(deep, 'a'), 'create'))).close())
+        await fails(files.removeFolder(deep), 'ENOTEMPTY', deep)
+        await fails(files.removeFolder(join(deep, 'a')), 'ENOTDIR')
+        await run(files.remove(join(deep, 'a')))
+        await run(files.removeFolder(deep))
+        await run(files.removeFolder(deep))
+        await run(files.removeFolder(join(folder, 'none', 'none')))
+        assert.deepEqual(await run(files.list(join(folder, 'x'))), [])
+        await run(files.makeFolder(deep))
+        assert.deepEqual(await run(files.list(deep)), [])
+      })
+
       check('the lock is exclusive until it is released', async (files, folder) => {
         const path = join(folder, 'LOCK')
         const lock = await run(files.lock(path, 0))

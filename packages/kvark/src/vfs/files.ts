@@ -56,6 +56,8 @@ export interface Files {
   list(folder: string): Effect<string[]>
   /** Makes a folder and the missing ones above it. */
   makeFolder(path: string): Effect<void>
+  /** Removes an empty folder; no error where there is none, errno ENOTEMPTY where something is in it. */
+  removeFolder(path: string): Effect<void>
   /** Makes the names in a folder durable. */
   syncFolder(path: string): Effect<void>
   /** `undefined` where there is nothing. */

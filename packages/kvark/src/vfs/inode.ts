@@ -155,6 +155,16 @@ export class Tree {
     return this.#apply({ folder, inode, removed: name, added: undefined })
   }
 
+  removeFolder(path: string): NameChange | undefined {
+    const action = 'remove the folder'
+    if (this.find(path) === undefined) return undefined
+    const { folder, name } = this.#place(path, action)
+    const inode = folder.names.get(name)!
+    if (inode.kind === 'file') throw systemErrorOf('ENOTDIR', action, path)
+    if (inode.names.size > 0) throw systemErrorOf('ENOTEMPTY', action, path)
+    return this.#apply({ folder, inode, removed: name, added: undefined })
+  }
+
   /** The new folders, with the ones that hold them. */
   makeFolder(path: string): NameChange[] {
     const made: NameChange[] = []

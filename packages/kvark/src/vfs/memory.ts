@@ -49,6 +49,12 @@ class MemoryFiles implements Files {
     })
   }
 
+  removeFolder(path: string): Effect<void> {
+    return immediate(() => {
+      this.#tree.removeFolder(path)
+    })
+  }
+
   syncFolder(path: string): Effect<void> {
     return immediate(() => {
       this.#tree.folder(path, 'sync the folder')

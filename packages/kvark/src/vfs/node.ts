@@ -82,6 +82,15 @@ export const nodeFiles: Files = {
     )
   },
 
+  removeFolder(path: string): Effect<void> {
+    return act(
+      'remove the folder',
+      path,
+      () => unless('ENOENT', () => fs.rmdirSync(path)),
+      () => fs.promises.rmdir(path).catch(ignore('ENOENT')),
+    )
+  },
+
   syncFolder(path: string): Effect<void> {
     return act(
       'sync the folder',

@@ -68,6 +68,7 @@ const ACTIONS: Partial<Record<FileCall['call'], string>> = {
   size: 'look at',
   truncate: 'resize',
   makeFolder: 'make the folder',
+  removeFolder: 'remove the folder',
   syncFolder: 'sync the folder',
 }
 
@@ -145,6 +146,13 @@ export class SimulatedFiles implements Files {
   makeFolder(path: string): Effect<void> {
     return this.#effect({ call: 'makeFolder', path }, () => {
       for (const change of this.#tree.makeFolder(path)) this.#disk.folderMade(change)
+    })
+  }
+
+  removeFolder(path: string): Effect<void> {
+    return this.#effect({ call: 'removeFolder', path }, () => {
+      const change = this.#tree.removeFolder(path)
+      if (change !== undefined) this.#disk.nameChanged(change)
     })
   }
 

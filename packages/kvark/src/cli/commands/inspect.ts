@@ -7,7 +7,10 @@ import { type Context, locate, withStore } from '../session.ts'
 
 export async function inspect(context: Context): Promise<number> {
   const { output } = context
-  const found = await withStore(await locate(context), (store) => store.inspect())
+  const place = await locate(context)
+  const { files, detail } = await withStore(place, (store) => store.inspect())
+  const { compression, cipher } = place.found!
+  const found = { files, detail: { ...detail, compression, encryption: cipher ?? 'none' } }
   if (output.json) {
     await output.jsonLine(found)
     return EXIT_OK
@@ -21,7 +24,7 @@ export async function inspect(context: Context): Promise<number> {
     ]),
     ['file', 'kind', 'size', 'detail'],
   )
-  if (Object.keys(found.detail).length > 0) await output.line(`\n${inWords(found.detail)}`)
+  await output.line(`\n${inWords(found.detail)}`)
   return EXIT_OK
 }
 

@@ -1,25 +1,29 @@
 /** `stats`: the store's numbers. */
 
-import type { Stats } from '../../index.ts'
+import type { Stats, StoreDescription } from '../../index.ts'
 import { EXIT_OK } from '../errors.ts'
 import { humanBytes, humanNumber } from '../output.ts'
 import { type Context, locate, withStore } from '../session.ts'
 
 export async function stats(context: Context): Promise<number> {
   const { output } = context
-  const found = await withStore(await locate(context), async (store) => store.stats())
+  const place = await locate(context)
+  const found = await withStore(place, async (store) => store.stats())
+  const { compression, cipher } = place.found!
   if (output.json) {
-    await output.jsonLine(found)
+    await output.jsonLine({ ...found, compression, cipher: cipher ?? null })
     return EXIT_OK
   }
-  await output.table(rowsOf(found))
+  await output.table(rowsOf(found, place.found!))
   return EXIT_OK
 }
 
-function rowsOf(found: Stats): string[][] {
+function rowsOf(found: Stats, { compression, cipher }: StoreDescription): string[][] {
   const rows = [
     ['path', found.path],
     ['engine', found.engine],
+    ['compression', compression],
+    ['encryption', cipher ?? 'none'],
     ['entries', humanNumber(found.entries)],
     ['files', humanNumber(found.files)],
     ['size on disk', humanBytes(found.diskBytes)],

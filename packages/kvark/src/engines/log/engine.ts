@@ -10,6 +10,8 @@
 import { hash32, hashWords } from '../../bytes/hash.ts'
 import { LITTLE_ENDIAN } from '../../bytes/words.ts'
 import {
+  type BackupReport,
+  type BackupTarget,
   BLOCKED,
   DONE,
   type Durability,
@@ -43,6 +45,7 @@ import { KvarkError } from '../../errors.ts'
 import { ASCII_VALUE, entryHeaderLength } from '../../storage/entry.ts'
 import { readOnly } from '../../storage/journal.ts'
 import { advance, readSpread } from '../../storage/segment-walk.ts'
+import { backup } from './backup.ts'
 import { Compactor } from './compaction.ts'
 import { LogCursor } from './cursor.ts'
 import { HashIndex } from './hash-index.ts'
@@ -198,6 +201,14 @@ export class LogEngine implements Engine {
 
   *verify(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<VerifyReport> {
     return yield* verify(this.#state, progress, signal)
+  }
+
+  *backup(
+    to: BackupTarget,
+    progress: Progress | undefined,
+    signal: AbortSignal | undefined,
+  ): Routine<BackupReport> {
+    return yield* backup(this.#state, to, progress, signal)
   }
 
   *inspect(): Routine<Inspection> {

@@ -35,6 +35,7 @@ export const log: EngineModule = {
       default: MAX_SEGMENT_BYTES,
     },
   },
+  files: /^(?:MANIFEST|\d+\.(?:log|packed|index))$/,
   jobs: {
     rewrite: (environment, args: RewriteArguments) => rewrite(environment, args),
   },

@@ -12,6 +12,7 @@ import type { Segment } from '../../storage/segment.ts'
 import { FILE_HEADER_BYTES } from '../../storage/segment-format.ts'
 import { writeCheckpoint } from './checkpoint.ts'
 import { type FileRecord, indexName, type Manifest, writeManifest } from './manifest.ts'
+import type { LogSegment } from './segments.ts'
 import type { LogState } from './state.ts'
 
 /** Below this many journal bytes since the last one, a clean close does not store the index anew. */
@@ -76,24 +77,36 @@ function* commit(state: LogState, index: Manifest['index']): Routine<void> {
   yield* environment.files.syncFolder(folder)
   const all = state.segments.sorted()
   // A segment begun after the sync is not durable yet: it comes after the manifest.
-  const journal = all.filter((one) => !one.packed && one.file.named)
+  const named = all.filter((one) => one.packed || one.file.named)
   const unnamed = all.filter((one) => !one.packed && !one.file.named)
   const retired = [...state.retired]
-  const manifest: Manifest = {
+  const nextFile = Math.min(state.nextFile, ...unnamed.map((one) => one.file.number))
+  const manifest = manifestOf(state, named, index, floor, nextFile)
+  yield* writeManifest(environment, folder, state.storeId, manifest, form.cipher)
+  state.manifest = manifest
+  for (const segment of retired) segment.removable = true
+}
+
+/** The next manifest, of a store that consists of `segments`. */
+export function manifestOf(
+  state: LogState,
+  segments: readonly LogSegment[],
+  index: Manifest['index'],
+  floor: Manifest['floor'],
+  nextFile: number,
+): Manifest {
+  return {
     number: state.manifest.number + 1,
-    nextFile: Math.min(state.nextFile, ...unnamed.map((one) => one.file.number)),
-    packed: all
+    nextFile,
+    packed: segments
       .filter((one) => one.packed)
       .map(({ file, packedAt }) => {
         const { number, life, end, checksum } = file
         return { number, life, end, checksum: checksum!, packedAt }
       }),
-    journal: journal.map((one) => journalRecord(one.file, floor)),
+    journal: segments.filter((one) => !one.packed).map((one) => journalRecord(one.file, floor)),
     clearedSequence: state.clearedSequence,
     index,
     floor,
   }
-  yield* writeManifest(environment, folder, state.storeId, manifest, form.cipher)
-  state.manifest = manifest
-  for (const segment of retired) segment.removable = true
 }

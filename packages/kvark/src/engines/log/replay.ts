@@ -179,15 +179,13 @@ export class Replay {
   }
 
   #checkFloor(file: Segment | undefined, end: number): void {
-    const { tail } = this
     const { manifest } = this.#state
     const { floor } = manifest
     const listed = manifest.journal.some(({ number }) => number === floor.segment)
+    // Not by its sequence: that may count writes that were lost before the store was resumed.
     if (
       listed &&
-      (tail.sequence < floor.sequence ||
-        (file?.number ?? 0) < floor.segment ||
-        (file?.number === floor.segment && end < floor.end))
+      ((file?.number ?? 0) < floor.segment || (file?.number === floor.segment && end < floor.end))
     ) {
       const path = file?.path ?? `${this.#state.context.folder}/MANIFEST`
       throw corruption(

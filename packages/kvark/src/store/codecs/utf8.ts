@@ -14,6 +14,8 @@ import { describe, type Role, refusal, undecodable } from './refuse.ts'
 
 /** Up to this many characters a loop beats the call into native code. */
 const SHORT_CHARACTERS = 32
+/** Up to this many characters there is room for the longest encoding, without measuring it first. */
+const UNMEASURED_CHARACTERS = 1024
 const ASCII_END = 0x80
 
 /** Standard since ES2024; every Node that kvark runs on has it. */
@@ -60,7 +62,7 @@ export class Utf8Codec implements InternalCodec<string> {
   }
 
   decode(bytes: Buffer, start: number, end: number, ascii: boolean): string {
-    if (ascii) return (bytes as SliceableBuffer).latin1Slice(start, end)
+    if (ascii) return (bytes as NativeBuffer).latin1Slice(start, end)
     return decodeUtf8(bytes, start, end, this.#role, this.name)
   }
 
@@ -83,15 +85,21 @@ export function isWellFormed(value: string): boolean {
 
 /** Writes a well-formed string; returns the bytes written. */
 export function writeUtf8(value: string, sink: Sink): number {
+  if (value.length <= UNMEASURED_CHARACTERS) {
+    const most = value.length * 3
+    const at = sink.reserve(most)
+    return (sink.bytes as NativeBuffer).utf8Write(value, at, most)
+  }
   const length = Buffer.byteLength(value)
   const at = sink.reserve(length)
   return sink.bytes.write(value, at, length, 'utf8')
 }
 
-/** What `toString` ends in; called directly it saves 30 ns of every get. */
-type SliceableBuffer = Buffer & {
+/** What `toString` and `write` end in; called directly they save 30 ns of every get, and more of every put. */
+type NativeBuffer = Buffer & {
   utf8Slice(start: number, end: number): string
   latin1Slice(start: number, end: number): string
+  utf8Write(value: string, at: number, length: number): number
 }
 
 /** Reads a string; bytes that are not UTF-8 are `DECODE`. */
@@ -102,7 +110,7 @@ export function decodeUtf8(
   role: Role,
   codec: string,
 ): string {
-  const value = (bytes as SliceableBuffer).utf8Slice(start, end)
+  const value = (bytes as NativeBuffer).utf8Slice(start, end)
   if (value.includes('\uFFFD') && !isUtf8(bytes.subarray(start, end))) {
     throw undecodable(role, codec, 'its bytes are not UTF-8')
   }

@@ -10,6 +10,8 @@ import type { FileHandle, FileLock, FileStat, Files, OpenMode } from '../../vfs/
 export interface Fault {
   readonly call: 'write' | 'sync'
   readonly code: ErrorCode & ('NO_SPACE' | 'IO')
+  /** The start of the paths that are concerned; absent: all. */
+  readonly path?: string
 }
 
 export class FaultyFiles implements Files {
@@ -46,6 +48,10 @@ export class FaultyFiles implements Files {
     return this.#files.makeFolder(path)
   }
 
+  removeFolder(path: string): Effect<void> {
+    return this.#files.removeFolder(path)
+  }
+
   syncFolder(path: string): Effect<void> {
     return this.#failing('sync', path, this.#files.syncFolder(path))
   }
@@ -77,7 +83,7 @@ export class FaultyFiles implements Files {
   /** The effect, or while `call` fails: `instead`, and then an error. */
   #failing<T>(call: Fault['call'], path: string, whole: Effect<T>, instead?: Effect<T>): Effect<T> {
     const errorNow = (): KvarkError | undefined => {
-      if (this.fault?.call !== call) return undefined
+      if (this.fault?.call !== call || !path.startsWith(this.fault.path ?? '')) return undefined
       const { code } = this.fault
       const errno = code === 'NO_SPACE' ? 'ENOSPC' : 'EIO'
       return new KvarkError(code, `${path}: ${errno} on purpose.`, { path, errno })

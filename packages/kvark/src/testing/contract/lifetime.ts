@@ -2,10 +2,70 @@
 
 import assert from 'node:assert/strict'
 import type { KvarkError } from '../../errors.ts'
+import type { Files } from '../../vfs/files.ts'
 import { bytes, content, names, pattern, rejects, throws } from './check.ts'
 import type { AnyStore, Case, Chapter } from './place.ts'
 
+function fileBytes(files: Files, path: string): Buffer {
+  const handle = files.open(path, 'read').sync()
+  const bytes = Buffer.alloc(handle.size().sync())
+  handle.read(bytes, 0, bytes.length, 0).sync()
+  handle.close().sync()
+  return bytes
+}
+
+function copyFile(files: Files, from: string, to: string): void {
+  const bytes = fileBytes(files, from)
+  const handle = files.open(to, 'create').sync()
+  handle.write(bytes, 0, bytes.length, 0).sync()
+  handle.close().sync()
+}
+
+/** Every file of a store but the lock, with its bytes in hex. */
+function allBytes(files: Files, folder: string): [string, string][] {
+  const all = files.list(folder).sync()
+  return all
+    .filter((name) => name !== 'LOCK')
+    .map((name) => [name, fileBytes(files, `${folder}/${name}`).toString('hex')])
+}
+
 const cases: readonly Case[] = [
+  {
+    name: 'readOnly reads everything, refuses writing, and changes no file, also after an abrupt end',
+    async run(place) {
+      const { files } = place.environment
+      await rejects('NOT_FOUND', () => place.open({ readOnly: true }))
+      await rejects('INVALID_ARGUMENT', () => place.open({ readOnly: true, create: true }))
+      await rejects('INVALID_ARGUMENT', () => place.open({ readOnly: true, errorIfExists: true }))
+      const writer = await place.open({ durability: 'os' })
+      for (const name of names(60)) await writer.put(name, name)
+      for (const name of names(10)) await writer.delete(name)
+      const expected = await content(writer)
+      const folder = place.path
+      // What a killed process leaves behind: the files as they are while the store is open.
+      const copy = `${folder}-copy`
+      files.makeFolder(copy).sync()
+      for (const name of files.list(folder).sync()) {
+        if (name !== 'LOCK') copyFile(files, `${folder}/${name}`, `${copy}/${name}`)
+      }
+      await writer.close()
+      for (const path of [folder, copy]) {
+        const before = allBytes(files, path)
+        const db = await place.open({ readOnly: true }, path)
+        assert.deepEqual(await content(db), expected)
+        assert.equal(db.stats().readOnly?.code, 'READ_ONLY')
+        await rejects('READ_ONLY', () => db.put('a', '1'))
+        throws('READ_ONLY', () => db.putSync('a', '1'))
+        await rejects('READ_ONLY', () => db.delete('key0020'))
+        await rejects('READ_ONLY', () => db.clear())
+        await rejects('READ_ONLY', () => db.compact())
+        await db.sync()
+        assert.deepEqual((await db.verify()).problems, [])
+        await db.close()
+        assert.deepEqual(allBytes(files, path), before)
+      }
+    },
+  },
   {
     name: 'what was written is there after opening again, and versions go on',
     async run(place) {

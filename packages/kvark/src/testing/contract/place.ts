@@ -10,6 +10,7 @@ import type { TestContext } from 'node:test'
 import type { EngineModule, Supports } from '../../engine/engine.ts'
 import type { Environment } from '../../environment/environment.ts'
 import { nodeEnvironment } from '../../environment/node.ts'
+import type { ChecksumName } from '../../storage/block-form.ts'
 import type { CipherName } from '../../storage/cipher.ts'
 import type { CompressionName } from '../../storage/compression.ts'
 import { openWith } from '../../store/opening.ts'
@@ -21,6 +22,7 @@ export type EnvironmentName = 'node' | 'memory'
 /** A form of store, with the name that its tests have. */
 export interface SubjectForm {
   readonly name: string
+  readonly checksum?: ChecksumName
   readonly compression?: CompressionName
   readonly encryption?: { readonly key: Uint8Array; readonly cipher: CipherName }
 }
@@ -86,18 +88,30 @@ export class Place {
     }
   }
 
-  /** Opens the store of this place. */
-  async open<K = string, V = string>(options: Options = {}): Promise<AnyStore<K, V>> {
-    return this.#keep<K, V>(await this.#opening(options).async())
+  /** Where a copy of the store may go. */
+  get copy(): string {
+    return `${this.path}-copy`
   }
 
-  openSync<K = string, V = string>(options: Options = {}): AnyStore<K, V> {
-    return this.#keep<K, V>(this.#opening(options).sync())
+  /** Opens the store of this place, or another one beside it. */
+  async open<K = string, V = string>(
+    options: Options = {},
+    path: string = this.path,
+  ): Promise<AnyStore<K, V>> {
+    return this.#keep<K, V>(await this.#opening(options, path).async())
+  }
+
+  openSync<K = string, V = string>(
+    options: Options = {},
+    path: string = this.path,
+  ): AnyStore<K, V> {
+    return this.#keep<K, V>(this.#opening(options, path).sync())
   }
 
   /** Bytes in, bytes out. */
-  async openBytes(options: Options = {}): Promise<BytesStore> {
-    return await this.open<Uint8Array, Uint8Array>({ keys: 'bytes', values: 'bytes', ...options })
+  async openBytes(options: Options = {}, path: string = this.path): Promise<BytesStore> {
+    const codecs = { keys: 'bytes', values: 'bytes' }
+    return await this.open<Uint8Array, Uint8Array>({ ...codecs, ...options }, path)
   }
 
   async leave(): Promise<void> {
@@ -105,9 +119,9 @@ export class Place {
     if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true })
   }
 
-  #opening(options: Options): { sync(): unknown; async(): Promise<unknown> } {
+  #opening(options: Options, path: string): { sync(): unknown; async(): Promise<unknown> } {
     const { engine } = this
-    return openWith({ [engine.name]: engine }, this.path, {
+    return openWith({ [engine.name]: engine }, path, {
       ...this.#options,
       engine: engine.name,
       ...options,

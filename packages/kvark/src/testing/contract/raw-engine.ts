@@ -93,7 +93,7 @@ export class RawEngine {
 /** Opens the engine alone in the folder of a place. */
 export function openRaw(place: Place, environment: Environment, created: boolean): RawEngine {
   const { engine: module, path, form } = place
-  const { compression = 'none', encryption } = form
+  const { checksum = 'crc32', compression = 'none', encryption } = form
   const key = encryption && Buffer.from(encryption.key).toString('hex')
   if (created) environment.files.makeFolder(path).sync()
   const defaults = Object.entries(module.options).map(([name, rule]) => [name, rule.default])
@@ -107,12 +107,17 @@ export function openRaw(place: Place, environment: Environment, created: boolean
         hashSeed: 12345,
         options: {},
         codecs: { keys: 'bytes', values: 'bytes' },
+        checksum: 'crc32',
         compression: 'none',
         encryption: undefined,
         features: { compatible: 0, readOnlyCompatible: 0, incompatible: 0 },
       },
       form: storeForm(
-        { compression, encryption: encryption && { cipher: encryption.cipher, key: key! } },
+        {
+          checksum,
+          compression,
+          encryption: encryption && { cipher: encryption.cipher, key: key! },
+        },
         (length) => environment.random(length),
       ),
       options: { ...Object.fromEntries(defaults), ...place.engineOptions },

@@ -98,6 +98,7 @@ export function slowProcess(files: Files, random: SeededRandom): SlowProcess {
     remove: (path) => slow(files.remove(path)),
     list: (folder) => slow(files.list(folder)),
     makeFolder: (path) => slow(files.makeFolder(path)),
+    removeFolder: (path) => slow(files.removeFolder(path)),
     syncFolder: (path) => slow(files.syncFolder(path)),
     stat: (path) => slow(files.stat(path)),
     lock: (path, timeoutMs) => then(files.lock(path, timeoutMs), slowLock),

@@ -8,6 +8,9 @@ export const KEY_BYTES = 16
 /** A prime above all counts, so that its multiples meet every number. */
 const STRIDE = 1_610_612_741
 
+/** So many that equal pieces of it rarely lie near each other. A power of two. */
+const NOISE_BYTES = 1024 * 1024
+
 const HEX = Buffer.from('0123456789abcdef', 'latin1')
 const keyBytes = Buffer.alloc(KEY_BYTES)
 
@@ -22,18 +25,33 @@ export function key(i) {
 }
 
 /**
- * Values of `bytes` bytes.
+ * Values of `bytes` bytes, at least 24. After what tells them apart, half of each is text that repeats, the other half
+ * looks random: about as much can be compressed as in real data.
  *
  * @param {number} bytes
  * @returns {(i: number, round: number) => string} the value that belongs to key `i` after the writes of `round`
  */
 export function values(bytes) {
   const scratch = Buffer.alloc(bytes, 'kvark ')
+  const randomBytes = Math.max(0, (bytes - KEY_BYTES) >> 1)
+  const noise = noiseOf(NOISE_BYTES + randomBytes)
   return (i, round) => {
+    const from = (mix(i) ^ round) & (NOISE_BYTES - 1)
+    noise.copy(scratch, bytes - randomBytes, from, from + randomBytes)
     writeKey(scratch, i)
     hex(scratch, KEY_BYTES, round)
     return scratch.toString('latin1')
   }
+}
+
+/**
+ * The numbers below `count` in the order of their keys.
+ *
+ * @param {number} count
+ */
+export function inKeyOrder(count) {
+  const order = Uint32Array.from({ length: count }, (_, i) => i)
+  return order.sort((a, b) => (mix(a) >>> 0) - (mix(b) >>> 0))
 }
 
 /**
@@ -44,17 +62,29 @@ export function values(bytes) {
  */
 export function shuffled(count, seed) {
   const order = Uint32Array.from({ length: count }, (_, i) => i)
-  let state = mix(seed) || 1
+  const next = random(seed)
   for (let i = count - 1; i > 0; i--) {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    const j = (state >>> 0) % (i + 1)
+    const j = next() % (i + 1)
     const other = /** @type {number} */ (order[j])
     order[j] = /** @type {number} */ (order[i])
     order[i] = other
   }
   return order
+}
+
+/**
+ * A source of random numbers of 32 bits, the same ones for the same seed.
+ *
+ * @param {number} seed
+ */
+export function random(seed) {
+  let state = mix(seed) || 1
+  return () => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return state >>> 0
+  }
 }
 
 /**
@@ -65,6 +95,16 @@ export function shuffled(count, seed) {
  */
 export function scattered(n, count) {
   return (n * STRIDE) % count
+}
+
+/**
+ * Letters, digits and signs without a pattern.
+ *
+ * @param {number} bytes
+ */
+function noiseOf(bytes) {
+  const next = random(1)
+  return Buffer.from(Uint8Array.from({ length: bytes }, () => 35 + ((next() >>> 8) % 64)))
 }
 
 /**

@@ -1,0 +1,44 @@
+// @ts-check
+// What a measurement may ask of a store. There is one adapter for each database, with the same verbs; a verb that a
+// database does not have is left out, and rows that need it show nothing for it.
+
+/** @typedef {string | Uint8Array} Value */
+
+/** @typedef {'none' | 'os' | 'disk'} Durability what an awaited write survives: nothing, a killed process, a power cut */
+
+/** @typedef {{ type: 'put', key: string, value: Value }} Put */
+
+/**
+ * @typedef {object} Opening
+ * @property {string} folder
+ * @property {Durability} durability
+ * @property {'text' | 'bytes'} form what values are: strings or bytes
+ * @property {number} valueBytes
+ * @property {number} cacheBytes so much that everything fits
+ * @property {object} options those of the subject
+ */
+
+/**
+ * @typedef {object} Store
+ * @property {(key: string) => Value | undefined} get
+ * @property {(key: string) => Promise<Value | undefined> | Value | undefined} getAwaited the usual way in an async
+ *   function
+ * @property {(key: string, use: (bytes: Uint8Array) => number) => number | undefined} [view] the value's bytes without a
+ *   copy
+ * @property {(keys: string[]) => Promise<(Value | undefined)[]> | (Value | undefined)[]} getMany
+ * @property {(visit: (value: Value) => void) => Promise<void> | void} scan every entry, with its key
+ * @property {(key: string, value: Value) => void} [put]
+ * @property {(key: string, value: Value) => unknown} putAwaited what it returns is awaited
+ * @property {(puts: Put[]) => unknown} batch what it returns is awaited
+ * @property {(keys: string[]) => unknown} removeMany what it returns is awaited
+ * @property {() => boolean} [busy] whether it works in the background
+ * @property {() => unknown} close
+ */
+
+/**
+ * @typedef {object} Adapter
+ * @property {Readonly<Record<Durability, string>>} durabilities the setting that is used for each
+ * @property {(opening: Opening) => Promise<Store>} open
+ */
+
+export {}

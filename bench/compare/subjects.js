@@ -1,0 +1,22 @@
+// @ts-check
+// Who takes part. A store with other options is one more line here, and its targets, if it has any, are in targets.js
+// under its name.
+
+/**
+ * @typedef {object} Subject
+ * @property {string} name
+ * @property {'engine' | 'rival' | 'reference'} kind engines are ours and are rated, rivals are what they are rated by,
+ *   references only stand beside
+ * @property {string} adapter a file in stores/
+ * @property {object} options handed to the adapter
+ * @property {import('../rivals/index.js').Rival} [package] what has to be installed for it
+ */
+
+/** @type {readonly Subject[]} */
+export const subjects = [
+  { name: 'log', kind: 'engine', adapter: 'kvark', options: { engine: 'log' } },
+  { name: 'lmdb', kind: 'rival', adapter: 'lmdb', options: {}, package: 'lmdb' },
+  { name: 'level', kind: 'rival', adapter: 'level', options: {}, package: 'classic-level' },
+  { name: 'sqlite', kind: 'rival', adapter: 'sqlite', options: {}, package: 'better-sqlite3' },
+  { name: 'map+log', kind: 'reference', adapter: 'map-log', options: {} },
+]

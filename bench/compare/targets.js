@@ -1,0 +1,26 @@
+// @ts-check
+// What our engines have to reach, for a million entries with values of 100 B and 100,000 with values of 4 KiB.
+//
+//   times     as fast as `than`, which is the best rival of the row if not said otherwise
+//   atMostMs  on its own
+
+/** @typedef {{ times: number, than?: string } | { atMostMs: number }} Target */
+
+/** @type {Readonly<Record<string, Readonly<Record<string, Target>>>>} by subject and row */
+export const targets = {
+  log: {
+    'load-sorted': { times: 1 },
+    'load-random': { times: 3 },
+    open: { atMostMs: 30 },
+    'get-string': { times: 5, than: 'lmdb' },
+    'get-missing': { times: 4 },
+    overwrite: { times: 2.5 },
+    'durable-1': { times: 0.9 },
+    'durable-64': { times: 3 },
+    'zipfian-50': { times: 4 },
+    'get-bytes': { times: 4, than: 'lmdb' },
+    '4k-load-random': { times: 2 },
+    '4k-get-string': { times: 2 },
+    '4k-get-bytes': { times: 2 },
+  },
+}

@@ -1,0 +1,4 @@
+import { backupSuite } from '../../testing/crash/backups.ts'
+import { subjects } from '../../testing/crash/subjects.ts'
+
+backupSuite(subjects.log)

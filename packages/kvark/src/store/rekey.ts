@@ -1,0 +1,119 @@
+/**
+ * `rekey`: a store gets another secret. The data is encrypted with a random data key, which stays; only its wrapping in the
+ * descriptor is made anew, so this takes as long for a large store as for a small one.
+ *
+ *   lock ─► descriptor ─► old secret ─► data key ─► proof ─► wrapped in the new secret ─► descriptor, replaced ─► unlock
+ *
+ * 1. The descriptor is replaced as a whole: whenever a crash comes, exactly one of the two secrets opens the store.
+ */
+
+import type { Environment } from '../environment/environment.ts'
+import { type Effect, effect, type Routine } from '../environment/routine.ts'
+import { StoreCipher } from '../storage/cipher.ts'
+import {
+  checkProof,
+  checkWritable,
+  readDescriptor,
+  writeDescriptor,
+} from '../storage/descriptor.ts'
+import { openKey, storeKey } from '../storage/store-key.ts'
+import { checkNames, invalid } from './arguments.ts'
+import { LOCK_NAME, look, noStore, removeHalfWritten } from './folder.ts'
+import { encryption, madeOtherwise, notEncrypted, place } from './open-plan.ts'
+import type { Encryption } from './options.ts'
+
+export interface RekeyOptions {
+  /** The secret that opens the store now. */
+  readonly encryption: Encryption
+  /** The secret that is to open it from now on. The cipher stays as it is. */
+  readonly to: Encryption
+  /** Another world to live in: files, clock, randomness. For tests. */
+  readonly environment?: Environment
+}
+
+const NAMES: readonly string[] = ['encryption', 'to', 'environment']
+
+/**
+ * Gives the encrypted store in the folder `path` another key or passphrase; nobody may have it open. The data itself is not
+ * written anew. When it resolves, only the new secret opens the store. When it fails or is cut off, exactly one of the two does:
+ * the old one, unless the failure came after the new descriptor was in place.
+ *
+ * An old copy of the file `KVARK` still opens with the old secret. If that has leaked together with a copy of the store, copy the
+ * entries to a new store instead, which gets another data key.
+ *
+ * `NOT_FOUND`: there is no store. `LOCKED`: it is open. `MISMATCH`: it is not encrypted. `BAD_ENCRYPTION_KEY`: `encryption` does
+ * not open it. `INVALID_ARGUMENT`: `to` names another cipher, or an option is wrong.
+ *
+ * @example
+ * await rekey('./data', { encryption: { passphrase: 'old one' }, to: { key: randomBytes(32) } })
+ */
+export async function rekey(path: string, options: RekeyOptions): Promise<void> {
+  await rekeying(path, options).async()
+}
+
+/** `rekey` at once. */
+export function rekeySync(path: string, options: RekeyOptions): void {
+  rekeying(path, options).sync()
+}
+
+function rekeying(path: string, options: RekeyOptions): Effect<void> {
+  return effect(() => replaceSecret(path, options))
+}
+
+function* replaceSecret(path: string, options: RekeyOptions): Routine<void> {
+  checkOptions(options)
+  const now = required(options, 'encryption')
+  const to = required(options, 'to')
+  const { environment, folder } = place(path, options.environment)
+  const { files } = environment
+  if ((yield* look(files, folder)) !== 'store') throw noStore(folder)
+  const lock = yield* files.lock(`${folder}/${LOCK_NAME}`, 0)
+  try {
+    const descriptor = yield* readDescriptor(environment, folder)
+    if (descriptor === undefined) throw noStore(folder)
+    checkWritable(descriptor, folder)
+    if (descriptor.encryption === undefined) throw notEncrypted(folder)
+    const { cipher } = descriptor.encryption
+    if (now.cipher !== undefined && now.cipher !== cipher) {
+      throw madeOtherwise(folder, 'cipher', now.cipher, cipher)
+    }
+    if (to.cipher !== undefined && to.cipher !== cipher) {
+      throw invalid(
+        `The store ${folder} is encrypted with '${cipher}', and rekey cannot change that to '${to.cipher}'. Leave the cipher out, or copy the entries to a new store.`,
+        { expected: cipher, found: to.cipher },
+      )
+    }
+    const random = (length: number): Uint8Array => environment.random(length)
+    const dataKey = yield* openKey(descriptor.encryption, now, folder)
+    const storeCipher = new StoreCipher(cipher, Buffer.from(dataKey, 'hex'), random)
+    yield* checkProof(environment, folder, storeCipher)
+    const wrapped = yield* storeKey(cipher, dataKey, to, random)
+    // What an earlier call left holds the data key under a secret that may have been given up since.
+    yield* removeHalfWritten(files, folder)
+    yield* writeDescriptor(environment, folder, { ...descriptor, encryption: wrapped }, storeCipher)
+  } catch (error) {
+    try {
+      yield* lock.release()
+    } catch {
+      // The first error says more.
+    }
+    throw error
+  }
+  yield* lock.release()
+}
+
+/** Not shown when they are wrong: they may be a secret. */
+function checkOptions(options: unknown): asserts options is RekeyOptions {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw invalid('The options of rekey must be an object like { encryption, to }.')
+  }
+  checkNames(options, NAMES, 'rekey')
+}
+
+function required(options: RekeyOptions, name: 'encryption' | 'to'): Encryption {
+  const secret = encryption(options[name], name)
+  if (secret === undefined) {
+    throw invalid(`rekey needs the option '${name}'. Give it a key or a passphrase.`)
+  }
+  return secret
+}

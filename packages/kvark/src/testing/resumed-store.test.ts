@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { simulatedEnvironment } from '../environment/simulated.ts'
+import { openSync } from '../store/open.ts'
+import { SimulatedFiles } from '../vfs/simulated.ts'
+import { throws } from './contract/check.ts'
+
+test('a store that lost writes and was resumed opens again, wherever the power fails while it closes', () => {
+  const files = new SimulatedFiles()
+  const environment = simulatedEnvironment({ seed: 1, files })
+  const db = openSync('/store', { environment })
+  db.putSync('kept', 'value')
+  files.failNext({ call: 'write', path: '.log', error: 'EIO' })
+  throws('IO', () => db.putSync('lost', 'value'))
+  files.clearFaults()
+  db.resumeSync()
+  const images: SimulatedFiles[] = []
+  files.failNext(() => {
+    images.push(files.afterCrash())
+    return undefined
+  })
+  db.closeSync()
+  assert.ok(images.length > 5)
+  for (const image of images) {
+    const after = simulatedEnvironment({ seed: 2, files: image })
+    const again = openSync('/store', { environment: after })
+    assert.deepEqual([...again.entries()], [['kept', 'value']])
+    again.closeSync()
+  }
+})
