@@ -178,7 +178,9 @@ class Backup {
   /** Walks a segment; what the walk reads is copied. */
   *#checkAndCopy(file: Segment, end: number, copy: FileCopy): Routine<void> {
     const { pause } = this.#state.context.environment
-    const walk = new SegmentWalk(this.#copying(file, copy), FILE_HEADER_BYTES, end, this.#buffer)
+    const source = this.#copying(file, copy)
+    const chain = { first: file.header.previousChecksum, last: undefined, strict: true }
+    const walk = new SegmentWalk(source, FILE_HEADER_BYTES, end, this.#buffer, chain)
     let checksum = file.header.previousChecksum
     let inFrame = false
     for (;;) {
