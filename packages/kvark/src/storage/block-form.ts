@@ -96,19 +96,8 @@ const CHECKSUM_FUNCTIONS: Readonly<Record<ChecksumName, Checksum>> = {
 }
 
 /** A block of another file or place has another seed. */
-function seedOf(life: number, address: number): number {
+export function seedOf(life: number, address: number): number {
   return (Math.imul(life ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(address + 1, 0xc2b2ae35)) >>> 0
-}
-
-/** The CRC-32 of the block at `bytes[at .. end)`, without its first four bytes. */
-export function blockChecksum(
-  bytes: Buffer,
-  at: number,
-  end: number,
-  life: number,
-  address: number,
-): number {
-  return CHECKSUM_FUNCTIONS.crc32(bytes, at + 4, end, seedOf(life, address))
 }
 
 function writeHeader(
@@ -135,7 +124,7 @@ export class PlainForm implements BlockForm {
     this.#checksum = CHECKSUM_FUNCTIONS[checksum]
   }
 
-  proof(_header: Uint8Array): Uint8Array {
+  proof(): Uint8Array {
     return NO_PROOF
   }
 

@@ -14,7 +14,16 @@ import { Effect, type Routine } from '../environment/routine.ts'
 import { corruption, type KvarkError } from '../errors.ts'
 import type { FileHandle } from '../vfs/files.ts'
 import type { BlockForm } from './block-form.ts'
-import { PAGE_BYTES, type PageSource, PageTable } from './cache.ts'
+import {
+  type Block,
+  type Cache,
+  PAGE_BITS,
+  PAGE_BYTES,
+  type PageSource,
+  PageTable,
+  SLAB_BITS,
+  SLAB_MASK,
+} from './cache.ts'
 import {
   blockBehindDamage,
   FILE_HEADER_BYTES,
@@ -147,4 +156,43 @@ export class Segment implements SegmentSource, PageSource {
     this.damage ??= []
     if (!this.damageAt(from, to - from)) this.damage.push(from, to)
   }
+}
+
+/** `length` bytes of an entry from `address` on, through as many pages of the cache as they take. */
+export function* readCached(
+  cache: Cache,
+  file: Segment,
+  address: number,
+  length: number,
+): Routine<Buffer> {
+  const { pages, form } = file
+  const result = Buffer.allocUnsafe(length)
+  let done = 0
+  let position = address
+  while (done < length) {
+    const page = position >>> PAGE_BITS
+    const offset = position - page * PAGE_BYTES
+    const part = Math.min(length - done, PAGE_BYTES - offset)
+    let frame = pages.frames[page]
+    let block: Block | undefined
+    while (frame === -1) {
+      block?.release()
+      block = cache.block(pages, page)
+      yield* block.load
+      frame = pages.frames[page]
+    }
+    try {
+      if (frame === undefined) throw corruption(file.path, position, 'the segment is cut short')
+      const damage = file.damageAt(position, part)
+      if (damage) throw damage
+      cache.referenced[frame] = 1
+      const at = ((frame & SLAB_MASK) << PAGE_BITS) + offset
+      cache.slabs[frame >> SLAB_BITS]!.copy(result, done, at, at + part)
+    } finally {
+      block?.release()
+    }
+    done += part
+    position = (page + 1) * PAGE_BYTES + form.headerBytes
+  }
+  return result
 }

@@ -10,7 +10,7 @@ import assert from 'node:assert/strict'
 import { crc32 } from 'node:zlib'
 import type { Environment } from '../environment/environment.ts'
 import { KvarkError } from '../errors.ts'
-import { blockChecksum, STORED_LENGTH_AT } from '../storage/block-form.ts'
+import { STORED_LENGTH_AT, seedOf } from '../storage/block-form.ts'
 import { FILE_HEADER_BYTES, SECTOR_BYTES, WINDOW_BYTES } from '../storage/segment-format.ts'
 import {
   assertAdvice,
@@ -200,7 +200,8 @@ export function repairBlock(segment: Buffer, at: number, form: DamagedForm): voi
   const lengthAt = headerBytes > 12 ? STORED_LENGTH_AT : 8
   const end = at + headerBytes + segment.readUInt16LE(at + lengthAt)
   if (end > segment.length) return
-  segment.writeUInt32LE(blockChecksum(segment, at, end, lifeOf(segment), at), at)
+  const sum = crc32(segment.subarray(at + 4, end), seedOf(lifeOf(segment), at))
+  segment.writeUInt32LE(sum, at)
 }
 
 /** Makes the checksum of a copy of a segment's header right. */

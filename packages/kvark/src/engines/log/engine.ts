@@ -44,6 +44,7 @@ import type { Effect, Routine } from '../../environment/routine.ts'
 import { KvarkError } from '../../errors.ts'
 import { ASCII_VALUE, entryHeaderLength } from '../../storage/entry.ts'
 import { readOnly } from '../../storage/journal.ts'
+import { readCached } from '../../storage/segment.ts'
 import { advance, readSpread } from '../../storage/segment-walk.ts'
 import { backup } from './backup.ts'
 import { Compactor } from './compaction.ts'
@@ -59,6 +60,8 @@ import type { LogSegment } from './segments.ts'
 import { findAt, type LogSnapshot } from './snapshots.ts'
 import type { LogState } from './state.ts'
 
+/** Longer values go past the cache, so that one does not drive everything else out. */
+const CACHED_VALUE_BYTES = 256 * 1024
 /** Slots of the table that notices two operations of a batch on one key. */
 const SEEN_SLOTS = 8192
 
@@ -298,9 +301,13 @@ export class LogEngine implements Engine {
     const { valueLength } = entry
     return function* gather(): Routine<void> {
       state.hold(segment)
-      state.journal.seal()
       try {
-        found.bytes = yield* readSpread(segment.file, from, valueLength)
+        if (valueLength <= CACHED_VALUE_BYTES) {
+          found.bytes = yield* readCached(state.cache, segment.file, from, valueLength)
+        } else {
+          state.journal.seal()
+          found.bytes = yield* readSpread(segment.file, from, valueLength)
+        }
         found.start = 0
         found.end = valueLength
       } finally {
