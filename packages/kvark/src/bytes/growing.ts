@@ -1,4 +1,6 @@
-/** Lists of numbers that grow, without an object per number. */
+/** Lists of numbers that grow, without an object per number. Their memory goes back when they are released. */
+
+import { ownFloats, ownIntegers, release } from './memory.ts'
 
 const FIRST_CAPACITY = 64
 
@@ -9,13 +11,14 @@ export class GrowingFloats {
 
   /** `capacity`: how many it will hold, where that is known; it can hold more. */
   constructor(capacity: number = FIRST_CAPACITY) {
-    this.#list = new Float64Array(Math.max(1, capacity))
+    this.#list = ownFloats(Math.max(1, capacity))
   }
 
   push(value: number): void {
     if (this.#count === this.#list.length) {
-      const larger = new Float64Array(this.#count * 2)
+      const larger = ownFloats(this.#count * 2)
       larger.set(this.#list)
+      release(this.#list)
       this.#list = larger
     }
     this.#list[this.#count++] = value
@@ -29,11 +32,6 @@ export class GrowingFloats {
   get memory(): Float64Array {
     return this.#list
   }
-
-  /** Exactly what is in the list. Not to be added to any more. */
-  take(): Float64Array {
-    return this.#count === this.#list.length ? this.#list : this.#list.slice(0, this.#count)
-  }
 }
 
 /** A list of 32-bit integers without sign. */
@@ -43,20 +41,25 @@ export class GrowingIntegers {
 
   /** `capacity`: how many it will hold, where that is known; it can hold more. */
   constructor(capacity: number = FIRST_CAPACITY) {
-    this.#list = new Uint32Array(Math.max(1, capacity))
+    this.#list = ownIntegers(Math.max(1, capacity))
   }
 
   push(value: number): void {
     if (this.#count === this.#list.length) {
-      const larger = new Uint32Array(this.#count * 2)
+      const larger = ownIntegers(this.#count * 2)
       larger.set(this.#list)
+      release(this.#list)
       this.#list = larger
     }
     this.#list[this.#count++] = value
   }
 
-  /** Exactly what is in the list. Not to be added to any more. */
-  take(): Uint32Array {
-    return this.#count === this.#list.length ? this.#list : this.#list.slice(0, this.#count)
+  get count(): number {
+    return this.#count
+  }
+
+  /** The list itself: the first `count` are in it, the rest is room. Not to be added to any more. */
+  get memory(): Uint32Array {
+    return this.#list
   }
 }

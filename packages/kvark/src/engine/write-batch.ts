@@ -149,10 +149,16 @@ export class WriteBatch {
     return this.large[i] ?? this.bytes
   }
 
-  /** A copy that shares nothing, for a batch that has to wait. No larger than it must be: many may wait. */
-  detach(): WriteBatch {
+  /**
+   * A copy that shares nothing, for a batch that has to wait: `spare`, whose memory is used again, or a new one no larger than it
+   * must be, for many may wait.
+   */
+  detach(spare?: WriteBatch): WriteBatch {
     const { count, used } = this
-    const copy = new WriteBatch(count, used)
+    const copy = spare ?? new WriteBatch(count, used)
+    copy.clear()
+    while (copy.kind.length < count) copy.#grow()
+    copy.reserve(used)
     this.bytes.copy(copy.bytes, 0, 0, used)
     for (let i = 0; i < count; i++) {
       copy.kind[i] = this.kind[i]!

@@ -15,7 +15,7 @@ import type { Job } from './environment.ts'
 import { buffersOf, fromPlainError, type JobMessage, type ResultMessage } from './messages.ts'
 
 /** Jobs make little garbage; without a limit a thread takes 32 MiB more for it. */
-const YOUNG_GENERATION_MIB = 2
+const YOUNG_GENERATION_MIB = 1
 
 interface Waiting {
   readonly resolve: (result: unknown) => void

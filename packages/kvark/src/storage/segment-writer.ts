@@ -17,6 +17,7 @@
  * It knows nothing of syncing, rolling or groups of callers: that is the journal's.
  */
 
+import { type BufferMemory, COLLECTED } from '../bytes/memory.ts'
 import { readU16 } from '../bytes/varint.ts'
 import type { FileHandle } from '../vfs/files.ts'
 import { type BlockForm, STORED_LENGTH_AT } from './block-form.ts'
@@ -48,13 +49,25 @@ const HOLE_BYTES = 4096
 export class AppendBuffer {
   readonly form: BlockForm
   /** Blocks as they are read. */
-  readonly plain: Buffer = Buffer.allocUnsafeSlow(APPEND_BUFFER_BYTES)
+  readonly plain: Buffer
   /** Blocks as they are in the file. */
   readonly stored: Buffer
+  /** All that the buffers are pieces of, where sources of appends are pieces of it as well. */
+  readonly whole: Uint8Array | undefined
+  readonly #memory: BufferMemory
 
-  constructor(form: BlockForm) {
+  constructor(form: BlockForm, memory: BufferMemory = COLLECTED) {
     this.form = form
-    this.stored = form.sealed ? Buffer.allocUnsafeSlow(APPEND_BUFFER_BYTES) : this.plain
+    this.plain = memory.allocate(APPEND_BUFFER_BYTES)
+    this.stored = form.sealed ? memory.allocate(APPEND_BUFFER_BYTES) : this.plain
+    this.whole = memory === COLLECTED ? undefined : new Uint8Array(this.plain.buffer)
+    this.#memory = memory
+  }
+
+  /** Gives the memory back; nothing may use it any more. */
+  release(): void {
+    this.#memory.release(this.plain)
+    if (this.stored !== this.plain) this.#memory.release(this.stored)
   }
 }
 
@@ -89,6 +102,7 @@ export class SegmentWriter {
   previousChecksum: number
   readonly #form: BlockForm
   readonly #listener: WindowListener | undefined
+  readonly #whole: Uint8Array | undefined
   #base: number
   /** Windows of the buffer in use. */
   #windows = 0
@@ -114,6 +128,7 @@ export class SegmentWriter {
     this.buffer = memory.plain
     this.stored = memory.stored
     this.#form = memory.form
+    this.#whole = memory.whole
     this.#listener = listener
     this.end = end
     this.flushed = end
@@ -215,9 +230,13 @@ export class SegmentWriter {
       const room = WINDOW_BYTES - (this.end & WINDOW_MASK)
       const part = left < room ? left : room
       const at = this.end - this.#base
-      if (part === source.length) this.buffer.set(source, at)
+      const whole = this.#whole
+      if (whole !== undefined && source.buffer === whole.buffer) {
+        const begin = source.byteOffset + from
+        whole.copyWithin(this.buffer.byteOffset + at, begin, begin + part)
+      } else if (part === source.length) this.buffer.set(source, at)
       else if (part < 48) for (let i = 0; i < part; i++) this.buffer[at + i] = source[from + i]!
-      else this.buffer.set(source.subarray(from, from + part), at)
+      else this.buffer.set(new Uint8Array(source.buffer, source.byteOffset + from, part), at)
       this.end += part
       from += part
       left -= part

@@ -9,6 +9,7 @@ import { WriteQueue } from './write-queue.ts'
 class FakeEngine {
   sequence = 0
   readonly written: string[] = []
+  readonly warmed: WriteBatch[] = []
   readonly warming = new Map<string, { end(): void; fail(error: Error): void }>()
   readonly hot: string[] = []
   /** A key whose condition fails. */
@@ -31,6 +32,7 @@ class FakeEngine {
 
   *warm(batch: WriteBatch): Routine<void> {
     const key = keyOf(batch)
+    this.warmed.push(batch)
     yield* new Effect(
       () => {},
       () =>
@@ -114,6 +116,26 @@ test('a synchronous write carries out those that wait before it', async () => {
   const later = queue.write(batchOf('d'), 'none')
   engine.warming.get('d')!.end()
   assert.equal(await later, 4, 'the queue goes on afterwards')
+})
+
+test('the memory of a write is used again once nobody looks at it', async () => {
+  const { engine, queue } = setUp()
+  const first = queue.write(batchOf('short'), 'none')
+  engine.warming.get('short')!.end()
+  await first
+  const second = queue.write(batchOf('a much longer key'.repeat(9)), 'none')
+  engine.warming.get('a much longer key'.repeat(9))!.end()
+  await second
+  assert.equal(engine.warmed[1], engine.warmed[0])
+  const third = queue.write(batchOf('c'), 'none')
+  queue.drain()
+  await third
+  const fourth = queue.write(batchOf('d'), 'none')
+  assert.equal(engine.warmed[2], engine.warmed[0])
+  assert.notEqual(engine.warmed[3], engine.warmed[2], 'its warming has not ended')
+  engine.warming.get('d')!.end()
+  await fourth
+  assert.deepEqual(engine.written, ['short', 'a much longer key'.repeat(9), 'c', 'd'])
 })
 
 test('a failed condition, and a failed warming, reject their own write only', async () => {

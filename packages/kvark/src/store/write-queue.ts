@@ -29,6 +29,11 @@ const WARMING = 64
 /** After so many writes that waited for nothing, one waits for the event loop to turn. */
 const WRITES_A_TURN = 256
 
+/** Batches whose memory is kept for later ones, each at most so large: what every waiting write took anew was most garbage. */
+const SPARES = WARMING
+const SPARE_BYTES = 8 * 1024
+const SPARE_OPERATIONS = 16
+
 /** How the warming of a write ended. */
 interface Warmth {
   readonly error?: unknown
@@ -58,6 +63,7 @@ export class WriteQueue {
   /** Resolves when the event loop has turned; present while writes wait for that. */
   #turn: Promise<void> | undefined
   readonly #writes: QueuedWrite[] = []
+  readonly #spares: WriteBatch[] = []
   #pumping = false
 
   /** `onChange` hears when the queue begins to hold writes, and when it is empty again. */
@@ -79,7 +85,7 @@ export class WriteQueue {
       if (status === DONE) return this.#commit(durability)
       if (status === REFUSED) return Promise.reject(conflict(batch))
     }
-    return this.#add(batch.detach(), durability)
+    return this.#add(batch.detach(this.#spares.pop()), durability)
   }
 
   /** Carries the batch out before it returns. */
@@ -177,6 +183,15 @@ export class WriteQueue {
       if (status === REFUSED) throw conflict(write.batch)
       return this.#engine.sequence
     })
+    this.#keep(write.batch)
+  }
+
+  /** Of a write whose warming has ended: nobody looks at its batch any more. */
+  #keep(batch: WriteBatch): void {
+    if (this.#spares.length === SPARES) return
+    if (batch.bytes.length > SPARE_BYTES || batch.kind.length > SPARE_OPERATIONS) return
+    batch.clear()
+    this.#spares.push(batch)
   }
 
   /** Takes the first write out of the row and settles its promise by what `act` does. */

@@ -15,6 +15,7 @@
  */
 
 import { crc32 } from 'node:zlib'
+import { ownBytes, release } from '../../bytes/memory.ts'
 import { readU32, readU48, writeU32, writeU48 } from '../../bytes/varint.ts'
 import type { Routine } from '../../environment/routine.ts'
 import { corruption } from '../../errors.ts'
@@ -30,7 +31,7 @@ const PLAIN_HEADER_BYTES = 16
 const SEALED_HEADER_BYTES = 48
 const PURPOSE = 'index'
 const TRAILER_BYTES = 16
-const BUFFER_BYTES = 1024 * 1024
+const BUFFER_BYTES = 256 * 1024
 const BYTES_A_STEP = 256 * 1024
 /** Synced in portions: a file system that has much to sync at once keeps other writers waiting. */
 const SYNC_BYTES = 4 * 1024 * 1024
@@ -78,12 +79,12 @@ export function* writeCheckpoint(
   const temporary = `${folder}/${indexName(number)}${TEMPORARY_SUFFIX}`
   yield* files.remove(temporary)
   const handle = yield* files.open(temporary, 'create')
+  let buffer = ownBytes(BUFFER_BYTES)
   try {
     let position = 0
     let synced = 0
     let used = MAGIC.length
     let sinceStep = 0
-    let buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
     MAGIC.copy(buffer)
     for (let shard = 0; shard < SHARDS; shard++) {
       const length = headerBytes + index.countOf(shard) * 8
@@ -97,7 +98,10 @@ export function* writeCheckpoint(
         }
         // The shard may have grown meanwhile.
         const needed = headerBytes + index.countOf(shard) * 8
-        if (needed > buffer.length) buffer = Buffer.allocUnsafeSlow(needed * 2)
+        if (needed > buffer.length) {
+          release(buffer)
+          buffer = ownBytes(needed * 2)
+        }
       }
       used += writeShard(index, shard, state.journal.sequence, buffer, used, life, cipher)
       sinceStep += length
@@ -114,6 +118,7 @@ export function* writeCheckpoint(
     yield* handle.write(footer, 0, footer.length, position)
     yield* handle.sync()
   } finally {
+    release(buffer)
     yield* handle.close()
   }
   yield* files.rename(temporary, `${folder}/${indexName(number)}`)

@@ -23,7 +23,7 @@ import { TEMPORARY_SUFFIX } from '../../storage/sealed-file.ts'
 import { Segment } from '../../storage/segment.ts'
 import type { SegmentHeader } from '../../storage/segment-format.ts'
 import { SHARDS, TWO_32 } from './hash-index.ts'
-import { type RewriteArguments, type RewriteResult, rewrite } from './jobs.ts'
+import { type RewriteArguments, type RewriteResult, releaseResult, rewrite } from './jobs.ts'
 import { packedName } from './manifest.ts'
 import type { LogOptions } from './options.ts'
 import { persist } from './persist.ts'
@@ -274,6 +274,7 @@ export class Compactor {
         const outputs = yield* this.#adopt(args, result, packedAt)
         yield* this.#move(victims, outputs, result)
       }
+      releaseResult(result)
     } finally {
       for (const { path } of args.outputs) yield* state.context.environment.files.remove(path)
     }
@@ -452,8 +453,7 @@ export class Compactor {
     const { index } = state
     for (const victim of victims) victim.moving = true
     let next = 0
-    const count = result.hash.length
-    const expired = result.expiredHash.length
+    const { moved: count, expired } = result
     /** One step; false when all is done. */
     const step = (): boolean => {
       const end = Math.min(next + MOVES_A_STEP, count + expired)

@@ -7,13 +7,19 @@
  *
  * 1. An entry's home is floor(tag × capacity / 2^24): tables stay in the order of tags, so growing reads and writes in order.
  *    Linear probing with wrap-around; deletion shifts back, so there are no tombstones.
- * 2. At most three quarters full; growth by half. So a key takes 10.7 to 16 bytes, and one growth moves 1/256 of the keys.
+ * 2. At most three quarters full; growth by half, of large tables by a quarter. So a key takes 10.7 to 16 bytes, above a million keys
+ *    up to 14, and one growth moves 1/256 of the keys.
  * 3. A position is in the table at most once; several positions with one hash may be.
  */
+
+import { ownIntegers, release, wholePages } from '../../bytes/memory.ts'
 
 const SHARD_BITS = 8
 export const SHARDS: number = 1 << SHARD_BITS
 const FIRST_CAPACITY = 8
+const SLOT_BYTES = 8
+/** Larger tables grow by less: they take most of the memory, and growing small ones often takes time. */
+const LARGE_CAPACITY = 4096
 const TAG_SCALE = 1 / 0x100_0000
 export const TWO_32 = 0x1_0000_0000
 
@@ -25,7 +31,7 @@ export class HashIndex {
   count = 0
 
   constructor() {
-    for (let i = 0; i < SHARDS; i++) this.tables.push(new Uint32Array(2 * FIRST_CAPACITY))
+    for (let i = 0; i < SHARDS; i++) this.tables.push(ownIntegers(2 * FIRST_CAPACITY))
   }
 
   /** Bytes of memory. */
@@ -126,8 +132,7 @@ export class HashIndex {
   /** Fills an empty shard with what `dump` gave. */
   restore(shard: number, dump: Uint32Array): void {
     const count = dump.length >>> 1
-    const capacity = Math.max(FIRST_CAPACITY, Math.ceil((count * 3) / 2))
-    const table = new Uint32Array(capacity * 2)
+    const table = newTable(Math.max(FIRST_CAPACITY, Math.ceil((count * 3) / 2)))
     for (let i = 0; i < dump.length; i += 2) {
       const high = dump[i + 1]!
       place(table, high >>> 8, dump[i]!, high & 0xff)
@@ -163,7 +168,8 @@ export class HashIndex {
   }
 
   #grow(shard: number, table: Uint32Array): Uint32Array {
-    const larger = new Uint32Array(Math.ceil((table.length >>> 1) * 1.5) * 2)
+    const capacity = table.length >>> 1
+    const larger = newTable(Math.ceil(capacity * (capacity < LARGE_CAPACITY ? 1.5 : 1.25)))
     for (let i = 0; i < table.length; i += 2) {
       const low = table[i]!
       if (low === 0) continue
@@ -171,8 +177,14 @@ export class HashIndex {
       place(larger, high >>> 8, low, high & 0xff)
     }
     this.tables[shard] = larger
+    release(table)
     return larger
   }
+}
+
+/** A table for at least `capacity` entries. */
+function newTable(capacity: number): Uint32Array {
+  return ownIntegers(wholePages(capacity * SLOT_BYTES) >>> 2)
 }
 
 function place(table: Uint32Array, tag: number, low: number, high: number): void {

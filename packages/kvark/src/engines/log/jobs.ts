@@ -12,12 +12,13 @@
 
 import { GrowingFloats, GrowingIntegers } from '../../bytes/growing.ts'
 import { hash32 } from '../../bytes/hash.ts'
+import { release } from '../../bytes/memory.ts'
 import { DELETE, PUT } from '../../engine/write-batch.ts'
 import type { Environment } from '../../environment/environment.ts'
 import type { Routine } from '../../environment/routine.ts'
 import { corruption } from '../../errors.ts'
 import { type BlockForm, type FormDescription, storeForm } from '../../storage/block-form.ts'
-import { entryHeaderLength, writeEntryHeader } from '../../storage/entry.ts'
+import { type EntryHeader, entryHeaderLength, writeEntryHeader } from '../../storage/entry.ts'
 import { FILE_HEADER_BYTES, type SegmentHeader } from '../../storage/segment-format.ts'
 import {
   advance,
@@ -31,6 +32,8 @@ import {
 } from '../../storage/segment-walk.ts'
 import { APPEND_BUFFER_BYTES, AppendBuffer, SegmentWriter } from '../../storage/segment-writer.ts'
 import type { FileHandle } from '../../vfs/files.ts'
+import { TWO_32 } from './hash-index.ts'
+import { JobMemory } from './job-memory.ts'
 import { Merge } from './merge.ts'
 
 export interface RewriteInput {
@@ -41,7 +44,7 @@ export interface RewriteInput {
   readonly minSequence: number
   /** Position of its first byte, for the moves. */
   readonly base: number
-  /** Offsets of its live entries, in any order; the first `liveCount` count. Sorted in place. */
+  /** Offsets of its live entries, in any order; the first `liveCount` count. Sorted in place, and released at the end. */
   readonly live: Float64Array
   readonly liveCount: number
 }
@@ -71,14 +74,23 @@ export interface RewrittenSegment {
 
 export interface RewriteResult {
   readonly outputs: readonly RewrittenSegment[]
-  /** Per entry copied: its hash, old position, and the new one as output number × 2^32 + address. */
+  /** Entries copied, each with its hash, old position, new one as output number × 2^32 + address, and length. */
+  readonly moved: number
   readonly hash: Uint32Array
   readonly from: Float64Array
   readonly to: Float64Array
   readonly size: Uint32Array
   /** Live entries that had expired: hash and old position. */
+  readonly expired: number
   readonly expiredHash: Uint32Array
   readonly expiredFrom: Float64Array
+}
+
+/** Gives back the memory of a result that has been dealt with. */
+export function releaseResult(result: RewriteResult): void {
+  for (const list of [result.hash, result.from, result.to, result.size]) release(list)
+  release(result.expiredHash)
+  release(result.expiredFrom)
 }
 
 const COPY_BYTES = 1024 * 1024
@@ -87,13 +99,15 @@ const SYNC_BYTES = 4 * 1024 * 1024
 
 export function* rewrite(environment: Environment, args: RewriteArguments): Routine<RewriteResult> {
   const form = storeForm(args.form, (length) => environment.random(length)).blocks
-  const output = new Output(environment, args, form)
+  const memory = JobMemory.take()
+  const output = new Output(environment, args, form, memory)
   try {
-    yield* copyLive(environment, args, form, output)
+    yield* copyLive(environment, args, form, output, memory)
     yield* output.finish()
     return output.result()
   } finally {
     yield* output.close()
+    memory.keep()
   }
 }
 
@@ -113,6 +127,7 @@ function* copyLive(
   args: RewriteArguments,
   form: BlockForm,
   output: Output,
+  memory: JobMemory,
 ): Routine<void> {
   const inputs: Reading[] = []
   try {
@@ -131,6 +146,7 @@ function* copyLive(
         minSequence: one.input.minSequence,
       })),
       0,
+      memory,
     )
     for (;;) {
       const step = merge.next()
@@ -147,9 +163,20 @@ function* copyLive(
       const { kind, sequence } = walk.entry
       const alive = segment.live[segment.met] === walk.address
       if (alive) segment.met++
-      if (kind === PUT ? alive : sequence >= args.floor) {
-        yield* output.take(segment.source, walk, segment.input.base)
+      if (kind === PUT ? !alive : sequence < args.floor) continue
+      const { source, input } = segment
+      let key = walk.extent
+      let keyStart = walk.at + walk.entry.length
+      if (walk.spread && keyStart + walk.entry.keyLength > walk.payloadEnd) {
+        const from = advance(source.form, walk.address, walk.entry.length)
+        key = yield* readSpread(source, from, walk.entry.keyLength)
+        keyStart = 0
       }
+      if (!output.begin(walk, input.base, key, keyStart)) continue
+      if (!output.ready) yield* output.makeReady(walk)
+      if (walk.spread) yield* output.copySpread(source, walk, key, keyStart)
+      else output.copy(walk)
+      if (output.syncDue) yield* output.sync()
     }
     for (const { input, live, met } of inputs) {
       if (met === live.length) continue
@@ -157,6 +184,7 @@ function* copyLive(
     }
   } finally {
     for (const { handle } of inputs) yield* handle.close()
+    for (const { live } of args.inputs) release(live)
   }
 }
 
@@ -185,6 +213,14 @@ class Output {
   #max = 0
   #frameStart = 0
   #synced = 0
+  /** Of the entry that is being copied: what it becomes, its old position. */
+  #kind = 0
+  #expiry = 0
+  #header = 0
+  #length = 0
+  #bytes = 0
+  #hashed = 0
+  #position = 0
   readonly #hash: GrowingIntegers
   readonly #from: GrowingFloats
   readonly #to: GrowingFloats
@@ -192,11 +228,15 @@ class Output {
   readonly #expiredHash = new GrowingIntegers()
   readonly #expiredFrom = new GrowingFloats()
 
-  constructor(environment: Environment, args: RewriteArguments, form: BlockForm) {
+  constructor(
+    environment: Environment,
+    args: RewriteArguments,
+    form: BlockForm,
+    memory: JobMemory,
+  ) {
     this.#environment = environment
     this.#args = args
-    this.#memory = new AppendBuffer(form)
-    // At once, for lists that grow leave holes in the memory of the process.
+    this.#memory = new AppendBuffer(form, memory)
     const most = args.inputs.reduce((sum, { liveCount }) => sum + liveCount, 0)
     this.#hash = new GrowingIntegers(most)
     this.#from = new GrowingFloats(most)
@@ -204,64 +244,88 @@ class Output {
     this.#size = new GrowingIntegers(most)
   }
 
-  /** Copies the entry that the walk stands on. */
-  *take(source: SegmentSource, walk: SegmentWalk, base: number): Routine<void> {
-    const args = this.#args
-    const { entry, address } = walk
-    const { kind, flags, keyLength, valueLength, sequence, expiry } = entry
-    const expired = kind === PUT && expiry !== 0 && expiry <= args.clock
-    let key = walk.extent
-    let keyStart = walk.at + entry.length
-    if (walk.spread && keyStart + keyLength > walk.payloadEnd) {
-      key = yield* readSpread(source, advance(source.form, address, entry.length), keyLength)
-      keyStart = 0
-    }
-    const hash = kind === PUT ? hash32(key, keyStart, keyStart + keyLength, args.hashSeed) : 0
+  /**
+   * Takes on the entry that the walk stands on, whose key begins at `key[keyStart]`; false when it is not to be copied. Then comes
+   * `makeReady` unless it is `ready`, then `copy` or `copySpread`: a generator for every entry is more garbage than all else.
+   */
+  begin(walk: SegmentWalk, base: number, key: Buffer, keyStart: number): boolean {
+    const { floor, clock, hashSeed } = this.#args
+    const { kind, keyLength, valueLength, sequence, expiry } = walk.entry
+    const expired = kind === PUT && expiry !== 0 && expiry <= clock
+    this.#hashed = kind === PUT ? hash32(key, keyStart, keyStart + keyLength, hashSeed) : 0
+    this.#position = base + walk.address
     if (expired) {
-      this.#expiredHash.push(hash)
-      this.#expiredFrom.push(base + address)
-      if (sequence < args.floor) return
+      this.#expiredHash.push(this.#hashed)
+      this.#expiredFrom.push(this.#position)
+      if (sequence < floor) return false
     }
-    const written = expired ? DELETE : kind
-    const length = expired || kind === DELETE ? 0 : valueLength
-    const header = entryHeaderLength(keyLength, length, expired ? 0 : expiry)
-    const total = header + keyLength + length
-    const writer = yield* this.#ready(total, sequence)
-    const to = writer.place(total)
-    writeEntryHeader(
-      writer.buffer,
-      writer.bufferOffset(to),
-      written,
-      written === PUT ? flags : 0,
-      keyLength,
-      length,
-      sequence,
-      expired ? 0 : expiry,
-    )
-    writer.end = to + header
-    writer.append(key, keyStart, keyLength)
-    if (length > 0 && !walk.spread)
-      writer.append(walk.extent, walk.at + entry.length + keyLength, length)
-    else {
-      for (let done = 0; done < length; done += COPY_BYTES) {
-        const from = advance(source.form, address, entry.length + keyLength + done)
-        const part = yield* readSpread(source, from, Math.min(COPY_BYTES, length - done))
-        writer.append(part, 0, part.length)
-      }
+    this.#kind = expired ? DELETE : kind
+    this.#expiry = expired ? 0 : expiry
+    this.#length = this.#kind === PUT ? valueLength : 0
+    this.#header = entryHeaderLength(keyLength, this.#length, this.#expiry)
+    this.#bytes = this.#header + keyLength + this.#length
+    return true
+  }
+
+  /** Whether there is a writer with an open frame and room for the entry. */
+  get ready(): boolean {
+    const writer = this.#writer
+    if (!writer?.frameOpen || !this.#fits(writer)) return false
+    return writer.end - this.#frameStart <= APPEND_BUFFER_BYTES
+  }
+
+  /** Begins a segment or a frame where that is needed. */
+  *makeReady({ entry }: SegmentWalk): Routine<void> {
+    if (this.#writer && !this.#fits(this.#writer)) yield* this.finish()
+    if (!this.#writer) {
+      const target = this.#args.outputs[this.#done.length]!
+      this.#handle = yield* this.#environment.files.open(target.path, 'create')
+      this.#writer = SegmentWriter.create(this.#handle, target.header, this.#memory)
     }
-    this.#total += total
-    if (written === DELETE) this.#tombstones += total
-    if (sequence < this.#min) this.#min = sequence
-    if (sequence > this.#max) this.#max = sequence
-    if (writer.flushed - this.#synced > SYNC_BYTES) {
-      this.#synced = writer.flushed
-      yield* this.#handle!.sync()
+    this.#writer.endFrame()
+    const { epoch, clock } = this.#args
+    this.#writer.beginFrame(entry.sequence, { epoch, syncedSequence: 0, clock })
+    this.#frameStart = this.#writer.end
+  }
+
+  /** Copies an entry that is in the walk's extent as a whole. */
+  copy(walk: SegmentWalk): void {
+    const { entry, extent } = walk
+    const writer = this.#writer!
+    const to = this.#writeHeader(writer, entry)
+    const from = walk.at + entry.length
+    writer.append(extent, from, entry.keyLength)
+    if (this.#length > 0) writer.append(extent, from + entry.keyLength, this.#length)
+    this.#note(entry.sequence, to)
+  }
+
+  /** Copies an entry that runs through several windows. */
+  *copySpread(
+    source: SegmentSource,
+    { entry, address }: SegmentWalk,
+    key: Buffer,
+    keyStart: number,
+  ): Routine<void> {
+    const writer = this.#writer!
+    const to = this.#writeHeader(writer, entry)
+    writer.append(key, keyStart, entry.keyLength)
+    const behindKey = entry.length + entry.keyLength
+    for (let done = 0; done < this.#length; done += COPY_BYTES) {
+      const from = advance(source.form, address, behindKey + done)
+      const part = yield* readSpread(source, from, Math.min(COPY_BYTES, this.#length - done))
+      writer.append(part, 0, part.length)
     }
-    if (written !== PUT) return
-    this.#hash.push(hash)
-    this.#from.push(base + address)
-    this.#to.push(this.#done.length * 2 ** 32 + to)
-    this.#size.push(total)
+    this.#note(entry.sequence, to)
+  }
+
+  /** Whether so much has been written that it should be synced. */
+  get syncDue(): boolean {
+    return this.#writer!.flushed - this.#synced > SYNC_BYTES
+  }
+
+  *sync(): Routine<void> {
+    this.#synced = this.#writer!.flushed
+    yield* this.#handle!.sync()
   }
 
   /** Completes the last output. */
@@ -291,42 +355,57 @@ class Output {
   }
 
   *close(): Routine<void> {
+    this.#memory.release()
     if (this.#handle) yield* this.#handle.close()
   }
 
   result(): RewriteResult {
     return {
       outputs: this.#done,
-      hash: this.#hash.take(),
-      from: this.#from.take(),
-      to: this.#to.take(),
-      size: this.#size.take(),
-      expiredHash: this.#expiredHash.take(),
-      expiredFrom: this.#expiredFrom.take(),
+      moved: this.#hash.count,
+      hash: this.#hash.memory,
+      from: this.#from.memory,
+      to: this.#to.memory,
+      size: this.#size.memory,
+      expired: this.#expiredHash.count,
+      expiredHash: this.#expiredHash.memory,
+      expiredFrom: this.#expiredFrom.memory,
     }
   }
 
-  /** A writer with an open frame and room for `total` bytes. */
-  *#ready(total: number, sequence: number): Routine<SegmentWriter> {
-    let writer = this.#writer
+  #fits(writer: SegmentWriter): boolean {
     // Windows that a long entry fills have headers too.
-    const bytes = total + Math.ceil(total / 8192) * 64 + 4096
-    if (writer && writer.end + bytes > this.#args.outputBytes && writer.end > FILE_HEADER_BYTES) {
-      yield* this.finish()
-      writer = undefined
-    }
-    if (!writer) {
-      const target = this.#args.outputs[this.#done.length]!
-      this.#handle = yield* this.#environment.files.open(target.path, 'create')
-      writer = SegmentWriter.create(this.#handle, target.header, this.#memory)
-      this.#writer = writer
-    }
-    if (writer.frameOpen && writer.end - this.#frameStart > APPEND_BUFFER_BYTES) writer.endFrame()
-    if (!writer.frameOpen) {
-      const { epoch, clock } = this.#args
-      writer.beginFrame(sequence, { epoch, syncedSequence: 0, clock })
-      this.#frameStart = writer.end
-    }
-    return writer
+    const bytes = this.#bytes + Math.ceil(this.#bytes / 8192) * 64 + 4096
+    return writer.end + bytes <= this.#args.outputBytes || writer.end <= FILE_HEADER_BYTES
+  }
+
+  /** Returns the address of the copy. */
+  #writeHeader(writer: SegmentWriter, { flags, keyLength, sequence }: EntryHeader): number {
+    const to = writer.place(this.#bytes)
+    writeEntryHeader(
+      writer.buffer,
+      writer.bufferOffset(to),
+      this.#kind,
+      this.#kind === PUT ? flags : 0,
+      keyLength,
+      this.#length,
+      sequence,
+      this.#expiry,
+    )
+    writer.end = to + this.#header
+    return to
+  }
+
+  /** Keeps account of a copy. */
+  #note(sequence: number, to: number): void {
+    this.#total += this.#bytes
+    if (this.#kind === DELETE) this.#tombstones += this.#bytes
+    if (sequence < this.#min) this.#min = sequence
+    if (sequence > this.#max) this.#max = sequence
+    if (this.#kind !== PUT) return
+    this.#hash.push(this.#hashed)
+    this.#from.push(this.#position)
+    this.#to.push(this.#done.length * TWO_32 + to)
+    this.#size.push(this.#bytes)
   }
 }

@@ -9,6 +9,7 @@
  * 1. Entries come with rising sequences; none at or below `after`.
  */
 
+import { type BufferMemory, COLLECTED } from '../../bytes/memory.ts'
 import { DELETE, PUT } from '../../engine/write-batch.ts'
 import type { Routine } from '../../environment/routine.ts'
 import { FILE_HEADER_BYTES, WINDOW_BYTES } from '../../storage/segment-format.ts'
@@ -23,10 +24,10 @@ import {
   SegmentWalk,
 } from '../../storage/segment-walk.ts'
 
-const EXTENT_BYTES = 256 * 1024
+export const EXTENT_BYTES: number = 128 * 1024
 /** With many lanes open, each reads less at once. */
 const NARROW_EXTENT_BYTES = 32 * 1024
-const WIDE_LANES = 8
+export const WIDE_LANES = 8
 
 /** One segment of a merge; `T` is what the caller knows it by. */
 export interface Lane<T> {
@@ -52,14 +53,17 @@ interface OpenLane<T> {
 export class Merge<T> {
   readonly #waiting: Lane<T>[]
   readonly #after: number
+  readonly #memory: BufferMemory
   #open: OpenLane<T>[] = []
   /** The lane that `next` spoke of. */
   #lane: OpenLane<T> | undefined
   #told: 0 | 1 | 2 | 5 = END
 
-  constructor(lanes: readonly Lane<T>[], after: number) {
+  /** `memory` is where extents come from, and go when a lane has ended. */
+  constructor(lanes: readonly Lane<T>[], after: number, memory: BufferMemory = COLLECTED) {
     this.#waiting = lanes.toSorted((a, b) => b.minSequence - a.minSequence)
     this.#after = after
+    this.#memory = memory
   }
 
   /** The segment of the entry, or of the damage, that `next` told of. */
@@ -97,6 +101,7 @@ export class Merge<T> {
         if (!lane.ready) {
           const step = this.#advance(lane)
           if (step === END) {
+            this.#memory.release(lane.walk.extent)
             this.#open = this.#open.filter((one) => one !== lane)
             continue
           }
@@ -112,7 +117,7 @@ export class Merge<T> {
       if (waiting && (!lowest || waiting.minSequence <= lowest.walk.entry.sequence)) {
         this.#waiting.pop()
         const bytes = this.#open.length < WIDE_LANES ? EXTENT_BYTES : NARROW_EXTENT_BYTES
-        const extent = Buffer.allocUnsafeSlow(bytes)
+        const extent = this.#memory.allocate(bytes)
         const { source, end, chain } = waiting
         const walk = new SegmentWalk(source, FILE_HEADER_BYTES, end(), extent, chain())
         const seeking = waiting.minSequence < this.#after

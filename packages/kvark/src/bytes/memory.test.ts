@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { GrowingFloats, GrowingIntegers } from './growing.ts'
+import { ownBytes, ownFloats, ownIntegers, release, wholePages } from './memory.ts'
+
+test('memory of its own is zero, can be filled, and is empty when it is released', () => {
+  for (const array of [ownBytes(10_000), ownFloats(10_000), ownIntegers(10_000)]) {
+    assert.equal(array.length, 10_000)
+    assert.ok(array.every((element) => element === 0))
+    array.fill(7)
+    assert.ok(array.every((element) => element === 7))
+    release(array)
+    assert.equal(array.buffer.byteLength, 0)
+    assert.equal(array.length, 0)
+  }
+})
+
+test('small memory is left to the garbage collector', () => {
+  const array = ownIntegers(8)
+  release(array)
+  assert.equal(array.length, 8)
+})
+
+test('large memory is counted in whole pages', () => {
+  assert.equal(wholePages(100), 100)
+  assert.equal(wholePages(4096), 4096)
+  assert.equal(wholePages(4097), 8192)
+})
+
+test('lists keep what is pushed while they grow', () => {
+  const count = 5000
+  const floats = new GrowingFloats()
+  const integers = new GrowingIntegers(3)
+  for (let i = 0; i < count; i++) {
+    floats.push(i * 2 ** 33)
+    integers.push(i)
+  }
+  assert.equal(floats.count, count)
+  assert.equal(integers.count, count)
+  for (let i = 0; i < count; i++) {
+    assert.equal(floats.memory[i], i * 2 ** 33)
+    assert.equal(integers.memory[i], i)
+  }
+})

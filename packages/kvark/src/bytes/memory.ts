@@ -1,0 +1,53 @@
+/**
+ * Memory in pages of its own, which goes back to the operating system when it is let go.
+ *
+ * A plain buffer waits for the garbage collector, and what the allocator then has of it are holes: an index whose tables have
+ * grown took 16 MiB more for two million keys, the lists of a compaction another 15 MiB. A resizable buffer is mapped by itself,
+ * and `resize(0)` unmaps what it held. It takes whole pages, so it is for large things.
+ */
+
+const PAGE_BYTES = 4096
+
+/** What `bytes` of memory take: large ones whole pages. */
+export function wholePages(bytes: number): number {
+  return bytes < PAGE_BYTES ? bytes : Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES
+}
+
+/** Zeros. Small ones are plain buffers. */
+function allocate(bytes: number): ArrayBuffer {
+  return bytes < PAGE_BYTES
+    ? new ArrayBuffer(bytes)
+    : new ArrayBuffer(bytes, { maxByteLength: bytes })
+}
+
+/** `length` doubles, all zero. */
+export function ownFloats(length: number): Float64Array {
+  return new Float64Array(allocate(length * 8), 0, length)
+}
+
+/** `length` words, all zero. */
+export function ownIntegers(length: number): Uint32Array {
+  return new Uint32Array(allocate(length * 4), 0, length)
+}
+
+/** `length` bytes, all zero. */
+export function ownBytes(length: number): Buffer {
+  return Buffer.from(allocate(length), 0, length)
+}
+
+/** Gives the memory of an array back; it is empty from then on. */
+export function release({ buffer }: ArrayBufferView): void {
+  if (buffer instanceof ArrayBuffer && buffer.resizable) buffer.resize(0)
+}
+
+/** Where buffers come from and go to. */
+export interface BufferMemory {
+  allocate(length: number): Buffer
+  release(buffer: Buffer): void
+}
+
+/** Left to the garbage collector: someone may still look at what was released. */
+export const COLLECTED: BufferMemory = {
+  allocate: (length) => Buffer.allocUnsafeSlow(length),
+  release: () => {},
+}
