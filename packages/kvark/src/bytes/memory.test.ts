@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { GrowingFloats, GrowingIntegers } from './growing.ts'
-import { ownBytes, ownFloats, ownIntegers, release, wholePages } from './memory.ts'
+import { ownBytes, ownFloats, ownIntegers, release, roomFor } from './memory.ts'
 
 test('memory of its own is zero, can be filled, and is empty when it is released', () => {
-  for (const array of [ownBytes(10_000), ownFloats(10_000), ownIntegers(10_000)]) {
-    assert.equal(array.length, 10_000)
+  for (const array of [ownBytes(20_000), ownFloats(20_000), ownIntegers(20_000)]) {
+    assert.equal(array.length, 20_000)
     assert.ok(array.every((element) => element === 0))
     array.fill(7)
     assert.ok(array.every((element) => element === 7))
@@ -21,10 +21,11 @@ test('small memory is left to the garbage collector', () => {
   assert.equal(array.length, 8)
 })
 
-test('large memory is counted in whole pages', () => {
-  assert.equal(wholePages(100), 100)
-  assert.equal(wholePages(4096), 4096)
-  assert.equal(wholePages(4097), 8192)
+test('large memory is whole pages, as many as are wanted, but never too few', () => {
+  assert.equal(roomFor(90, 100), 100)
+  assert.equal(roomFor(12_000, 13_000), 12_288)
+  assert.equal(roomFor(12_289, 13_000), 16_384)
+  assert.equal(roomFor(20_480, 20_480), 20_480)
 })
 
 test('lists keep what is pushed while they grow', () => {

@@ -7,15 +7,18 @@
  */
 
 const PAGE_BYTES = 4096
+/** Smaller ones would waste more of their pages than the allocator keeps. */
+const LEAST_BYTES = 3 * PAGE_BYTES
 
-/** What `bytes` of memory take: large ones whole pages. */
-export function wholePages(bytes: number): number {
-  return bytes < PAGE_BYTES ? bytes : Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES
+/** How many bytes to ask for: about `wanted`, at least `least`. Large memory takes whole pages. */
+export function roomFor(least: number, wanted: number): number {
+  if (wanted < LEAST_BYTES) return wanted
+  return Math.max(Math.ceil(least / PAGE_BYTES), Math.floor(wanted / PAGE_BYTES)) * PAGE_BYTES
 }
 
 /** Zeros. Small ones are plain buffers. */
 function allocate(bytes: number): ArrayBuffer {
-  return bytes < PAGE_BYTES
+  return bytes < LEAST_BYTES
     ? new ArrayBuffer(bytes)
     : new ArrayBuffer(bytes, { maxByteLength: bytes })
 }

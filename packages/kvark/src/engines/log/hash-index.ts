@@ -12,7 +12,7 @@
  * 3. A position is in the table at most once; several positions with one hash may be.
  */
 
-import { ownIntegers, release, wholePages } from '../../bytes/memory.ts'
+import { ownIntegers, release, roomFor } from '../../bytes/memory.ts'
 
 const SHARD_BITS = 8
 export const SHARDS: number = 1 << SHARD_BITS
@@ -132,7 +132,7 @@ export class HashIndex {
   /** Fills an empty shard with what `dump` gave. */
   restore(shard: number, dump: Uint32Array): void {
     const count = dump.length >>> 1
-    const table = newTable(Math.max(FIRST_CAPACITY, Math.ceil((count * 3) / 2)))
+    const table = newTable((count * 4) / 3 + 1, Math.max(FIRST_CAPACITY, (count * 3) / 2))
     for (let i = 0; i < dump.length; i += 2) {
       const high = dump[i + 1]!
       place(table, high >>> 8, dump[i]!, high & 0xff)
@@ -169,7 +169,7 @@ export class HashIndex {
 
   #grow(shard: number, table: Uint32Array): Uint32Array {
     const capacity = table.length >>> 1
-    const larger = newTable(Math.ceil(capacity * (capacity < LARGE_CAPACITY ? 1.5 : 1.25)))
+    const larger = newTable(capacity * 1.15, capacity * (capacity < LARGE_CAPACITY ? 1.5 : 1.25))
     for (let i = 0; i < table.length; i += 2) {
       const low = table[i]!
       if (low === 0) continue
@@ -182,9 +182,10 @@ export class HashIndex {
   }
 }
 
-/** A table for at least `capacity` entries. */
-function newTable(capacity: number): Uint32Array {
-  return ownIntegers(wholePages(capacity * SLOT_BYTES) >>> 2)
+/** A table for about `wanted` entries, at least `least`. */
+function newTable(least: number, wanted: number): Uint32Array {
+  const bytes = roomFor(Math.ceil(least) * SLOT_BYTES, Math.ceil(wanted) * SLOT_BYTES)
+  return ownIntegers(bytes >>> 2)
 }
 
 function place(table: Uint32Array, tag: number, low: number, high: number): void {
