@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { GrowingFloats, GrowingIntegers } from './growing.ts'
-import { ownBytes, ownFloats, ownIntegers, release, roomFor } from './memory.ts'
+import { extended, ownBytes, ownFloats, ownIntegers, release, roomFor } from './memory.ts'
 
 test('memory of its own is zero, can be filled, and is empty when it is released', () => {
   for (const array of [ownBytes(20_000), ownFloats(20_000), ownIntegers(20_000)]) {
@@ -13,6 +13,16 @@ test('memory of its own is zero, can be filled, and is empty when it is released
     assert.equal(array.buffer.byteLength, 0)
     assert.equal(array.length, 0)
   }
+})
+
+test('memory with a reserve grows in place, with zeros', () => {
+  const array = ownIntegers(5000, 8000).fill(7)
+  const larger = extended(array, 8000)!
+  assert.equal(larger.buffer, array.buffer)
+  assert.equal(larger.length, 8000)
+  assert.ok(larger.every((element, i) => element === (i < 5000 ? 7 : 0)))
+  assert.equal(extended(larger, 8001), undefined)
+  assert.equal(extended(ownIntegers(8, 100), 9), undefined, 'small memory does not')
 })
 
 test('small memory is left to the garbage collector', () => {

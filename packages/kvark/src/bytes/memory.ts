@@ -8,19 +8,20 @@
 
 const PAGE_BYTES = 4096
 /** Smaller ones would waste more of their pages than the allocator keeps. */
-const LEAST_BYTES = 3 * PAGE_BYTES
+const LEAST_BYTES = 1.75 * PAGE_BYTES
 
 /** How many bytes to ask for: about `wanted`, at least `least`. Large memory takes whole pages. */
 export function roomFor(least: number, wanted: number): number {
   if (wanted < LEAST_BYTES) return wanted
-  return Math.max(Math.ceil(least / PAGE_BYTES), Math.floor(wanted / PAGE_BYTES)) * PAGE_BYTES
+  const pages = Math.max(2, Math.ceil(least / PAGE_BYTES), Math.floor(wanted / PAGE_BYTES))
+  return pages * PAGE_BYTES
 }
 
-/** Zeros. Small ones are plain buffers. */
-function allocate(bytes: number): ArrayBuffer {
+/** Zeros. Small ones are plain buffers; large ones can grow up to `most`, which takes nothing until then. */
+function allocate(bytes: number, most: number = bytes): ArrayBuffer {
   return bytes < LEAST_BYTES
     ? new ArrayBuffer(bytes)
-    : new ArrayBuffer(bytes, { maxByteLength: bytes })
+    : new ArrayBuffer(bytes, { maxByteLength: most })
 }
 
 /** `length` doubles, all zero. */
@@ -28,9 +29,16 @@ export function ownFloats(length: number): Float64Array {
   return new Float64Array(allocate(length * 8), 0, length)
 }
 
-/** `length` words, all zero. */
-export function ownIntegers(length: number): Uint32Array {
-  return new Uint32Array(allocate(length * 4), 0, length)
+/** `length` words, all zero, that can be `extended` to `most`. */
+export function ownIntegers(length: number, most: number = length): Uint32Array {
+  return new Uint32Array(allocate(length * 4, most * 4), 0, length)
+}
+
+/** The same memory with `length` words, the new ones zero; `undefined` where it cannot grow so far. */
+export function extended({ buffer }: Uint32Array, length: number): Uint32Array | undefined {
+  if (!(buffer instanceof ArrayBuffer) || buffer.maxByteLength < length * 4) return undefined
+  buffer.resize(length * 4)
+  return new Uint32Array(buffer, 0, length)
 }
 
 /** `length` bytes, all zero. */

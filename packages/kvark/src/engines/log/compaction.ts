@@ -47,7 +47,7 @@ const SMALL_SHARE = 0.25
 const CROWD = 32
 const TINY_SHARE = 1 / 16
 /** Live bytes that are rewritten at once: bounded for the memory that it takes, but worth storing the index anew. */
-const ROUND_BYTES = 128 * 1024 * 1024
+const ROUND_BYTES = 64 * 1024 * 1024
 const ROUND_BYTES_A_KEY = 32
 /** After a failure the next try waits for so much more to be written. */
 const RETRY_BYTES = 16 * 1024 * 1024

@@ -7,12 +7,12 @@
  *
  * 1. An entry's home is floor(tag × capacity / 2^24): tables stay in the order of tags, so growing reads and writes in order.
  *    Linear probing with wrap-around; deletion shifts back, so there are no tombstones.
- * 2. At most three quarters full; growth by half, of large tables by a quarter. So a key takes 10.7 to 16 bytes, above a million keys
- *    up to 14, and one growth moves 1/256 of the keys.
+ * 2. At most three quarters full; growth by half, of large tables by an eighth. So a key takes 10.7 to 16 bytes, above a million keys
+ *    up to 13, and one growth moves 1/256 of the keys.
  * 3. A position is in the table at most once; several positions with one hash may be.
  */
 
-import { ownIntegers, release, roomFor } from '../../bytes/memory.ts'
+import { extended, ownIntegers, release, roomFor } from '../../bytes/memory.ts'
 
 const SHARD_BITS = 8
 export const SHARDS: number = 1 << SHARD_BITS
@@ -20,6 +20,9 @@ const FIRST_CAPACITY = 8
 const SLOT_BYTES = 8
 /** Larger tables grow by less: they take most of the memory, and growing small ones often takes time. */
 const LARGE_CAPACITY = 4096
+const LEAST_GROWTH = 1.125
+/** A table can grow in place to so many times its length: addresses only. */
+const RESERVE = 4
 const TAG_SCALE = 1 / 0x100_0000
 export const TWO_32 = 0x1_0000_0000
 
@@ -132,11 +135,10 @@ export class HashIndex {
   /** Fills an empty shard with what `dump` gave. */
   restore(shard: number, dump: Uint32Array): void {
     const count = dump.length >>> 1
-    const table = newTable((count * 4) / 3 + 1, Math.max(FIRST_CAPACITY, (count * 3) / 2))
-    for (let i = 0; i < dump.length; i += 2) {
-      const high = dump[i + 1]!
-      place(table, high >>> 8, dump[i]!, high & 0xff)
-    }
+    const wanted = Math.max(FIRST_CAPACITY, (count * 3) / 2)
+    const filled = fill(tableLength((count * 4) / 3 + 1, wanted), dump)
+    const table = newTable(filled.length)
+    table.set(filled)
     this.tables[shard] = table
     this.count += count - this.#counts[shard]!
     this.#counts[shard] = count
@@ -169,23 +171,54 @@ export class HashIndex {
 
   #grow(shard: number, table: Uint32Array): Uint32Array {
     const capacity = table.length >>> 1
-    const larger = newTable(capacity * 1.15, capacity * (capacity < LARGE_CAPACITY ? 1.5 : 1.25))
-    for (let i = 0; i < table.length; i += 2) {
-      const low = table[i]!
-      if (low === 0) continue
-      const high = table[i + 1]!
-      place(larger, high >>> 8, low, high & 0xff)
+    const wanted = capacity * (capacity < LARGE_CAPACITY ? 1.5 : LEAST_GROWTH)
+    const length = tableLength(capacity * LEAST_GROWTH, wanted)
+    const filled = fill(length, table)
+    // In place only the new pages have to be had from the system.
+    let larger = extended(table, length)
+    if (larger === undefined) {
+      larger = newTable(length)
+      release(table)
     }
+    larger.set(filled)
     this.tables[shard] = larger
-    release(table)
     return larger
   }
 }
 
-/** A table for about `wanted` entries, at least `least`. */
-function newTable(least: number, wanted: number): Uint32Array {
-  const bytes = roomFor(Math.ceil(least) * SLOT_BYTES, Math.ceil(wanted) * SLOT_BYTES)
-  return ownIntegers(bytes >>> 2)
+/** Words of a table for about `wanted` entries, at least `least`. */
+function tableLength(least: number, wanted: number): number {
+  return roomFor(Math.ceil(least) * SLOT_BYTES, Math.ceil(wanted) * SLOT_BYTES) >>> 2
+}
+
+function newTable(length: number): Uint32Array {
+  return ownIntegers(length, length * RESERVE)
+}
+
+/** Where tables are filled: access to plain memory is twice as fast as to one that can be resized, and copies take little. */
+let source = new Uint32Array(0)
+let target = new Uint32Array(0)
+
+/** A table of `length` words with the entries of `slots`; valid until the next call. */
+function fill(length: number, slots: Uint32Array): Uint32Array {
+  const words = slots.length
+  if (source.length < words) source = new Uint32Array(2 * words)
+  if (target.length < length) target = new Uint32Array(2 * length)
+  source.set(slots)
+  target.fill(0, 0, length)
+  const from = source
+  const table = target
+  const capacity = length >>> 1
+  for (let i = 0; i < words; i += 2) {
+    const low = from[i]!
+    if (low === 0) continue
+    const high = from[i + 1]!
+    let slot = ((high >>> 8) * capacity * TAG_SCALE) | 0
+    while (table[slot * 2] !== 0) slot = slot + 1 === capacity ? 0 : slot + 1
+    table[slot * 2] = low
+    table[slot * 2 + 1] = high
+  }
+  return table.subarray(0, length)
 }
 
 function place(table: Uint32Array, tag: number, low: number, high: number): void {
