@@ -37,6 +37,11 @@ export function rate({ row, samples, bounds }, subjects, judged) {
   const named = (/** @type {string} */ kind) =>
     subjects.filter((one) => one.kind === kind && one.name in medians).map(({ name }) => name)
   const best = named('rival').toSorted((a, b) => of(medians, a) - of(medians, b))[0]
+  const plain = subjects.flatMap(({ name, of: engine }) =>
+    engine !== undefined && name in medians && engine in medians
+      ? [{ engine: name, rival: engine, times: of(medians, engine) / of(medians, name) }]
+      : [],
+  )
   const ratings = named('engine').map((engine) => {
     const target = targets[engine]?.[row.name]
     const { ok, ...rest } = rating(engine, medians, best, target)
@@ -51,7 +56,7 @@ export function rate({ row, samples, bounds }, subjects, judged) {
     medians,
     samples,
     bounds: mapped(bounds),
-    ratings,
+    ratings: [...ratings, ...plain],
   }
 }
 

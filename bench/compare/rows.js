@@ -28,6 +28,7 @@ import {
  * @property {'ns' | 'bytes'} [unit] `ns` for each operation if not said otherwise
  * @property {number} [rounds] 3 if not said otherwise
  * @property {number} [warmUp] how much of it is done once before the rounds; all of it if not said otherwise
+ * @property {boolean} [variants] whether variants of an engine take part
  * @property {readonly string[]} [bounds] what the machine allows
  */
 
@@ -60,7 +61,7 @@ function loads(data, prefix) {
       durability: 'none',
       measure: load(inKeyOrder),
     },
-    { ...random, name: `${prefix}load-random`, durability: 'none' },
+    { ...random, name: `${prefix}load-random`, durability: 'none', variants: true },
     { ...random, name: `${prefix}load-random-os`, durability: 'os' },
     {
       ...random,
@@ -68,6 +69,16 @@ function loads(data, prefix) {
       what: 'load of a tenth in random order, batches of 1000',
       durability: 'disk',
       measure: load(inRandomOrder, 0.1),
+    },
+    {
+      name: `${prefix}disk-bytes`,
+      what: 'bytes on disk for each entry, loaded in random order',
+      data,
+      unit: 'bytes',
+      rounds: 1,
+      warmUp: 0,
+      variants: true,
+      measure: diskBytes,
     },
   ]
 }
@@ -92,18 +103,10 @@ function strings() {
   return [
     ...loads(data, ''),
     {
-      name: 'disk-bytes',
-      what: 'bytes on disk for each entry, loaded in random order',
-      data,
-      unit: 'bytes',
-      rounds: 1,
-      warmUp: 0,
-      measure: diskBytes,
-    },
-    {
       name: 'open',
       what: 'open, lock and index included, and the first get',
       data,
+      variants: true,
       store: 'alone',
       rounds: 5,
       warmUp: 0,
@@ -131,6 +134,7 @@ function strings() {
       name: 'get-string',
       what: 'get of a string, random',
       data,
+      variants: true,
       rounds: 5,
       bounds: READ_BOUNDS,
       measure: get,
@@ -139,7 +143,7 @@ function strings() {
     { name: 'get-awaited', what: 'awaited get of a string, random', data, measure: getAwaited },
     { name: 'get-missing', what: 'get of a missing key', data, rounds: 5, measure: getMissing },
     { name: 'get-many', what: 'get of 100 strings at once, random', data, measure: getMany },
-    { name: 'scan', what: 'full scan, keys and values', data, measure: scan },
+    { name: 'scan', what: 'full scan, keys and values', data, variants: true, measure: scan },
     {
       name: 'zipfian-50',
       what: 'half gets, half puts, zipfian',
@@ -160,6 +164,7 @@ function strings() {
       name: 'overwrite',
       what: 'random overwrites of everything, batches of 1000',
       data,
+      variants: true,
       durability: 'none',
       warmUp: PART,
       bounds: WRITE_BOUNDS,
@@ -234,24 +239,16 @@ function large() {
   return [
     ...loads(data, '4k-'),
     {
-      name: '4k-disk-bytes',
-      what: 'bytes on disk for each entry, loaded in random order',
-      data,
-      unit: 'bytes',
-      rounds: 1,
-      warmUp: 0,
-      measure: diskBytes,
-    },
-    {
       name: '4k-get-string',
       what: 'get of a string, random',
       data,
+      variants: true,
       rounds: 5,
       bounds: READ_BOUNDS,
       measure: get,
     },
     { name: '4k-view', what: "view of the value's bytes, random", data, rounds: 5, measure: view },
-    { name: '4k-scan', what: 'full scan, keys and values', data, measure: scan },
+    { name: '4k-scan', what: 'full scan, keys and values', data, variants: true, measure: scan },
     {
       name: '4k-overwrite',
       what: 'random overwrites of everything, batches of 1000',

@@ -87,6 +87,7 @@ try {
     }
     failures.push(...session.failures)
     durabilities = { ...durabilities, ...session.durabilities }
+    for (const { name, kind } of taking) if (kind === 'variant') delete durabilities[name]
   }
   if (asked(KVSTORE)) {
     say(KVSTORE)
@@ -125,6 +126,8 @@ function takesPart(subject) {
   if (subject.kind === 'engine') {
     return options.engine.length === 0 || options.engine.includes(subject.name)
   }
+  if (subject.kind === 'variant')
+    return !options.engine.length || options.engine.includes(subject.of ?? '')
   if (subject.package === undefined) return true
   const found = rival(subject.package)
   if ('module' in found) return true

@@ -84,14 +84,15 @@ export class Session {
     const { settings } = this
     /** @type {Sampled} */
     const result = { row, samples: {}, bounds: {} }
-    if (row.store !== 'fresh') await this.load()
+    const subjects = this.subjects.filter(({ kind }) => row.variants || kind !== 'variant')
+    if (row.store !== 'fresh') await this.load(subjects)
     const rounds = Math.min(row.rounds ?? 3, settings.mostRounds)
     const part = row.warmUp ?? 1
     const warmUp = settings.quick && part > 0 ? 1 : part
     for (let round = warmUp > 0 ? 0 : 1; round <= rounds; round++) {
       settings.say(`${row.name}: ${round === 0 ? 'warming up' : `round ${round} of ${rounds}`}`)
       const share = round === 0 ? warmUp : 1
-      for (const subject of rotated(this.subjects, round)) {
+      for (const subject of rotated(subjects, round)) {
         await this.attempt(subject, row.name, async () => {
           const value = await this.once(subject, row, { name: row.name, seed: round + 1, share })
           if (round > 0 && value !== undefined) add(result.samples, subject.name, value)
@@ -130,9 +131,13 @@ export class Session {
     }
   }
 
-  /** Loads the stores that are not loaded yet. */
-  async load() {
-    for (const subject of this.subjects) {
+  /**
+   * Loads the stores that are not loaded yet.
+   *
+   * @param {readonly Subject[]} subjects
+   */
+  async load(subjects) {
+    for (const subject of subjects) {
       await this.attempt(subject, 'loading', () => this.processes.get(subject.name)?.ask('load'))
     }
   }

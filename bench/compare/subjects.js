@@ -5,8 +5,9 @@
 /**
  * @typedef {object} Subject
  * @property {string} name
- * @property {'engine' | 'rival' | 'reference'} kind engines are ours and are rated, rivals are what they are rated by,
- *   references only stand beside
+ * @property {'engine' | 'variant' | 'rival' | 'reference'} kind engines are ours and are rated, rivals are what they are rated
+ *   by, references only stand beside; a variant is an engine with other options and is compared with the plain one
+ * @property {string} [of] the engine of a variant
  * @property {string} adapter a file in stores/
  * @property {object} options handed to the adapter
  * @property {import('../rivals/index.js').Rival} [package] what has to be installed for it
@@ -15,8 +16,27 @@
 /** @type {readonly Subject[]} */
 export const subjects = [
   { name: 'log', kind: 'engine', adapter: 'kvark', options: { engine: 'log' } },
+  variant('lz4', { compression: 'lz4' }),
+  variant('deflate', { compression: 'deflate' }),
+  variant('aes', { encrypted: true }),
+  variant('lz4+aes', { compression: 'lz4', encrypted: true }),
   { name: 'lmdb', kind: 'rival', adapter: 'lmdb', options: {}, package: 'lmdb' },
   { name: 'level', kind: 'rival', adapter: 'level', options: {}, package: 'classic-level' },
   { name: 'sqlite', kind: 'rival', adapter: 'sqlite', options: {}, package: 'better-sqlite3' },
   { name: 'map+log', kind: 'reference', adapter: 'map-log', options: {} },
 ]
+
+/**
+ * @param {string} form
+ * @param {object} options
+ * @returns {Subject}
+ */
+function variant(form, options) {
+  return {
+    name: `log+${form}`,
+    kind: 'variant',
+    of: 'log',
+    adapter: 'kvark',
+    options: { engine: 'log', ...options },
+  }
+}

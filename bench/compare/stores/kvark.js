@@ -3,13 +3,18 @@
 
 import { open as openKvark } from '../../../packages/kvark/dist/index.js'
 
+/** The same in each process that opens the store. */
+const KEY = new Uint8Array(32).fill(7)
+
 export const durabilities = { none: "'none'", os: "'os'", disk: "'disk'" }
 
 /** @type {import('./store.js').Adapter['open']} */
 export async function open({ folder, durability, form, cacheBytes, options }) {
   const values = form === 'text' ? 'utf8' : 'bytes'
+  const { encrypted, ...rest } = /** @type {{ encrypted?: boolean }} */ (options)
+  const encryption = encrypted ? { encryption: { key: KEY } } : {}
   /** @type {any} which engine it is and what values are, is known only now */
-  const settings = { ...options, durability, cacheBytes, values }
+  const settings = { ...rest, ...encryption, durability, cacheBytes, values }
   /** @type {import('../../../packages/kvark/dist/index.js').AtomicStore<string, any>} */
   const db = await openKvark(folder, settings)
   return {
