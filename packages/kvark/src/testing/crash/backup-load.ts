@@ -103,7 +103,7 @@ class Load {
 
   async run(): Promise<void> {
     const { engine, seconds } = this.#load
-    const subject = { engine, options: OPTIONS }
+    const subject = { name: engine, engine, options: OPTIONS }
     const db = await openSubject(subject, join(this.#folder, 'store')).async()
     const end = performance.now() + seconds * 1000
     do {

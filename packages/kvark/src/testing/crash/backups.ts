@@ -17,6 +17,7 @@ import { KvarkError } from '../../errors.ts'
 import { destroySync } from '../../store/destroy.ts'
 import { type FileCall, SimulatedFiles } from '../../vfs/simulated.ts'
 import type { CrashMode } from '../../vfs/simulated-disk.ts'
+import { failCall } from './fault.ts'
 import { History, mustHold } from './history.ts'
 import { seeds, withContext, withSeed } from './seeds.ts'
 import { type CrashStore, type CrashSubject, openSubject } from './subjects.ts'
@@ -34,7 +35,7 @@ const DAMAGES = 60
 const MIX: Mix = { keys: 24, clears: 0.02, sync: 0.5, durabilities: ['none', 'os', 'disk'] }
 
 export function backupSuite(subject: CrashSubject): void {
-  describe(`${subject.engine}: backups on a failing disk`, () => {
+  describe(`${subject.name}: backups on a failing disk`, () => {
     for (const mode of MODES) {
       test(`power loss at each call of a backup, mode ${mode}`, async (t) => {
         await sweepPower(t, subject, mode)
@@ -274,14 +275,7 @@ async function sweepFaults(
         const scene = new Scene(subject, seed)
         const { files, environment, history } = scene
         const least = history.acknowledged
-        let calls = 0
-        let failed: FileCall | undefined
-        files.failNext((call) => {
-          calls++
-          if (calls < nth || (calls > nth && !forever)) return undefined
-          failed ??= call
-          return error
-        })
+        const fault = failCall(files, nth, error, forever)
         try {
           const outcome = await scene.backup().catch((cause: unknown) => {
             assert.ok(cause instanceof KvarkError, String(cause))
@@ -289,7 +283,7 @@ async function sweepFaults(
           })
           files.clearFaults()
           // A lock that could not be let go of would be the process's for good.
-          if (failed?.call !== 'release' && !forever) {
+          if (fault.failed?.call !== 'release' && !forever) {
             const found = judgeCopy(subject, environment, history, least)
             if (found === 'whole') counts.copies++
             const failure = outcome instanceof KvarkError
@@ -305,9 +299,9 @@ async function sweepFaults(
           db.backupSync(COPY)
           db.closeSync()
         } catch (cause) {
-          throw withContext(`call ${nth} failed: ${failed?.call} ${failed?.path}`, cause)
+          throw withContext(`call ${nth} failed: ${fault.what}`, cause)
         }
-        injected = failed !== undefined
+        injected = fault.failed !== undefined
         counts.runs++
       }
     })

@@ -20,8 +20,9 @@ import type { Environment } from '../../environment/environment.ts'
 import { nodeEnvironment } from '../../environment/node.ts'
 import { simulatedEnvironment } from '../../environment/simulated.ts'
 import { KvarkError } from '../../errors.ts'
-import { type FileCall, SimulatedFiles } from '../../vfs/simulated.ts'
+import { SimulatedFiles } from '../../vfs/simulated.ts'
 import { rejects, throws } from '../contract/check.ts'
+import { failCall } from './fault.ts'
 import { History } from './history.ts'
 import { recoverAndGoOn } from './image.ts'
 import { seeds, withContext, withSeed } from './seeds.ts'
@@ -35,12 +36,13 @@ const STEPS = 30
 const FULL_BYTES = 2 * 1024 * 1024
 const VALUE = 'full'.padEnd(3000, 'kvark')
 
-export function faultSuite(subject: CrashSubject): void {
-  describe(`${subject.engine}: a failing disk`, () => {
+/** `sweeps`: sessions in which every call fails once. */
+export function faultSuite(subject: CrashSubject, sweeps: number = SWEEPS): void {
+  describe(`${subject.name}: a failing disk`, () => {
     for (const error of ['EIO', 'ENOSPC']) {
       for (const forever of [false, true]) {
         test(`${error} at call 1, 2, … ${forever ? 'and ever after' : 'once'}`, async (t) => {
-          await sweep(t, subject, error, forever)
+          await sweep(t, subject, sweeps, error, forever)
         })
       }
     }
@@ -68,11 +70,12 @@ export function faultSuite(subject: CrashSubject): void {
 async function sweep(
   t: TestContext,
   subject: CrashSubject,
+  sweeps: number,
   error: string,
   forever: boolean,
 ): Promise<void> {
   let runs = 0
-  for (const seed of seeds(SWEEPS)) {
+  for (const seed of seeds(sweeps)) {
     await withSeed(t, seed, async () => {
       for (let nth = 1, injected = true; injected; nth++, runs++) {
         injected = await failAt(subject, seed, nth, error, forever)
@@ -91,14 +94,7 @@ async function failAt(
   forever: boolean,
 ): Promise<boolean> {
   const files = new SimulatedFiles()
-  let calls = 0
-  let failed: FileCall | undefined
-  files.failNext((call) => {
-    calls++
-    if (calls < nth || (calls > nth && !forever)) return undefined
-    failed ??= call
-    return error
-  })
+  const fault = failCall(files, nth, error, forever)
   const session = new Session({ subject, files, seed, tolerant: true })
   try {
     await session.run(STEPS)
@@ -106,10 +102,12 @@ async function failAt(
     const image = { files: files.crash(), history: session.history }
     await recoverAndGoOn(subject, image, new SeededRandom(seed))
   } catch (cause) {
-    const what = failed && `${failed.call} ${failed.path}`
-    throw withContext(`call ${nth} failed: ${what}; the session was:\n${session.trace}`, cause)
+    throw withContext(
+      `call ${nth} failed: ${fault.what}; the session was:\n${session.trace}`,
+      cause,
+    )
   }
-  return failed !== undefined
+  return fault.failed !== undefined
 }
 
 interface Scene {

@@ -54,9 +54,11 @@ interface Crashes {
 const CRASHES = { spread: 400, most: 2 }
 const CRASHES_AGAIN = { spread: 16, most: 3 }
 
-export function powerSuite(subject: CrashSubject): void {
-  describe(`${subject.engine}: power loss`, () => {
-    for (const plan of PLANS) {
+/** `share`: of the seeds of every plan. */
+export function powerSuite(subject: CrashSubject, share = 1): void {
+  describe(`${subject.name}: power loss`, () => {
+    for (const whole of PLANS) {
+      const plan = { ...whole, seeds: Math.ceil(whole.seeds * share) }
       const { mode, twice = false } = plan
       const name = `mode ${mode}${twice ? ', again during recovery' : ''}, ${plan.seeds} seeds`
       test(name, async (t) => await runPlan(t, subject, plan))
