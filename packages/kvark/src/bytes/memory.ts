@@ -8,7 +8,7 @@
 
 const PAGE_BYTES = 4096
 /** Smaller ones would waste more of their pages than the allocator keeps. */
-const LEAST_BYTES = 1.75 * PAGE_BYTES
+const LEAST_BYTES = 1.9 * PAGE_BYTES
 
 /** How many bytes to ask for: about `wanted`, at least `least`. Large memory takes whole pages. */
 export function roomFor(least: number, wanted: number): number {
@@ -17,11 +17,15 @@ export function roomFor(least: number, wanted: number): number {
   return pages * PAGE_BYTES
 }
 
-/** Zeros. Small ones are plain buffers; large ones can grow up to `most`, which takes nothing until then. */
+/** Zeros. Small ones are plain buffers; large ones can grow up to `most`, which takes nothing but addresses until then. */
 function allocate(bytes: number, most: number = bytes): ArrayBuffer {
-  return bytes < LEAST_BYTES
-    ? new ArrayBuffer(bytes)
-    : new ArrayBuffer(bytes, { maxByteLength: most })
+  if (bytes < LEAST_BYTES) return new ArrayBuffer(bytes)
+  try {
+    return new ArrayBuffer(bytes, { maxByteLength: most })
+  } catch {
+    // The addresses of a process can be limited.
+    return new ArrayBuffer(bytes)
+  }
 }
 
 /** `length` doubles, all zero. */
@@ -37,7 +41,11 @@ export function ownIntegers(length: number, most: number = length): Uint32Array 
 /** The same memory with `length` words, the new ones zero; `undefined` where it cannot grow so far. */
 export function extended({ buffer }: Uint32Array, length: number): Uint32Array | undefined {
   if (!(buffer instanceof ArrayBuffer) || buffer.maxByteLength < length * 4) return undefined
-  buffer.resize(length * 4)
+  try {
+    buffer.resize(length * 4)
+  } catch {
+    return undefined
+  }
   return new Uint32Array(buffer, 0, length)
 }
 

@@ -47,7 +47,7 @@ const SMALL_SHARE = 0.25
 const CROWD = 32
 const TINY_SHARE = 1 / 16
 /** Live bytes that are rewritten at once: bounded for the memory that it takes, but worth storing the index anew. */
-const ROUND_BYTES = 64 * 1024 * 1024
+const ROUND_BYTES = 128 * 1024 * 1024
 const ROUND_BYTES_A_KEY = 32
 /** After a failure the next try waits for so much more to be written. */
 const RETRY_BYTES = 16 * 1024 * 1024
@@ -349,7 +349,8 @@ export class Compactor {
 
   #outputs(liveBytes: number): number[] {
     const size = this.#options.segmentBytes
-    const count = Math.ceil((liveBytes * 1.3) / size) + 2
+    // Long entries can leave half of each empty: only two that follow each other have more than one takes.
+    const count = Math.ceil((liveBytes * 3) / size) + 2
     return Array.from({ length: count }, () => this.#state.nextFile++)
   }
 

@@ -20,14 +20,18 @@ const FIRST_CAPACITY = 8
 const SLOT_BYTES = 8
 /** Larger tables grow by less: they take most of the memory, and growing small ones often takes time. */
 const LARGE_CAPACITY = 4096
-const LEAST_GROWTH = 1.125
+const LARGE_GROWTH = 1.125
+const LEAST_GROWTH = 1.05
 /** A table can grow in place to so many times its length: addresses only. */
 const RESERVE = 4
 const TAG_SCALE = 1 / 0x100_0000
 export const TWO_32 = 0x1_0000_0000
 
 export class HashIndex {
-  /** Slots of each shard, two words each. */
+  /**
+   * Slots of each shard, two words each. Not to be kept while anything is inserted: a table that grows is filled anew in place, or
+   * is empty from then on.
+   */
   readonly tables: Uint32Array[] = []
   readonly #counts: Int32Array = new Int32Array(SHARDS)
   /** Positions held. */
@@ -171,7 +175,7 @@ export class HashIndex {
 
   #grow(shard: number, table: Uint32Array): Uint32Array {
     const capacity = table.length >>> 1
-    const wanted = capacity * (capacity < LARGE_CAPACITY ? 1.5 : LEAST_GROWTH)
+    const wanted = capacity * (capacity < LARGE_CAPACITY ? 1.5 : LARGE_GROWTH)
     const length = tableLength(capacity * LEAST_GROWTH, wanted)
     const filled = fill(length, table)
     // In place only the new pages have to be had from the system.

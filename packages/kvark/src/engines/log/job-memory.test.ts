@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { APPEND_BUFFER_BYTES } from '../../storage/segment-writer.ts'
-import { JobMemory } from './job-memory.ts'
-import { EXTENT_BYTES } from './merge.ts'
+import { EXTENT_BYTES, JobMemory } from './job-memory.ts'
 
 test('a job gets the memory of the one before it, and two at a time have two', () => {
   const first = JobMemory.take()

@@ -4,13 +4,15 @@
  *   │ 128 KiB │ 128 KiB │ … │ 256 KiB │ 256 KiB │        what is asked for beyond that is allocated by itself
  *
  * 1. One job has it at a time, and the thread keeps it for the next: what every job took anew would wait for the garbage
- *    collector, 2 MiB each time.
+ *    collector.
  * 2. Copies from piece to piece stay within one buffer, so they need no view of a part: for each entry one, those filled the heap
  *    of the thread.
  */
 
 import { APPEND_BUFFER_BYTES } from '../../storage/segment-writer.ts'
-import { EXTENT_BYTES, WIDE_LANES } from './merge.ts'
+import { WIDE_LANES } from './merge.ts'
+
+export const EXTENT_BYTES: number = 128 * 1024
 
 /** A writer has two where blocks are sealed. */
 const PIECES: readonly number[] = [

@@ -33,7 +33,7 @@ import {
 import { APPEND_BUFFER_BYTES, AppendBuffer, SegmentWriter } from '../../storage/segment-writer.ts'
 import type { FileHandle } from '../../vfs/files.ts'
 import { TWO_32 } from './hash-index.ts'
-import { JobMemory } from './job-memory.ts'
+import { EXTENT_BYTES, JobMemory } from './job-memory.ts'
 import { Merge } from './merge.ts'
 
 export interface RewriteInput {
@@ -147,6 +147,7 @@ function* copyLive(
       })),
       0,
       memory,
+      EXTENT_BYTES,
     )
     for (;;) {
       const step = merge.next()

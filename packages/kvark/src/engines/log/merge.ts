@@ -24,7 +24,7 @@ import {
   SegmentWalk,
 } from '../../storage/segment-walk.ts'
 
-export const EXTENT_BYTES: number = 128 * 1024
+const EXTENT_BYTES = 256 * 1024
 /** With many lanes open, each reads less at once. */
 const NARROW_EXTENT_BYTES = 32 * 1024
 export const WIDE_LANES = 8
@@ -54,13 +54,20 @@ export class Merge<T> {
   readonly #waiting: Lane<T>[]
   readonly #after: number
   readonly #memory: BufferMemory
+  readonly #extentBytes: number
   #open: OpenLane<T>[] = []
   /** The lane that `next` spoke of. */
   #lane: OpenLane<T> | undefined
   #told: 0 | 1 | 2 | 5 = END
 
   /** `memory` is where extents come from, and go when a lane has ended. */
-  constructor(lanes: readonly Lane<T>[], after: number, memory: BufferMemory = COLLECTED) {
+  constructor(
+    lanes: readonly Lane<T>[],
+    after: number,
+    memory: BufferMemory = COLLECTED,
+    extentBytes: number = EXTENT_BYTES,
+  ) {
+    this.#extentBytes = extentBytes
     this.#waiting = lanes.toSorted((a, b) => b.minSequence - a.minSequence)
     this.#after = after
     this.#memory = memory
@@ -116,7 +123,7 @@ export class Merge<T> {
       const waiting = this.#waiting[this.#waiting.length - 1]
       if (waiting && (!lowest || waiting.minSequence <= lowest.walk.entry.sequence)) {
         this.#waiting.pop()
-        const bytes = this.#open.length < WIDE_LANES ? EXTENT_BYTES : NARROW_EXTENT_BYTES
+        const bytes = this.#open.length < WIDE_LANES ? this.#extentBytes : NARROW_EXTENT_BYTES
         const extent = this.#memory.allocate(bytes)
         const { source, end, chain } = waiting
         const walk = new SegmentWalk(source, FILE_HEADER_BYTES, end(), extent, chain())
