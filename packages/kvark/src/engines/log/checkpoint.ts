@@ -34,7 +34,7 @@ const TRAILER_BYTES = 16
 const BUFFER_BYTES = 256 * 1024
 const BYTES_A_STEP = 256 * 1024
 /** Synced in portions: a file system that has much to sync at once keeps other writers waiting. */
-const SYNC_BYTES = 4 * 1024 * 1024
+const SYNC_BYTES = 1024 * 1024
 
 export interface SegmentRecord {
   readonly number: number

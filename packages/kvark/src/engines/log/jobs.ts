@@ -95,7 +95,7 @@ export function releaseResult(result: RewriteResult): void {
 
 const COPY_BYTES = 1024 * 1024
 /** Synced in portions: a file system that has much to sync at once keeps other writers waiting. */
-const SYNC_BYTES = 4 * 1024 * 1024
+const SYNC_BYTES = 1024 * 1024
 
 export function* rewrite(environment: Environment, args: RewriteArguments): Routine<RewriteResult> {
   const form = storeForm(args.form, (length) => environment.random(length)).blocks
