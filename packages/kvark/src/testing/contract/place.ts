@@ -116,7 +116,10 @@ export class Place {
 
   async leave(): Promise<void> {
     for (const store of this.#stores) await store.close().catch(() => {})
-    if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true })
+    // A file operation that was under way at a closeSync ends after it, and may still make a file.
+    if (this.#folder !== undefined) {
+      rmSync(this.#folder, { recursive: true, force: true, maxRetries: 5 })
+    }
   }
 
   #opening(options: Options, path: string): { sync(): unknown; async(): Promise<unknown> } {
