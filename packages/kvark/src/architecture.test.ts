@@ -49,7 +49,7 @@ const knowsSeveralEngines = ['engines.ts', 'worker.ts', 'testing']
 const doors: Readonly<Record<string, readonly string[]>> = {
   'node:fs': ['vfs/node', 'cli', 'testing'],
   'node:crypto': ['storage', 'environment'],
-  'node:worker_threads': ['environment', 'worker.ts'],
+  'node:worker_threads': ['bytes/byte-pool.ts', 'environment', 'worker.ts'],
   'node:timers': ['environment', 'cli', 'testing'],
   'node:perf_hooks': ['environment', 'cli', 'testing'],
 }

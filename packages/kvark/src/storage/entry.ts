@@ -28,8 +28,10 @@ const UNKNOWN_BITS = 0xe0
 export const SHORT_PUT = 0x05
 export const SHORT_LENGTH = 0x80
 export const SHORT_HEADER_BYTES = 9
-/** Where the sequence lies in it. */
-export const SHORT_SEQUENCE_AT = 3
+/** The last bytes of a header without expiry. */
+export const SEQUENCE_BYTES = 6
+/** Where the sequence lies in a short header. */
+const SHORT_SEQUENCE_AT: number = SHORT_HEADER_BYTES - SEQUENCE_BYTES
 
 /** The longest header: kind, two varints, sequence, expiry. */
 export const MAX_ENTRY_HEADER_BYTES: number = 1 + 5 + 5 + 6 + 6

@@ -15,7 +15,6 @@ import { corruption, type KvarkError } from '../errors.ts'
 import type { FileHandle } from '../vfs/files.ts'
 import type { BlockForm } from './block-form.ts'
 import {
-  type Block,
   type Cache,
   PAGE_BITS,
   PAGE_BYTES,
@@ -30,7 +29,7 @@ import {
   nextBlock,
   type SegmentHeader,
 } from './segment-format.ts'
-import type { Chain, SegmentSource } from './segment-walk.ts'
+import { advance, type Chain, roomInWindow, type SegmentSource } from './segment-walk.ts'
 import type { SegmentWriter } from './segment-writer.ts'
 
 const ZEROS = Buffer.alloc(PAGE_BYTES)
@@ -165,34 +164,44 @@ export function* readCached(
   address: number,
   length: number,
 ): Routine<Buffer> {
-  const { pages, form } = file
   const result = Buffer.allocUnsafe(length)
-  let done = 0
-  let position = address
+  let done = copyCached(cache, file, address, result, 0, length)
   while (done < length) {
-    const page = position >>> PAGE_BITS
-    const offset = position - page * PAGE_BYTES
-    const part = Math.min(length - done, PAGE_BYTES - offset)
-    let frame = pages.frames[page]
-    let block: Block | undefined
-    while (frame === -1) {
-      block?.release()
-      block = cache.block(pages, page)
-      yield* block.load
-      frame = pages.frames[page]
-    }
+    const page = advance(file.form, address, done) >>> PAGE_BITS
+    const block = cache.block(file.pages, page)
     try {
-      if (frame === undefined) throw corruption(file.path, position, 'the segment is cut short')
-      const damage = file.damageAt(position, part)
-      if (damage) throw damage
-      cache.referenced[frame] = 1
-      const at = ((frame & SLAB_MASK) << PAGE_BITS) + offset
-      cache.slabs[frame >> SLAB_BITS]!.copy(result, done, at, at + part)
+      yield* block.load
+      done = copyCached(cache, file, address, result, done, length)
     } finally {
-      block?.release()
+      block.release()
     }
-    done += part
-    position = (page + 1) * PAGE_BYTES + form.headerBytes
   }
   return result
+}
+
+/** Copies the bytes from `done` to `length` of what begins at `address`, up to the first page that is not in memory. */
+export function copyCached(
+  cache: Cache,
+  file: Segment,
+  address: number,
+  target: Buffer,
+  done: number,
+  length: number,
+): number {
+  const { form, pages } = file
+  let position = advance(form, address, done)
+  while (done < length) {
+    const frame = pages.frames[position >>> PAGE_BITS]
+    if (frame === undefined) throw corruption(file.path, position, 'the segment is cut short')
+    if (frame < 0) break
+    const part = Math.min(length - done, roomInWindow(position))
+    const damage = file.damageAt(position, part)
+    if (damage) throw damage
+    cache.referenced[frame] = 1
+    const at = ((frame & SLAB_MASK) << PAGE_BITS) + (position & (PAGE_BYTES - 1))
+    cache.slabs[frame >> SLAB_BITS]!.copy(target, done, at, at + part)
+    done += part
+    position += part + form.headerBytes
+  }
+  return done
 }

@@ -148,7 +148,10 @@ export class LogEngine implements Engine {
       found.end = lookup.valueStart + entry.valueLength
       return FOUND
     }
-    found.gather = this.#gatherValue(found)
+    const { segment, address } = lookup
+    const from = advance(segment!.file.form, address, entry.length + entry.keyLength)
+    if (lookup.gather(found, segment!.file, from, entry.valueLength)) return FOUND
+    found.gather = this.#gatherValue(found, segment!, from, entry.valueLength)
     return SPREAD
   }
 
@@ -293,12 +296,13 @@ export class LogEngine implements Engine {
   }
 
   /** What reads the value of the entry just looked up, through all its windows. */
-  #gatherValue(found: Found): () => Routine<void> {
+  #gatherValue(
+    found: Found,
+    segment: LogSegment,
+    from: number,
+    valueLength: number,
+  ): () => Routine<void> {
     const state = this.#state
-    const segment = this.#lookup.segment!
-    const { entry, address } = this.#lookup
-    const from = advance(segment.file.form, address, entry.length + entry.keyLength)
-    const { valueLength } = entry
     return function* gather(): Routine<void> {
       state.hold(segment)
       try {

@@ -14,11 +14,12 @@ import { type Block, type Cache, PAGE_BITS, SLAB_BITS, SLAB_MASK } from '../../s
 import {
   ASCII_VALUE,
   EntryHeader,
+  SEQUENCE_BYTES,
   SHORT_HEADER_BYTES,
   SHORT_LENGTH,
   SHORT_PUT,
-  SHORT_SEQUENCE_AT,
 } from '../../storage/entry.ts'
+import { copyCached, type Segment } from '../../storage/segment.ts'
 import { WINDOW_BYTES, WINDOW_MASK } from '../../storage/segment-format.ts'
 import { advance, roomInWindow } from '../../storage/segment-walk.ts'
 import type { HashIndex } from './hash-index.ts'
@@ -27,6 +28,8 @@ import type { LogSegment, LogSegments } from './segments.ts'
 
 const TAG_SCALE = 1 / 0x100_0000
 const SLOT_MASK = 0x3ff_ffff
+/** Values up to this length are gathered at once; longer ones take so long that the general way does not matter. */
+const GATHERED_BYTES = 64 * 1024
 /** `findShort` cannot say. */
 export const UNDECIDED = -1
 
@@ -41,6 +44,8 @@ export class Lookup {
   /** The page that holds the entry's beginning, and where in it the value begins (unless spread). */
   bytes: Buffer = Buffer.alloc(0)
   valueStart = 0
+  /** The value last gathered. */
+  #gathered: Buffer = Buffer.alloc(0)
   /** After `BLOCKED`. */
   block: Block | undefined = undefined
 
@@ -51,7 +56,7 @@ export class Lookup {
 
   /**
    * `find` of the newest entry straight into `found`: the way of nearly every get. `UNDECIDED` where anything is out of
-   * the ordinary, then `find` knows. The key comes by words, and all is read by words: byte by byte it takes twice the time.
+   * the ordinary (a long key, an expiry, a page that is not in memory), then `find` knows. The key comes by words, and all is read by words: byte by byte it takes twice the time.
    */
   findShort(
     index: HashIndex,
@@ -81,12 +86,23 @@ export class Lookup {
       const view = cache.views[frame >> SLAB_BITS]!
       const at = ((frame & SLAB_MASK) << PAGE_BITS) + (address & WINDOW_MASK)
       const head = view.getUint32(at, true)
-      const valueLength = (head >>> 16) & 0xff
-      if ((head & 0xff00) !== length << 8 || valueLength >= SHORT_LENGTH) return UNDECIDED
+      if ((head & 0xff00) !== length << 8) return UNDECIDED
       if ((head & 0xff & ~ASCII_VALUE) !== SHORT_PUT) return UNDECIDED
-      const keyAt = at + SHORT_HEADER_BYTES
+      let valueLength = (head >>> 16) & 0x7f
+      let keyAt = at + SHORT_HEADER_BYTES
+      if ((head & 0x80_0000) !== 0) {
+        valueLength |= (head >>> 17) & 0x3f80
+        keyAt++
+        if (head >= 0x8000_0000) {
+          const third = view.getUint8(at + 4)
+          if (third >= 0x80) return UNDECIDED
+          valueLength |= third << 14
+          keyAt++
+        }
+      }
       const end = keyAt + length + valueLength
-      if (end - at + (address & WINDOW_MASK) > WINDOW_BYTES) return UNDECIDED
+      const windowEnd = at - (address & WINDOW_MASK) + WINDOW_BYTES
+      if (keyAt + length > windowEnd) return UNDECIDED
       const whole = length & ~3
       let same = 0
       while (same < whole && view.getUint32(keyAt + same, true) === key[same >>> 2]) same += 4
@@ -95,16 +111,32 @@ export class Lookup {
       while (same < length && view.getUint8(keyAt + same) === ((rest >>> (same << 3)) & 0xff))
         same++
       if (same < length) continue
-      found.bytes = cache.slabs[frame >> SLAB_BITS]!
-      found.start = keyAt + length
-      found.end = end
-      const sequenceAt = at + SHORT_SEQUENCE_AT
+      if (end <= windowEnd) {
+        found.bytes = cache.slabs[frame >> SLAB_BITS]!
+        found.start = keyAt + length
+        found.end = end
+      } else {
+        const from = advance(file.form, address, keyAt + length - at)
+        if (!this.gather(found, file, from, valueLength)) return UNDECIDED
+      }
+      const sequenceAt = keyAt - SEQUENCE_BYTES
       found.sequence =
         view.getUint16(sequenceAt + 4, true) * TWO_32 + view.getUint32(sequenceAt, true)
       found.expiry = 0
       found.ascii = (head & ASCII_VALUE) !== 0
       return FOUND
     }
+  }
+
+  /** Points `found` to a copy of a value that runs through several windows, if it is short and all of it in memory. */
+  gather(found: Found, file: Segment, from: number, length: number): boolean {
+    if (length > GATHERED_BYTES || file.damage !== undefined) return false
+    if (this.#gathered.length < length) this.#gathered = Buffer.allocUnsafeSlow(2 * length)
+    if (copyCached(this.#cache, file, from, this.#gathered, 0, length) < length) return false
+    found.bytes = this.#gathered
+    found.start = 0
+    found.end = length
+    return true
   }
 
   /** Looks for the newest entry of `key[start .. start + length)` not written after `maxSequence`. */

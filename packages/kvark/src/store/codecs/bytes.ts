@@ -1,18 +1,14 @@
 /**
  * Bytes as they are. What goes in is only read during the call; what comes out is the caller's own.
  *
- * Out of measurement: a `Uint8Array` of its own costs 900 ns from 65 bytes on (V8 keeps up to 64 bytes on its heap, for
- * more it asks the allocator), one cut from Node's pool 300 ns. So small results come from the pool, as those of Node's
- * own file functions do: keeping one keeps up to `Buffer.poolSize` (8 KiB) with it, and its buffer cannot be transferred
- * to another thread (copy it first).
+ * Results up to 8 KiB share memory, as those of Node's own file functions do: keeping one keeps up to 64 KiB with it, and its
+ * buffer cannot be transferred to another thread (copy it first). See `bytes/byte-pool.ts`.
  */
 
 import { isUint8Array } from 'node:util/types'
+import { copyBytes } from '../../bytes/byte-pool.ts'
 import type { InternalCodec, Sink } from '../internal-codec.ts'
 import { describe, type Role, refusal } from './refuse.ts'
-
-/** The longest typed array that V8 keeps on its own heap. */
-const ON_HEAP_BYTES = 64
 
 export class BytesCodec implements InternalCodec<Uint8Array> {
   readonly name = 'bytes'
@@ -58,19 +54,6 @@ export function checkBytes(
       'Write it before it is transferred, or transfer a copy.',
     )
   }
-}
-
-/** `bytes[start .. end)` as bytes that nobody else will change. */
-export function copyBytes(bytes: Buffer, start: number, end: number): Uint8Array {
-  const length = end - start
-  if (length <= ON_HEAP_BYTES) {
-    const copy = new Uint8Array(length)
-    for (let i = 0; i < length; i++) copy[i] = bytes[start + i]!
-    return copy
-  }
-  const copy = Buffer.allocUnsafe(length)
-  bytes.copy(copy, 0, start, end)
-  return new Uint8Array(copy.buffer, copy.byteOffset, length)
 }
 
 /** A transferred array looks like an empty one; only making a view on its buffer tells. */
