@@ -315,6 +315,7 @@ export class Journal {
       writer.append(payload, 0, 4)
       this.#endFrame()
       writer.flush()
+      writer.trim()
       this.#markDirty()
     } catch (error) {
       throw this.#fail(error)
@@ -381,6 +382,7 @@ export class Journal {
     const segment = this.active!
     this.seal()
     writer.flush()
+    writer.trim()
     this.flushedSequence = this.sequence
     segment.end = writer.end
     segment.checksum = writer.previousChecksum
@@ -449,7 +451,7 @@ export class Journal {
     if (this.failure) throw unknown(this.failure)
     this.flush()
     // What comes now must not share a sector with what is about to be acknowledged.
-    this.#writer?.startSector()
+    this.#writer?.beforeSync()
     const target = this.sequence
     yield* this.#syncFiles()
     if (target > this.syncedSequence) this.syncedSequence = target

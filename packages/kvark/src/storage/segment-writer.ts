@@ -13,6 +13,7 @@
  * 3. A frame is begun by the first `reserve` and ended by `endFrame`. Frames longer than the buffer are written in parts, without
  *    LAST, so they do not count until they are complete.
  * 4. After a failed write the writer is of no further use.
+ * 5. Behind `flushed` the file may hold zeros, written ahead so that it need not grow at each sync; `trim` cuts them off.
  *
  * It knows nothing of syncing, rolling or groups of callers: that is the journal's.
  */
@@ -41,6 +42,14 @@ import {
 
 /** Size of the append buffer; larger ones fall out of the processor's cache and are slower. */
 export const APPEND_BUFFER_BYTES: number = 256 * 1024
+
+/**
+ * Zeros that go ahead of small frames. A file that does not grow has nothing but its data to sync: 120 µs instead of 190.
+ * Only after several small syncs, for each byte of it is written twice.
+ */
+const AHEAD: Buffer = Buffer.alloc(APPEND_BUFFER_BYTES)
+const SMALL_SYNC_BYTES = 16 * 1024
+const SMALL_SYNCS = 8
 
 /** Shorter rests of compressed blocks are written, as zeros; longer ones become holes in the file. */
 const HOLE_BYTES = 4096
@@ -112,6 +121,10 @@ export class SegmentWriter {
   #mark = 0
   #frameOpen = false
   #freshSector = false
+  /** Zeros have been written up to here. */
+  #ahead = 0
+  #smallSyncs = 0
+  #synced = 0
   /** Long rests of compressed blocks that are not in the file yet, as [from, to) pairs. */
   #holes: number[] = []
 
@@ -174,9 +187,26 @@ export class SegmentWriter {
     return this.#frameOpen
   }
 
-  /** Makes the next frame begin in a fresh sector: what is before it has been synced. */
-  startSector(): void {
+  /** All that is flushed is about to be synced. The next frame begins in a fresh sector. */
+  beforeSync(): void {
     this.#freshSector = true
+    const small = this.flushed - this.#synced <= SMALL_SYNC_BYTES
+    this.#smallSyncs = small ? this.#smallSyncs + 1 : 0
+    this.#synced = this.flushed
+    if (this.#smallSyncs < SMALL_SYNCS || this.flushed < this.#ahead) return
+    try {
+      this.handle.write(AHEAD, 0, AHEAD.length, this.flushed).sync()
+      this.#ahead = this.flushed + AHEAD.length
+    } catch {
+      // Nothing but speed is lost: perhaps there is room for what is asked, though not for this.
+      this.#smallSyncs = Number.NEGATIVE_INFINITY
+    }
+  }
+
+  /** Ends the file where the data ends. */
+  trim(): void {
+    if (this.#ahead > this.end) this.handle.truncate(this.end).sync()
+    this.#ahead = 0
   }
 
   /** Begins a frame unless one is open. */
