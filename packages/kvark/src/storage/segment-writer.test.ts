@@ -73,9 +73,9 @@ test('a few syncs, or large ones, write nothing ahead', () => {
 test('where there is no room ahead, writing goes on without', () => {
   const handle = newFile()
   let refused = 0
-  const { write } = handle
+  const write = handle.write.bind(handle)
   handle.write = (source, offset, length, position) => {
-    if (length < 100_000) return write.call(handle, source, offset, length, position)
+    if (length < 100_000) return write(source, offset, length, position)
     refused++
     const fail = (): never => {
       throw new KvarkError('NO_SPACE', 'no room')

@@ -239,14 +239,14 @@ function repairIndex(
   changedAt: number,
   { encryption }: DamagedForm,
 ): void {
-  const headerBytes = encryption ? 48 : 16
+  const headerBytes = encryption ? 56 : 24
   let at = 8
   for (let shard = 0; shard < 256; shard++) {
-    const end = at + headerBytes + original.readUInt32LE(at) * 8
+    const end = at + headerBytes + original.readUInt32LE(at + 4) * 8
     if (changedAt >= at && changedAt < end) {
-      const claimed = Math.min(bytes.length, at + headerBytes + bytes.readUInt32LE(at) * 8)
-      const header = crc32(bytes.subarray(at, at + 12), shard + 1)
-      bytes.writeUInt32LE(crc32(bytes.subarray(at + 16, claimed), header), at + 12)
+      const claimed = Math.min(bytes.length, at + headerBytes + bytes.readUInt32LE(at + 4) * 8)
+      const header = crc32(bytes.subarray(at, at + 20), shard + 1)
+      bytes.writeUInt32LE(crc32(bytes.subarray(at + 24, claimed), header), at + 20)
       return
     }
     at = end

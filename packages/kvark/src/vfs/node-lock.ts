@@ -112,7 +112,7 @@ function* lockDescriptor(
 type FlockOutcome = 'locked' | 'taken' | 'missing'
 
 interface FlockExit {
-  readonly error: Error | undefined
+  readonly error?: Error | undefined
   readonly status: number | null
   readonly signal: string | null
   readonly stderr: string
@@ -120,24 +120,38 @@ interface FlockExit {
 
 /** Runs flock(1) on our descriptor; with a `timeoutMs` it waits so long, without one not at all. */
 function flock(path: string, fd: number, timeoutMs: number | undefined): Effect<FlockOutcome> {
-  const options = {
-    stdio: ['ignore', 'ignore', 'pipe', fd] as ('ignore' | 'pipe' | number)[],
-    ...(timeoutMs === undefined
+  const limit =
+    timeoutMs === undefined
       ? undefined
-      : { timeout: Math.max(1, Math.min(Math.ceil(timeoutMs), LONGEST_TIMEOUT_MS)) }),
-  }
+      : { timeout: Math.max(1, Math.min(Math.ceil(timeoutMs), LONGEST_TIMEOUT_MS)) }
   // Not `-w`: BusyBox has none.
   const args = timeoutMs === undefined ? ['-n', '-x', '3'] : ['-x', '3']
+  // What it says is needed only where it fails; a pipe for that costs as much time as all the rest.
+  const quiet = { stdio: ['ignore', 'ignore', 'ignore', fd] as Stdio, ...limit }
+  const heard = { stdio: ['ignore', 'ignore', 'pipe', fd] as Stdio, ...limit }
   return new Effect(
     () => {
-      const { error, status, signal, stderr } = spawnSync('flock', args, {
-        ...options,
-        encoding: 'utf8',
-      })
-      return judge(path, { error, status, signal, stderr: stderr ?? '' })
+      const first = spawnSync('flock', args, quiet)
+      if (isPlain(first)) return judge(path, { ...first, stderr: '' })
+      const second = spawnSync('flock', args, { ...heard, encoding: 'utf8' })
+      return judge(path, { ...second, stderr: second.stderr ?? '' })
     },
-    async () => judge(path, await exitOf(() => spawn('flock', args, options))),
+    async () => {
+      const first = await exitOf(() => spawn('flock', args, quiet))
+      return judge(path, isPlain(first) ? first : await exitOf(() => spawn('flock', args, heard)))
+    },
   )
+}
+
+type Stdio = ('ignore' | 'pipe' | number)[]
+
+/** Whether an end needs no words: done, not there, or ended by us. */
+function isPlain({
+  error,
+  status,
+  signal,
+}: Pick<FlockExit, 'error' | 'status' | 'signal'>): boolean {
+  return status === 0 || error !== undefined || signal !== null
 }
 
 function exitOf(start: () => ChildProcess): Promise<FlockExit> {

@@ -2,7 +2,10 @@
  * The stored index, so that opening does not read the data: `N.index`, named by the manifest.
  *
  *   │ magic 8 │ shard 0 │ shard 1 │ … │ shard 255 │ footer: JSON │ footer length u32 │ footer checksum u32 │ magic 8 │
- *   shard     │ count u32 │ sequence u48 │ 0 u16 │ checksum u32 │ envelope 32? │ count × (low u32, high u32) │
+ *   shard     │ count u32 │ slots u32 │ sequence u48 │ 0 u48 │ checksum u32 │ envelope 32? │ slots × (low u32, high u32) │
+ *
+ * The slots of a shard are its table as it is in memory, so that opening only copies it; of a table that is mostly empty, only those
+ * in use (`slots` = `count`).
  *
  * In an encrypted store the slots of a shard are encrypted, its envelope (nonce, tag, 4 zeros) is there, and the footer is sealed.
  *
@@ -18,20 +21,25 @@ import { crc32 } from 'node:zlib'
 import { ownBytes, release } from '../../bytes/memory.ts'
 import { readU32, readU48, writeU32, writeU48 } from '../../bytes/varint.ts'
 import type { Routine } from '../../environment/routine.ts'
-import { corruption } from '../../errors.ts'
+import { corruption, type KvarkError } from '../../errors.ts'
 import type { StoreCipher } from '../../storage/cipher.ts'
 import { TEMPORARY_SUFFIX } from '../../storage/sealed-file.ts'
-import { type HashIndex, SHARDS } from './hash-index.ts'
+import type { FileHandle } from '../../vfs/files.ts'
+import { type HashIndex, SHARDS, SLOT_BYTES } from './hash-index.ts'
 import { type IndexRecord, indexName } from './manifest.ts'
 import type { LogState } from './state.ts'
 
 const MAGIC = Buffer.from('kvarkidx', 'latin1')
-const PLAIN_HEADER_BYTES = 16
+const PLAIN_HEADER_BYTES = 24
 /** Slots begin at multiples of 8. */
-const SEALED_HEADER_BYTES = 48
+const SEALED_HEADER_BYTES = 56
+const SEQUENCE_AT = 8
+const CHECKSUM_AT = 20
 const PURPOSE = 'index'
 const TRAILER_BYTES = 16
 const BUFFER_BYTES = 256 * 1024
+/** Each read is a trip to another thread. */
+const READ_BYTES = 1024 * 1024
 const BYTES_A_STEP = 256 * 1024
 /** Synced in portions: a file system that has much to sync at once keeps other writers waiting. */
 const SYNC_BYTES = 1024 * 1024
@@ -87,7 +95,7 @@ export function* writeCheckpoint(
     let sinceStep = 0
     MAGIC.copy(buffer)
     for (let shard = 0; shard < SHARDS; shard++) {
-      const length = headerBytes + index.countOf(shard) * 8
+      const length = headerBytes + index.dumpLength(shard) * 4
       if (used + length > buffer.length) {
         yield* handle.write(buffer, 0, used, position)
         position += used
@@ -97,7 +105,7 @@ export function* writeCheckpoint(
           yield* handle.sync()
         }
         // The shard may have grown meanwhile.
-        const needed = headerBytes + index.countOf(shard) * 8
+        const needed = headerBytes + index.dumpLength(shard) * 4
         if (needed > buffer.length) {
           release(buffer)
           buffer = ownBytes(needed * 2)
@@ -136,41 +144,61 @@ export function* readCheckpoint(
   const { cipher } = state.context.form
   const headerBytes = cipher ? SEALED_HEADER_BYTES : PLAIN_HEADER_BYTES
   const handle = yield* state.context.environment.files.open(path, 'read')
+  let buffer = ownBytes(READ_BYTES)
   try {
     const size = yield* handle.size()
-    const bytes = Buffer.allocUnsafeSlow(size)
-    if ((yield* handle.read(bytes, 0, size, 0)) !== size)
-      throw corruption(path, 0, 'it is cut short')
-    const footer = readTrailer(bytes, path, number, cipher)
+    const { footer, start } = yield* readTrailer(handle, size, path, number, cipher)
     if (footer.storeId !== state.storeId) throw corruption(path, 0, 'the index of another store')
     if (footer.life !== life) throw corruption(path, 0, 'an older index')
-    let at = MAGIC.length
+    let position = MAGIC.length
+    let at = 0
+    let read = 0
     for (let shard = 0; shard < SHARDS; shard++) {
-      if (at + headerBytes > size) throw corruption(path, at, 'a shard is missing')
-      const count = readU32(bytes, at)
-      const end = at + headerBytes + count * 8
-      if (end > size) throw corruption(path, at, 'a shard is cut short')
-      if (shardChecksum(bytes, at, end, shard) !== readU32(bytes, at + 12)) {
-        throw corruption(path, at, 'a shard is damaged')
+      const rest = read - at
+      const wanted = rest < headerBytes ? headerBytes : shardLength(buffer, at, headerBytes)
+      if (rest < wanted) {
+        // `position` is where this shard begins.
+        if (position + wanted > start) throw corruption(path, position, 'a shard is cut short')
+        if (wanted > buffer.length) {
+          release(buffer)
+          buffer = ownBytes(wanted * 2)
+        }
+        const extent = Math.min(buffer.length, start - position)
+        read = yield* handle.read(buffer, 0, extent, position)
+        if (read < extent) throw corruption(path, position + read, 'it is cut short')
+        at = 0
+        shard--
+        continue
       }
-      sequences[shard] = readU48(bytes, at + 4)
+      if (shardChecksum(buffer, at, at + wanted, shard) !== readU32(buffer, at + CHECKSUM_AT)) {
+        throw corruption(path, position, 'a shard is damaged')
+      }
+      sequences[shard] = readU48(buffer, at + SEQUENCE_AT)
       const from = at + headerBytes
-      if (cipher) {
-        const place = shardPlace(bytes, at, shard)
-        const key = cipher.subkey(PURPOSE, life)
-        const slots = cipher.decrypt(key, bytes, from, count * 8, at + PLAIN_HEADER_BYTES, place)
-        if (slots === undefined || readU32(bytes, from - 4) !== 0)
-          throw corruption(path, at, 'a shard was changed')
-        bytes.set(slots, from)
+      const slots = new Uint32Array(
+        buffer.buffer,
+        buffer.byteOffset + from,
+        (wanted - headerBytes) >>> 2,
+      )
+      if (cipher && !openShard(buffer, at, at + wanted, shard, life, cipher)) {
+        throw corruption(path, position, 'a shard was changed')
       }
-      index.restore(shard, new Uint32Array(bytes.buffer, from, count * 2))
-      at = end
-      if ((shard & 15) === 15) yield* state.context.environment.pause
+      if (!index.restore(shard, readU32(buffer, at), slots)) {
+        throw corruption(path, position, 'a shard cannot be what was written')
+      }
+      at += wanted
+      position += wanted
     }
+    if (position !== start) throw corruption(path, position, 'there is more than the index')
     return footer
   } finally {
+    release(buffer)
     yield* handle.close()
   }
+}
+
+function shardLength(bytes: Buffer, at: number, headerBytes: number): number {
+  return headerBytes + readU32(bytes, at + 4) * SLOT_BYTES
 }
 
 /** Writes a shard into `target` at a multiple of 8; returns the bytes that it takes. */
@@ -183,33 +211,51 @@ function writeShard(
   life: number,
   cipher: StoreCipher | undefined,
 ): number {
-  const count = index.countOf(shard)
+  const words = index.dumpLength(shard)
   const from = at + (cipher ? SEALED_HEADER_BYTES : PLAIN_HEADER_BYTES)
-  const end = from + count * 8
-  writeU32(target, at, count)
-  writeU48(target, at + 4, sequence)
-  target[at + 10] = 0
-  target[at + 11] = 0
-  index.dump(shard, new Uint32Array(target.buffer, from, count * 2), 0)
+  const end = from + words * 4
+  target.fill(0, at, from)
+  writeU32(target, at, index.countOf(shard))
+  writeU32(target, at + 4, (words * 4) / SLOT_BYTES)
+  writeU48(target, at + SEQUENCE_AT, sequence)
+  index.dump(shard, new Uint32Array(target.buffer, target.byteOffset + from, words))
   if (cipher) {
     const envelope = at + PLAIN_HEADER_BYTES
-    target.fill(0, envelope, from)
     const place = shardPlace(target, at, shard)
     const key = cipher.subkey(PURPOSE, life)
-    cipher.encrypt(key, target, from, count * 8, target, from, envelope, place)
+    cipher.encrypt(key, target, from, end - from, target, from, envelope, place)
   }
-  writeU32(target, at + 12, shardChecksum(target, at, end, shard))
+  writeU32(target, at + CHECKSUM_AT, shardChecksum(target, at, end, shard))
   return end - at
+}
+
+/** Decrypts the slots of a shard in place; false where they are not what was written. */
+function openShard(
+  bytes: Buffer,
+  at: number,
+  end: number,
+  shard: number,
+  life: number,
+  cipher: StoreCipher,
+): boolean {
+  const envelope = at + PLAIN_HEADER_BYTES
+  const from = at + SEALED_HEADER_BYTES
+  const key = cipher.subkey(PURPOSE, life)
+  const place = shardPlace(bytes, at, shard)
+  const slots = cipher.decrypt(key, bytes, from, end - from, envelope, place)
+  if (slots === undefined || readU32(bytes, from - 4) !== 0) return false
+  bytes.set(slots, from)
+  return true
 }
 
 /** What is authenticated with a shard's slots: which shard it is, and what its header says. */
 function shardPlace(bytes: Buffer, at: number, shard: number): Uint8Array {
-  return Uint8Array.of(shard, ...bytes.subarray(at, at + 12))
+  return Uint8Array.of(shard, ...bytes.subarray(at, at + CHECKSUM_AT))
 }
 
 /** Covers the header before the checksum, all behind it, and which shard it is. */
 function shardChecksum(bytes: Buffer, at: number, end: number, shard: number): number {
-  const header = crc32(bytes.subarray(at, at + 12), shard + 1)
+  const header = crc32(bytes.subarray(at, at + CHECKSUM_AT), shard + 1)
   return crc32(bytes.subarray(at + PLAIN_HEADER_BYTES, end), header)
 }
 
@@ -255,24 +301,34 @@ function trailer(
   return Buffer.concat([json, end])
 }
 
-function readTrailer(
-  bytes: Buffer,
+/** The footer, and where it begins. */
+function* readTrailer(
+  handle: FileHandle,
+  size: number,
   path: string,
   number: number,
   cipher: StoreCipher | undefined,
-): CheckpointFooter {
-  if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) throw corruption(path, 0, 'no stored index')
-  const end = bytes.length - TRAILER_BYTES
-  if (end < MAGIC.length || !bytes.subarray(end + 8).equals(MAGIC)) {
+): Routine<{ readonly footer: CheckpointFooter; readonly start: number }> {
+  const first = Buffer.alloc(MAGIC.length)
+  yield* handle.read(first, 0, first.length, 0)
+  if (!first.equals(MAGIC)) throw corruption(path, 0, 'no stored index')
+  const end = size - TRAILER_BYTES
+  const trailer = Buffer.alloc(TRAILER_BYTES)
+  if (end >= MAGIC.length) yield* handle.read(trailer, 0, trailer.length, end)
+  if (!trailer.subarray(8).equals(MAGIC)) {
     throw corruption(path, Math.max(0, end), 'the end of the stored index is missing')
   }
-  const start = end - readU32(bytes, end)
-  const json = bytes.subarray(Math.max(0, start), end)
-  if (start < MAGIC.length || crc32(json) !== readU32(bytes, end + 4)) {
-    throw corruption(path, end, 'the footer of the stored index is damaged')
-  }
+  const length = readU32(trailer, 0)
+  const start = end - length
+  const damaged = (): KvarkError =>
+    corruption(path, end, 'the footer of the stored index is damaged')
+  if (start < MAGIC.length) throw damaged()
+  const json = Buffer.alloc(length)
+  yield* handle.read(json, 0, length, start)
+  if (crc32(json) !== readU32(trailer, 4)) throw damaged()
   const plain = cipher ? cipher.unseal(indexName(number), json) : json
   if (plain === undefined)
     throw corruption(path, start, 'the footer of the stored index was changed')
-  return JSON.parse(Buffer.from(plain).toString('utf8')) as CheckpointFooter
+  const footer = JSON.parse(Buffer.from(plain).toString('utf8')) as CheckpointFooter
+  return { footer, start }
 }

@@ -50,9 +50,9 @@ test('behaves as a multimap from hash to position, through growth, replacement a
   }
   const copy = new HashIndex()
   for (let shard = 0; shard < SHARDS; shard++) {
-    const words = new Uint32Array(index.countOf(shard) * 2)
-    index.dump(shard, words, 0)
-    copy.restore(shard, words)
+    const words = new Uint32Array(index.dumpLength(shard))
+    index.dump(shard, words)
+    assert.ok(copy.restore(shard, index.countOf(shard), words))
   }
   assert.equal(copy.count, index.count)
   for (const [hash, position] of positions) assert.ok(copy.has(hash, position))
@@ -77,7 +77,7 @@ test('keeps a key in 17 bytes from 100,000 keys on, also when it goes on after a
       dump[2 * i] = i + 1
       dump[2 * i + 1] = (random.uint32() & 0xff_ffff) << 8
     }
-    for (let shard = 0; shard < SHARDS; shard++) index.restore(shard, dump)
+    for (let shard = 0; shard < SHARDS; shard++) index.restore(shard, count, dump)
     for (let i = 0; i < count; i++) {
       for (let shard = 0; shard < SHARDS; shard++) {
         index.insert((shard << 24) | (random.uint32() & 0xff_ffff), i + 2 ** 32)
@@ -85,4 +85,27 @@ test('keeps a key in 17 bytes from 100,000 keys on, also when it goes on after a
       assert.ok(index.bytes / index.count <= 17, `${index.bytes / index.count} of ${index.count}`)
     }
   }
+})
+
+test('refuses a stored table in which a search would not end, or with too many positions', () => {
+  const index = new HashIndex()
+  const table = new Uint32Array(64).fill(5)
+  assert.equal(index.restore(0, 10, table), false)
+  table.fill(0, 40)
+  assert.equal(index.restore(0, 31, table), false)
+  assert.equal(index.count, 0)
+  assert.equal(index.restore(0, 20, table), true)
+})
+
+test('stores a table that is mostly empty by its entries', () => {
+  const index = new HashIndex()
+  for (let i = 1; i <= 10_000; i++) index.insert(i, i)
+  for (let i = 11; i <= 10_000; i++) index.remove(i, i)
+  assert.equal(index.dumpLength(0), 20)
+  const words = new Uint32Array(20)
+  index.dump(0, words)
+  const copy = new HashIndex()
+  assert.ok(copy.restore(0, 10, words))
+  assert.ok(copy.tables[0]!.length < 100)
+  for (let i = 1; i <= 10; i++) assert.ok(copy.has(i, i))
 })

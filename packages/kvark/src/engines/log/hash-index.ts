@@ -17,7 +17,7 @@ import { extended, ownIntegers, release, roomFor } from '../../bytes/memory.ts'
 const SHARD_BITS = 8
 export const SHARDS: number = 1 << SHARD_BITS
 const FIRST_CAPACITY = 8
-const SLOT_BYTES = 8
+export const SLOT_BYTES = 8
 /** Larger tables grow by less: they take most of the memory, and growing small ones often takes time. */
 const LARGE_CAPACITY = 4096
 const LARGE_GROWTH = 1.125
@@ -125,10 +125,21 @@ export class HashIndex {
     }
   }
 
-  /** Writes a shard's filled slots into `target` from word `at` on, as they are stored: [low, high] each. */
-  dump(shard: number, target: Uint32Array, at: number): void {
+  /** Words that `dump` writes: the whole table, or only the slots in use where most are empty. */
+  dumpLength(shard: number): number {
+    const { length } = this.tables[shard]!
+    const used = this.#counts[shard]! * 2
+    return used * 2 < length ? used : length
+  }
+
+  /** Writes a shard as it is stored into `target`, which has room for `dumpLength` words. */
+  dump(shard: number, target: Uint32Array): void {
     const table = this.tables[shard]!
-    let next = at
+    if (target.length === table.length) {
+      target.set(table)
+      return
+    }
+    let next = 0
     for (let i = 0; i < table.length; i += 2) {
       if (table[i] === 0) continue
       target[next++] = table[i]!
@@ -136,16 +147,19 @@ export class HashIndex {
     }
   }
 
-  /** Fills an empty shard with what `dump` gave. */
-  restore(shard: number, dump: Uint32Array): void {
-    const count = dump.length >>> 1
-    const wanted = Math.max(FIRST_CAPACITY, (count * 3) / 2)
-    const filled = fill(tableLength((count * 4) / 3 + 1, wanted), dump)
-    const table = newTable(filled.length)
-    table.set(filled)
+  /** Makes a shard what `dump` gave, with `count` positions; false where that cannot be. */
+  restore(shard: number, count: number, dump: Uint32Array): boolean {
+    let slots = dump
+    if (dump.length === count * 2) {
+      const wanted = Math.max(FIRST_CAPACITY, (count * 3) / 2)
+      slots = fill(tableLength((count * 4) / 3 + 1, wanted), dump)
+    } else if (count * 8 > dump.length * 3 || !hasEmptySlot(dump)) return false
+    const table = newTable(slots.length)
+    table.set(slots)
     this.tables[shard] = table
     this.count += count - this.#counts[shard]!
     this.#counts[shard] = count
+    return true
   }
 
   /** Adds all positions to `other`. */
@@ -197,6 +211,12 @@ function tableLength(least: number, wanted: number): number {
 
 function newTable(length: number): Uint32Array {
   return ownIntegers(length, length * RESERVE)
+}
+
+/** Without one a search for what is not there would never end. */
+function hasEmptySlot(table: Uint32Array): boolean {
+  for (let i = 0; i < table.length; i += 2) if (table[i] === 0) return true
+  return false
 }
 
 /** Where tables are filled: access to plain memory is twice as fast as to one that can be resized, and copies take little. */
