@@ -32,17 +32,25 @@ export function* lookup<K, V, R>(
   }
 }
 
-/** The values in the order of the keys. */
+/** A key of a `getMany`, and the place of its value in the answer. */
+export interface Asked {
+  readonly place: number
+  readonly key: Buffer
+}
+
+/** Puts the values of the keys asked for in their places. */
 export function* lookupMany<K, V>(
   core: Core<K, V>,
-  keys: readonly Buffer[],
+  asked: readonly Asked[],
+  values: (V | undefined)[],
   view: View | undefined,
 ): Routine<(V | undefined)[]> {
   view?.hold()
   try {
     if (core.unsettled) yield* core.queue.passed
     view ??= viewOfNow(core)
-    return yield* locateMany(core, keys, view?.at)
+    yield* locateMany(core, asked, values, view?.at)
+    return values
   } finally {
     view?.release()
   }
@@ -77,31 +85,31 @@ function* locate<K, V, R>(
 
 function* locateMany<K, V>(
   core: Core<K, V>,
-  keys: readonly Buffer[],
+  asked: readonly Asked[],
+  values: (V | undefined)[],
   at: EngineSnapshot | undefined,
-): Routine<(V | undefined)[]> {
-  const values = new Array<V | undefined>(keys.length).fill(undefined)
-  const cold: number[] = []
+): Routine<void> {
+  const cold: Asked[] = []
   const slice = new Slice(core.environment)
-  for (let i = 0; i < keys.length; i++) {
+  for (const one of asked) {
     if (slice.over()) yield* core.environment.pause
-    const key = keys[i]!
+    const { key } = one
     const status = core.engine.find(key, key.length, at, core.found)
-    if (status === FOUND) values[i] = toValue(core, core.found)
-    else if (status !== MISSING) cold.push(i)
+    if (status === FOUND) values[one.place] = toValue(core, core.found)
+    else if (status !== MISSING) cold.push(one)
   }
 
-  const load = (i: number): Routine<V | undefined> => locate(core, keys[i]!, at, toValue)
+  const load = ({ key }: Asked): Routine<V | undefined> => locate(core, key, at, toValue)
   let next = 0
   const loadInTurn = async (): Promise<void> => {
     while (next < cold.length) {
-      const i = cold[next++]!
-      values[i] = await core.run(() => load(i))
+      const one = cold[next++]!
+      values[one.place] = await core.run(() => load(one))
     }
   }
   yield* new Effect(
     () => {
-      for (const i of cold) values[i] = runSync(load(i))
+      for (const one of cold) values[one.place] = runSync(load(one))
     },
     async () => {
       const lines = Math.min(CONCURRENT_LOOKUPS, cold.length)
@@ -110,5 +118,4 @@ function* locateMany<K, V>(
       for (const end of ends) if (end.status === 'rejected') throw end.reason
     },
   )
-  return values
 }

@@ -9,14 +9,15 @@
  * 2. A read that waits has its own key and `Found`: what calls share never crosses an `await`.
  */
 
-import { type EngineSnapshot, FOUND, MISSING } from '../engine/engine.ts'
+import { BLOCKED, type EngineSnapshot, FOUND, MISSING } from '../engine/engine.ts'
 import { type Routine, runSync } from '../environment/routine.ts'
 import { invalid, rejected, show, unsupported } from './arguments.ts'
 import type { Core } from './core.ts'
 import { StoreCursor } from './cursor.ts'
-import { lookup, lookupMany } from './lookup.ts'
+import { type Asked, lookup, lookupMany } from './lookup.ts'
 import { type Projection, toEntry, toKey, toPair, toPresence, toValue } from './project.ts'
 import { planScan, type Scan } from './range.ts'
+import { Slice } from './slice.ts'
 import type { Entry, OrderedCursor, OrderedReader, RangeOptions } from './types.ts'
 import type { View } from './view.ts'
 import { countEntries } from './walk.ts'
@@ -70,8 +71,21 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
 
   getMany(keys: readonly K[]): Promise<(V | undefined)[]> {
     return this.promise(() => {
-      const internal = checkKeys(keys).map((key) => this.#copyKey(this.core.encodeKey(key)))
-      return this.core.run(() => lookupMany(this.core, internal, this.view))
+      const { core } = this
+      const values = new Array<V | undefined>(checkKeys(keys).length).fill(undefined)
+      const rest: Asked[] = []
+      // As long as nothing has to be waited for, all is read in one go. A codec of the user's may write meanwhile.
+      let now = !core.unsettled && !core.copies
+      const slice = new Slice(core.environment)
+      for (let place = 0; place < keys.length; place++) {
+        const length = core.encodeKey(keys[place]!)
+        now &&= !slice.over()
+        const status = now ? core.engine.find(core.key.bytes, length, this.at, core.found) : BLOCKED
+        if (status === FOUND) values[place] = toValue(core, core.found)
+        else if (status !== MISSING) rest.push({ place, key: this.#copyKey(length) })
+      }
+      if (rest.length === 0) return Promise.resolve(values)
+      return core.run(() => lookupMany(core, rest, values, this.view))
     })
   }
 

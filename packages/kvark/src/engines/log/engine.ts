@@ -326,17 +326,15 @@ export class LogEngine implements Engine {
     if (this.#hashes.length < count) this.#growScratch(count)
     const lookup = this.#lookup
     const { index, journal } = this.#state
-    const seed = this.#seed
     const generation = ++this.#generation
+    this.#hash(batch)
+    if (count > 1) lookup.touch(index, this.#hashes, count)
     for (let i = 0; i < count; i++) {
       if (batch.kind[i] === DELETE_RANGE) {
         checkRange(batch, i)
         continue
       }
-      const start = batch.keyStart[i]!
-      const length = batch.keyLength[i]!
-      const hash = hash32(batch.bytes, start, start + length, seed)
-      this.#hashes[i] = hash
+      const hash = this.#hashes[i]!
       const seen = hash & (SEEN_SLOTS - 1)
       this.#repeated[i] = this.#seen[seen] === generation ? 1 : 0
       this.#seen[seen] = generation
@@ -361,6 +359,16 @@ export class LogEngine implements Engine {
       }
     }
     return DONE
+  }
+
+  #hash(batch: WriteBatch): void {
+    const { bytes, count, keyStart, keyLength } = batch
+    const hashes = this.#hashes
+    const seed = this.#seed
+    for (let i = 0; i < count; i++) {
+      const start = keyStart[i]!
+      hashes[i] = hash32(bytes, start, start + keyLength[i]!, seed)
+    }
   }
 
   #findForWrite(index: HashIndex, hash: number, batch: WriteBatch, i: number): 0 | 1 | 2 | 3 {
