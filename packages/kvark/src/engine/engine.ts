@@ -150,7 +150,10 @@ export interface Engine {
   /** Changes options that may change while open; the store has checked names and types by `EngineModule.options`. */
   configure(options: Readonly<Record<string, unknown>>): void
   stats(): EngineStats
-  /** Stops background work, makes everything durable, records a clean end, and lets go of all files. */
+  /**
+   * Stops background work, makes everything durable, records a clean end, and lets go of all files. Whatever is still under way when
+   * it returns, as it can be under the sync driver, leaves the folder as it is from then on: somebody else may have it.
+   */
   close(): Routine<void>
 }
 

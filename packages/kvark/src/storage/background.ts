@@ -3,10 +3,11 @@
  * that its effects cut it into.
  *
  *   start ─► (the running code returns) ─► begun ─► step ─► step ─► … ─► settled
- *                                            cancel: the next step throws `CANCELLED` inside the routine, which unwinds
+ *                                       end, abandon: the next step throws `CLOSED` inside the routine, which unwinds
  *
- * 1. `cancel` takes effect when the effect under way has finished. From then on the routine must not change its store, only
- *    clean up after itself.
+ * 1. A job that is to stop hears of it when the effect under way has finished. From then on the routine must not change its
+ *    store, only clean up after itself. `abandon` does not wait for that: whoever calls it sees to it that this changes nothing
+ *    that others may have by then.
  * 2. Nothing here keeps the process alive.
  */
 
@@ -17,12 +18,13 @@ import { KvarkError } from '../errors.ts'
 interface Run {
   readonly work: () => Routine<void>
   promise: Promise<void>
-  cancelled: boolean
+  stopped: boolean
 }
 
 export class BackgroundJob {
   readonly #environment: Environment
   #current: Run | undefined
+  #ended = false
 
   constructor(environment: Environment) {
     this.#environment = environment
@@ -32,9 +34,10 @@ export class BackgroundJob {
     return this.#current !== undefined
   }
 
-  /** Begins `work` when the code that runs now has returned. Rejects with its error, or `CLOSED` when it was cancelled. */
+  /** Begins `work` when the code that runs now has returned. Rejects with its error, or `CLOSED` when it was stopped. */
   start(work: () => Routine<void>): Promise<void> {
-    const run: Run = { work, promise: Promise.resolve(), cancelled: false }
+    if (this.#ended) return Promise.reject(stopped())
+    const run: Run = { work, promise: Promise.resolve(), stopped: false }
     this.#current = run
     run.promise = new Promise<void>((resolve, reject) => {
       this.#environment.defer(() => {
@@ -47,13 +50,15 @@ export class BackgroundJob {
     return run.promise
   }
 
-  cancel(): void {
-    if (this.#current) this.#current.cancelled = true
+  /** Stops what runs, and nothing starts any more. */
+  end(): void {
+    this.#ended = true
+    this.#stop()
   }
 
-  /** Cancels, and does not wait for the rest: another may start. */
+  /** Stops what runs, and does not wait for the rest: another may start. */
   abandon(): void {
-    this.cancel()
+    this.#stop()
     this.#current = undefined
   }
 
@@ -62,29 +67,37 @@ export class BackgroundJob {
     while (this.#current) await this.#current.promise.catch(() => {})
   }
 
+  #stop(): void {
+    if (this.#current) this.#current.stopped = true
+  }
+
   async #drive(run: Run): Promise<void> {
-    if (run.cancelled) throw cancelled()
+    if (run.stopped) throw stopped()
     const routine = run.work()
     let told = false
+    const toTell = (): boolean => run.stopped && !told
     let step = routine.next()
     while (!step.done) {
       let result: unknown
       let failure: unknown
       let failed = false
-      try {
-        result = await step.value.async()
-      } catch (error) {
-        failed = true
-        failure = error
+      // It may have been stopped during the step, by a callback of the user's.
+      if (!toTell()) {
+        try {
+          result = await step.value.async()
+        } catch (error) {
+          failed = true
+          failure = error
+        }
       }
-      if (run.cancelled && !told) {
+      if (toTell()) {
         told = true
-        step = routine.throw(cancelled())
+        step = routine.throw(stopped())
       } else step = failed ? routine.throw(failure) : routine.next(result)
     }
   }
 }
 
-function cancelled(): KvarkError {
+function stopped(): KvarkError {
   return new KvarkError('CLOSED', 'the store was closed before this was done')
 }

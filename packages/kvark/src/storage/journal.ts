@@ -506,7 +506,7 @@ function* rewrite(segment: Segment, from: number, wanted: () => boolean): Routin
   for (let at = from; at < end && wanted(); at += extent.length) {
     const length = Math.min(extent.length, end - at)
     const read = yield* segment.handle.read(extent, 0, length, at)
-    if (wanted()) yield* segment.handle.write(extent, 0, read, at)
+    if (wanted()) segment.handle.write(extent, 0, read, at).sync()
   }
 }
 

@@ -6,8 +6,8 @@
  *
  * In an encrypted store the line is {"sealed":"…"}: nonce, tag and the encrypted line in base64.
  *
- * Only the rename is carried out at once under both drivers, so that it cannot still be under way when somebody else has
- * written a newer content.
+ * All but syncing is carried out at once under both drivers, so that nothing of it is still under way when the folder is
+ * somebody else's.
  *
  * 1. A reader sees the old content or the new one, never a mixture, also after a power cut: written to a temporary name,
  *    synced, renamed, folder synced.
@@ -39,9 +39,9 @@ export function* writeSealed(
   const path = `${folder}/${name}`
   const unique = Buffer.from(environment.random(4)).toString('hex')
   const temporary = `${path}.${unique}${TEMPORARY_SUFFIX}`
-  const handle = yield* files.open(temporary, 'create')
+  const handle = files.open(temporary, 'create').sync()
   try {
-    yield* handle.write(bytes, 0, bytes.length, 0)
+    handle.write(bytes, 0, bytes.length, 0).sync()
     yield* handle.sync()
   } finally {
     yield* handle.close()

@@ -3,6 +3,7 @@
  * of the whole.
  *
  *   open ──close()──► closing ──► closed            closing: new calls are CLOSED; what has begun is carried out
+ *     └──closeSync()─────────────► closed           what has begun is cut off, and changes nothing in the folder any more
  *
  * 1. `unsettled` is true while a call has more to do than to ask the engine: writes wait in the queue, or the store closes.
  * 2. User code runs inside codecs and callbacks and may call the store again. So what is reused (`key`, `found`, a batch)

@@ -257,7 +257,10 @@ export interface StoreLife extends AsyncDisposable {
   inspect(): Promise<Inspection>
   inspectSync(): Inspection
   stats(): Stats
-  /** Makes everything durable and lets go of the files. Repeating it is harmless. */
+  /**
+   * Makes everything durable and lets go of the files. Repeating it is harmless. `close` waits for what has begun; `closeSync` cuts it
+   * off with `CLOSED`.
+   */
   close(): Promise<void>
   closeSync(): void
 }

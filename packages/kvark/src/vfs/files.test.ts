@@ -197,6 +197,21 @@ for (const [implementation, make] of Object.entries(implementations)) {
         await fails(files.remove(join(path, 'below')), 'ENOTDIR')
       })
 
+      check('names change at once, whoever waits for the call or not', async (files, folder) => {
+        const [a, b] = [join(folder, 'a'), join(folder, 'b')]
+        const names = (): string[] => files.list(folder).sync()
+        const creating = run(files.open(a, 'create'))
+        assert.deepEqual(names(), ['a'])
+        const renaming = run(files.rename(a, b))
+        assert.deepEqual(names(), ['b'])
+        const removing = run(files.remove(b))
+        assert.deepEqual(names(), [])
+        await Promise.all([renaming, removing])
+        const file = await creating
+        await write(file, 'goes on', 0)
+        await run(file.close())
+      })
+
       check('folders: make, list sorted, stat, sync', async (files, folder) => {
         const deep = join(folder, 'x', 'y', 'z')
         await run(files.makeFolder(deep))

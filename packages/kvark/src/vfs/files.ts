@@ -9,6 +9,8 @@
  * 3. `sync` makes a file's bytes and size durable (fdatasync); names (created, renamed, removed) are durable only after
  *    `syncFolder` of their folder.
  * 4. Files are made with mode 0600, folders with 0700; a folder is durable once made.
+ * 5. The name of a file is given, changed or taken away (`open` with `create`, `rename`, `remove`) at once, under the async
+ *    driver too: no such call is ever under way. So whoever lets go of a folder knows what is in it.
  */
 
 import type { Effect } from '../environment/routine.ts'

@@ -3,8 +3,11 @@
  *
  * 1. Files get mode 0600, folders 0700; what exists keeps its mode.
  * 2. A folder that was made is durable when `makeFolder` returns: the folders above it are synced too.
+ * 3. Names of files change by synchronous calls, which take microseconds. What takes long about removing a file is to free
+ *    its space, and that comes when its last descriptor is closed: the async driver holds one and awaits that.
  *
- * Left out: on Windows folders cannot be synced; names are as durable there as NTFS makes them.
+ * Left out: on Windows folders cannot be synced; names are as durable there as NTFS makes them, and the name of a file that is
+ * open may go only when that is closed.
  */
 
 import fs from 'node:fs'
@@ -15,7 +18,7 @@ import { NodeHandle } from './node-handle.ts'
 import { takeLock } from './node-lock.ts'
 import { errnoOf, systemError } from './system-error.ts'
 
-const { O_CREAT, O_EXCL, O_RDONLY, O_RDWR } = fs.constants
+const { O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_RDWR } = fs.constants
 
 const FLAGS: Readonly<Record<OpenMode, number>> = {
   read: O_RDONLY,
@@ -30,31 +33,29 @@ export const nodeFiles: Files = {
   shareable: true,
 
   open(path: string, mode: OpenMode): Effect<FileHandle> {
-    const action = mode === 'create' ? 'create' : 'open'
-    return act(
-      action,
-      path,
-      () => new NodeHandle(path, fs.openSync(path, FLAGS[mode], FILE_MODE)),
-      async () => new NodeHandle(path, await openDescriptor(path, FLAGS[mode])),
-    )
+    const openNow = (): FileHandle =>
+      new NodeHandle(path, fs.openSync(path, FLAGS[mode], FILE_MODE))
+    if (mode === 'create') return act('create', path, openNow, async () => openNow())
+    return act('open', path, openNow, async () => {
+      return new NodeHandle(path, await openDescriptor(path, FLAGS[mode]))
+    })
   },
 
   rename(from: string, to: string): Effect<void> {
-    return act(
-      `rename to ${to} the file`,
-      from,
-      () => fs.renameSync(from, to),
-      () => fs.promises.rename(from, to),
-    )
+    const renameNow = (): void => fs.renameSync(from, to)
+    return act(`rename to ${to} the file`, from, renameNow, async () => renameNow())
   },
 
   remove(path: string): Effect<void> {
-    return act(
-      'remove',
-      path,
-      () => unless('ENOENT', () => fs.unlinkSync(path)),
-      () => fs.promises.unlink(path).catch(ignore('ENOENT')),
-    )
+    const removeNow = (): void => unless('ENOENT', () => fs.unlinkSync(path))
+    return act('remove', path, removeNow, async () => {
+      const held = holdSpace(path)
+      try {
+        removeNow()
+      } finally {
+        if (held !== undefined) await new Promise<void>((freed) => fs.close(held, () => freed()))
+      }
+    })
   },
 
   list(folder: string): Effect<string[]> {
@@ -145,6 +146,15 @@ function openDescriptor(path: string, flags: number): Promise<number> {
       else resolve(fd)
     })
   })
+}
+
+/** A descriptor that keeps the space of a file while its name goes; `undefined` where there is none. Never waits, whatever is there. */
+function holdSpace(path: string): number | undefined {
+  try {
+    return fs.openSync(path, O_RDONLY | O_NONBLOCK)
+  } catch {
+    return undefined
+  }
 }
 
 /** The folders that hold the names of new folders: from the parent of `first`, the uppermost new one, to that of `path`. */

@@ -9,7 +9,7 @@
  * 2. A file that was written to reads as a file would: later parts hide earlier ones, and what was cut off is zero when
  *    the file grows again.
  *
- * Left out: locks, which the store takes of the files below.
+ * Left out: locks, which the store takes of the files below; and that names change at once, for nobody else sees them.
  */
 
 import { Effect, effect, immediate, type Routine } from '../environment/routine.ts'

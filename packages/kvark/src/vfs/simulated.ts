@@ -8,8 +8,8 @@
  *   const after = files.crash({ mode: 'subset', random })   power loss: `files` is dead, `after` is the disk afterwards
  *
  * 1. What a crash keeps is said in `simulated-disk.ts`. The handles and locks of before are gone with it.
- * 2. An awaited call happens a moment after it was made, not at once, so that what runs in between can get in its way.
- *    In which order calls happen depends on the calls only.
+ * 2. An awaited call happens a moment after it was made, not at once, so that what runs in between can get in its way; but
+ *    for changes of names, whose end is heard of a moment later. In which order calls happen depends on the calls only.
  * 3. A full disk takes the part of a write that fits before it fails, as a real one does.
  */
 
@@ -247,9 +247,12 @@ export class SimulatedFiles implements Files {
 
   #effect<T>(details: Details, call: () => T, onFault?: () => void): Effect<T> {
     const perform = (): T => this.#perform(details, call, onFault)
+    const atOnce = changesNames(details)
     return new Effect(perform, async () => {
-      await Promise.resolve()
-      return perform()
+      if (!atOnce) await Promise.resolve()
+      const result = perform()
+      if (atOnce) await Promise.resolve()
+      return result
     })
   }
 
@@ -270,6 +273,10 @@ export class SimulatedFiles implements Files {
       throw error
     }
   }
+}
+
+function changesNames({ call, mode }: Details): boolean {
+  return call === 'rename' || call === 'remove' || mode === 'create'
 }
 
 function ruleOf({ call, path = '', nth = 1, error, forever = false }: Fault): FaultRule {

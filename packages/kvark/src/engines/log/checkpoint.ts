@@ -13,7 +13,7 @@
  *
  * 1. It is fuzzy: written shard by shard while writes go on. Each shard holds exactly the writes up to its sequence; opening replays
  *    the journal from `replay` and applies to each shard what is newer than that.
- * 2. Written to a temporary name, synced and renamed before a manifest names it. It is a copy of what the segments say: when it is
+ * 2. Written to a name of its own, synced and renamed before a manifest names it. It is a copy of what the segments say: when it is
  *    damaged, the index is rebuilt from them.
  */
 
@@ -84,10 +84,11 @@ export function* writeCheckpoint(
   const { index } = state
   const { cipher } = state.context.form
   const headerBytes = cipher ? SEALED_HEADER_BYTES : PLAIN_HEADER_BYTES
-  const temporary = `${folder}/${indexName(number)}${TEMPORARY_SUFFIX}`
-  yield* files.remove(temporary)
-  const handle = yield* files.open(temporary, 'create')
+  const draft = `${folder}/${indexName(number)}.${life.toString(16)}${TEMPORARY_SUFFIX}`
+  state.drafts.add(draft)
+  const handle = files.open(draft, 'create').sync()
   let buffer = ownBytes(BUFFER_BYTES)
+  let whole = false
   try {
     let position = 0
     let synced = 0
@@ -125,11 +126,14 @@ export function* writeCheckpoint(
     const footer = trailer(footerOf(state, replay, life), number, cipher)
     yield* handle.write(footer, 0, footer.length, position)
     yield* handle.sync()
+    whole = true
   } finally {
     release(buffer)
     yield* handle.close()
+    if (!whole) yield* state.discard(draft)
   }
-  yield* files.rename(temporary, `${folder}/${indexName(number)}`)
+  yield* files.rename(draft, `${folder}/${indexName(number)}`)
+  state.drafts.delete(draft)
   return state.index === index
 }
 

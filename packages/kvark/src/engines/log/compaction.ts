@@ -9,6 +9,8 @@
  * 2. While it runs, writes and reads go on. An entry that is overwritten meanwhile is stale in its copy at once.
  * 3. A deletion is dropped only when no segment that stays can hold an older entry of its key (`LogSegment.floor`).
  * 4. The journal is synced before a manifest or stored index that speaks of it.
+ * 5. Once it is stopped, the folder stays as it is, whatever is still under way: names change at once (see `vfs/files.ts`), and what
+ *    a worker writes to are files that were made here and have lost their names by then. Somebody else may have the folder.
  *
  * It starts when the stale bytes pass `compactionThresholdBytes` and a quarter of all, so that a big store does not compact all day;
  * or when there are many short segments.
@@ -133,30 +135,39 @@ export class Compactor {
     }
   }
 
-  /** Ends background work. What is half done is either finished or leaves no trace. */
+  /** Ends background work for good. What is half done is either finished or leaves no trace. */
   stop(): Effect<void> {
     return new Effect(
-      () => this.#takeOver(),
+      () => {
+        this.#job.end()
+        this.#takeOver()
+      },
       async () => {
-        this.#job.cancel()
+        this.#job.end()
         await this.#job.settled()
         this.#takeOver()
       },
     )
   }
 
-  /** Removes replaced segments that nobody needs any more; awaited by nobody, for taking away a large file can take long. */
+  /** Removes replaced segments that nobody needs any more; awaited by nobody, for freeing the space of a large file can take long. */
   release(): void {
     void this.#removeUnneeded().async()
   }
 
-  /** One effect, so that a job that is cancelled meanwhile leaves no file open. */
+  /** Their names go at once, their space as they are closed. One effect, so that a job that is stopped meanwhile leaves none open. */
   #removeUnneeded(): Effect<void> {
     const free = this.#unneeded()
-    const all = function* (this: Compactor): Routine<void> {
-      for (const segment of free) yield* this.#removeFile(segment)
-    }
-    return effect(() => all.call(this))
+    for (const { file } of free) this.#removeFile(file.path)
+    return effect(function* () {
+      for (const { file } of free) {
+        try {
+          yield* file.handle.close()
+        } catch {
+          // Nobody can come by it any more.
+        }
+      }
+    })
   }
 
   /** Takes out of the state what no snapshot, no read under way and no manifest needs. */
@@ -175,15 +186,13 @@ export class Compactor {
     return free
   }
 
-  /** The manifest no longer names it: whatever happens here, the next open removes what is left. */
-  *#removeFile({ file }: LogSegment): Routine<void> {
+  /** No manifest names it: whatever happens here, the next open removes what is left. */
+  #removeFile(path: string): void {
     const { environment } = this.#state.context
     try {
-      yield* file.handle.close()
-      yield* environment.files.remove(file.path)
+      environment.files.remove(path).sync()
     } catch (error) {
-      const { message } = asKvarkError(error)
-      environment.warn(`${file.path} stays until the next open: ${message}`)
+      environment.warn(`${path} stays until the next open: ${asKvarkError(error).message}`)
     }
   }
 
@@ -236,10 +245,13 @@ export class Compactor {
     }
   }
 
-  /** Nothing runs any more, and a move that was begun is complete. */
+  /** Nothing runs any more, a move that was begun is complete, and drafts are gone. */
   #takeOver(): void {
     this.#job.abandon()
     while (this.#moving?.()) {}
+    const { drafts } = this.#state
+    for (const path of drafts) this.#removeFile(path)
+    drafts.clear()
   }
 
   *#compact(everything: boolean, progress?: Progress, signal?: AbortSignal): Routine<void> {
@@ -254,12 +266,17 @@ export class Compactor {
       progress?.(done, total)
       if (!everything) break
     }
-    if (rounds.length === 0) yield* persist(this.#state)
+    if (rounds.length === 0) {
+      signal?.throwIfAborted()
+      yield* persist(this.#state)
+    }
     this.finished++
   }
 
   /** Replaces some segments by what is alive in them. */
   *#round(victims: readonly LogSegment[], signal: AbortSignal | undefined): Routine<void> {
+    // `progress` may have closed the store.
+    signal?.throwIfAborted()
     const state = this.#state
     const { index } = state
     const numbers = this.#outputs(victims.reduce((sum, one) => sum + liveBytes(one), 0))
@@ -276,7 +293,7 @@ export class Compactor {
       }
       releaseResult(result)
     } finally {
-      for (const { path } of args.outputs) yield* state.context.environment.files.remove(path)
+      for (const { path } of args.outputs) yield* state.discard(path)
     }
     yield* persist(state)
     yield* this.#removeUnneeded()
@@ -397,9 +414,14 @@ export class Compactor {
     }
   }
 
-  /** Runs the job in another thread where there is one. */
+  /** Runs the job in another thread where there is one, on files that are made here. */
   *#rewrite(args: RewriteArguments): Routine<RewriteResult> {
-    const { environment } = this.#state.context
+    const { drafts, context } = this.#state
+    const { environment } = context
+    for (const { path } of args.outputs) {
+      drafts.add(path)
+      yield* environment.files.open(path, 'create').sync().close()
+    }
     if (!environment.execute) return yield* rewrite(environment, args)
     return yield* new Effect(
       () => runSync(rewrite(environment, args)),

@@ -1,6 +1,6 @@
 /**
  * The log's work for other threads: `rewrite` copies what is alive in some segments to new ones. Over plain data, with file handles of
- * its own; it changes nothing that exists.
+ * its own; it changes nothing that exists, and no names: who has them taken away has cut it off.
  *
  *   inputs (segments, live offsets) ─► merge by sequence ─► live entries, deletions that still hide something ─► outputs
  *
@@ -51,7 +51,7 @@ export interface RewriteInput {
 
 export interface RewriteArguments {
   readonly inputs: readonly RewriteInput[]
-  /** Where to write, as many as could be needed. */
+  /** Where to write, as many as could be needed: empty files. */
   readonly outputs: readonly { readonly path: string; readonly header: SegmentHeader }[]
   readonly outputBytes: number
   readonly hashSeed: number
@@ -280,7 +280,7 @@ class Output {
     if (this.#writer && !this.#fits(this.#writer)) yield* this.finish()
     if (!this.#writer) {
       const target = this.#args.outputs[this.#done.length]!
-      this.#handle = yield* this.#environment.files.open(target.path, 'create')
+      this.#handle = yield* this.#environment.files.open(target.path, 'write')
       this.#writer = SegmentWriter.create(this.#handle, target.header, this.#memory)
     }
     this.#writer.endFrame()

@@ -7,7 +7,8 @@
  * 1. A file that neither the manifest nor the journal's row accounts for is a leftover; it is removed once all else is found to
  *    be in order, so that a manifest that does not belong here takes nothing away.
  * 2. What was read but may never have reached the disk (`suspects`) is written again before anything is acknowledged.
- * 3. Recovery that fails or is interrupted can be run again: it takes away only what it would take away again.
+ * 3. Recovery that fails or is interrupted can be run again: it takes away only what it would take away again. What it changes it
+ *    changes at once, under both drivers: `resume` may be cut off by `closeSync`, and then somebody else recovers the same files.
  */
 
 import type { EngineContext } from '../../engine/engine.ts'
@@ -75,7 +76,10 @@ function checkRecord({ path, life, end }: Segment, record: FileRecord): void {
 
 /** Closes all files. */
 export function* closeState(state: LogState): Routine<void> {
-  for (const segment of [...state.segments.all.values(), ...state.retired]) {
+  const segments = [...state.segments.all.values(), ...state.retired]
+  // What is still held, and is let go later, is for the next recovery to remove.
+  state.retired = []
+  for (const segment of segments) {
     state.cache.drop(segment.file.pages)
     yield* segment.file.handle.close()
   }
@@ -243,7 +247,7 @@ class Recovery {
       if (header.number !== number) throw corruption(path, 36, `this is segment ${header.number}`)
       if (torn && !headerIntact(start, form.blocks)) {
         writeSegmentHeader(start, header, form.blocks)
-        yield* handle.write(start, 0, start.length, 0)
+        handle.write(start, 0, start.length, 0).sync()
       }
       const file = new Segment(handle, header, form.blocks, yield* handle.size(), true)
       this.#opened.push(file)

@@ -356,7 +356,7 @@ export class Replay {
     file.end = end
     file.checksum = this.tail.checksum
     file.pages.frames.fill(-1)
-    yield* file.handle.truncate(end)
+    file.handle.truncate(end).sync()
     // Whoever goes on in another segment says that this one ends here.
     yield* file.handle.sync()
   }

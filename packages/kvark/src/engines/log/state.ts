@@ -4,6 +4,7 @@
  */
 
 import type { EngineContext } from '../../engine/engine.ts'
+import type { Routine } from '../../environment/routine.ts'
 import type { Cache } from '../../storage/cache.ts'
 import type { Journal } from '../../storage/journal.ts'
 import type { HashIndex } from './hash-index.ts'
@@ -27,6 +28,8 @@ export class LogState {
   retired: LogSegment[] = []
   /** Told when a snapshot is gone: replaced segments may go. */
   snapshotReleased: () => void = () => {}
+  /** Files that a job is writing, under names that nothing else has: they go when it fails or is stopped. */
+  readonly drafts: Set<string> = new Set()
   /** Reads under way past the cache, by segment. */
   readonly held: Map<LogSegment, number> = new Map()
   /** Journal bytes written since the index was last stored. */
@@ -82,6 +85,12 @@ export class LogState {
       this.context.environment.monotonic(),
       () => this.snapshotReleased(),
     )
+  }
+
+  /** Removes a draft, if it is still one. */
+  *discard(path: string): Routine<void> {
+    yield* this.context.environment.files.remove(path)
+    this.drafts.delete(path)
   }
 
   /** Keeps a segment's file while something reads it past the cache. */

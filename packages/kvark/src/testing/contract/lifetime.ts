@@ -3,30 +3,15 @@
 import assert from 'node:assert/strict'
 import type { KvarkError } from '../../errors.ts'
 import type { Files } from '../../vfs/files.ts'
+import { fileBytes, folderImage } from '../folder-image.ts'
 import { bytes, content, names, pattern, rejects, throws } from './check.ts'
 import type { AnyStore, Case, Chapter } from './place.ts'
-
-function fileBytes(files: Files, path: string): Buffer {
-  const handle = files.open(path, 'read').sync()
-  const bytes = Buffer.alloc(handle.size().sync())
-  handle.read(bytes, 0, bytes.length, 0).sync()
-  handle.close().sync()
-  return bytes
-}
 
 function copyFile(files: Files, from: string, to: string): void {
   const bytes = fileBytes(files, from)
   const handle = files.open(to, 'create').sync()
   handle.write(bytes, 0, bytes.length, 0).sync()
   handle.close().sync()
-}
-
-/** Every file of a store but the lock, with its bytes in hex. */
-function allBytes(files: Files, folder: string): [string, string][] {
-  const all = files.list(folder).sync()
-  return all
-    .filter((name) => name !== 'LOCK')
-    .map((name) => [name, fileBytes(files, `${folder}/${name}`).toString('hex')])
 }
 
 const cases: readonly Case[] = [
@@ -50,7 +35,7 @@ const cases: readonly Case[] = [
       }
       await writer.close()
       for (const path of [folder, copy]) {
-        const before = allBytes(files, path)
+        const before = folderImage(files, path)
         const db = await place.open({ readOnly: true }, path)
         assert.deepEqual(await content(db), expected)
         assert.equal(db.stats().readOnly?.code, 'READ_ONLY')
@@ -62,7 +47,7 @@ const cases: readonly Case[] = [
         await db.sync()
         assert.deepEqual((await db.verify()).problems, [])
         await db.close()
-        assert.deepEqual(allBytes(files, path), before)
+        assert.deepEqual(folderImage(files, path), before)
       }
     },
   },

@@ -116,10 +116,7 @@ export class Place {
 
   async leave(): Promise<void> {
     for (const store of this.#stores) await store.close().catch(() => {})
-    // A file operation that was under way at a closeSync ends after it, and may still make a file.
-    if (this.#folder !== undefined) {
-      rmSync(this.#folder, { recursive: true, force: true, maxRetries: 5 })
-    }
+    if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true })
   }
 
   #opening(options: Options, path: string): { sync(): unknown; async(): Promise<unknown> } {

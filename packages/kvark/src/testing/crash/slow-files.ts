@@ -3,7 +3,7 @@
  *
  * 1. Some awaited calls happen at the next opportunity, others only after the event loop has gone round a few times, so
  *    that much else gets in between. Calls on one file begun one after the other may happen in another order. What is done
- *    at once stays so.
+ *    at once stays so; of changes of names it is heard as late.
  * 2. After `kill` no call of the process reaches the files, those under way neither, and its locks are free.
  */
 
@@ -25,25 +25,30 @@ export function slowProcess(files: Files, random: SeededRandom): SlowProcess {
   const checkAlive = (): void => {
     if (killed) throw new KvarkError('IO', 'the process is killed')
   }
-  const slow = <T>({ sync, async }: Effect<T>): Effect<T> =>
+  const wait = async (): Promise<void> => {
+    const rounds = random.chance(0.5) ? 0 : 1 + random.below(LONGEST_ROUNDS)
+    for (let round = 0; round < rounds; round++) await nextRound()
+  }
+  const slow = <T>({ sync, async }: Effect<T>, atOnce = false): Effect<T> =>
     new Effect(
       () => {
         checkAlive()
         return sync()
       },
       async () => {
-        const rounds = random.chance(0.5) ? 0 : 1 + random.below(LONGEST_ROUNDS)
-        for (let round = 0; round < rounds; round++) await nextRound()
+        if (!atOnce) await wait()
         checkAlive()
-        return await async()
+        try {
+          return await async()
+        } finally {
+          if (atOnce) await wait()
+        }
       },
     )
-  const then = <T, U>({ sync, async }: Effect<T>, wrap: (value: T) => U): Effect<U> =>
-    slow(
-      new Effect(
-        () => wrap(sync()),
-        async () => wrap(await async()),
-      ),
+  const map = <T, U>({ sync, async }: Effect<T>, wrap: (value: T) => U): Effect<U> =>
+    new Effect(
+      () => wrap(sync()),
+      async () => wrap(await async()),
     )
   const slowHandle = (handle: FileHandle): FileHandle => {
     let running = 0
@@ -89,19 +94,19 @@ export function slowProcess(files: Files, random: SeededRandom): SlowProcess {
   }
   const slowLock = (lock: FileLock): FileLock => {
     locks.add(lock)
-    return { release: () => then(lock.release(), () => void locks.delete(lock)) }
+    return { release: () => slow(map(lock.release(), () => void locks.delete(lock))) }
   }
   const slowed: Files = {
     shareable: files.shareable,
-    open: (path, mode) => then(files.open(path, mode), slowHandle),
-    rename: (from, to) => slow(files.rename(from, to)),
-    remove: (path) => slow(files.remove(path)),
+    open: (path, mode) => slow(map(files.open(path, mode), slowHandle), mode === 'create'),
+    rename: (from, to) => slow(files.rename(from, to), true),
+    remove: (path) => slow(files.remove(path), true),
     list: (folder) => slow(files.list(folder)),
     makeFolder: (path) => slow(files.makeFolder(path)),
     removeFolder: (path) => slow(files.removeFolder(path)),
     syncFolder: (path) => slow(files.syncFolder(path)),
     stat: (path) => slow(files.stat(path)),
-    lock: (path, timeoutMs) => then(files.lock(path, timeoutMs), slowLock),
+    lock: (path, timeoutMs) => slow(map(files.lock(path, timeoutMs), slowLock)),
   }
   return {
     files: slowed,
