@@ -20,6 +20,7 @@ const sample: Descriptor = {
   checksum: 'crc32',
   compression: 'none',
   encryption: undefined,
+  edition: 0,
   features: { compatible: 2 ** 31, readOnlyCompatible: 0, incompatible: 0 },
 }
 

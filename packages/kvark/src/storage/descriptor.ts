@@ -3,7 +3,7 @@
  * the CRC-32 of that line in hex (a sealed file).
  *
  *   {"kvark":1,"storeId":"…","engine":"log","hashSeed":123,"options":{…},"codecs":{…},"features":[0,0,0],
- *    "checksum":"crc32","compression":"none","encryption":null}\n
+ *    "checksum":"crc32","compression":"none","encryption":null,"edition":0}\n
  *   9ae0daaf\n
  *
  * 1. Written before anything else, through a temporary file and a rename; there is no store without it. Only another secret
@@ -35,6 +35,8 @@ export interface Descriptor {
   readonly compression: CompressionName
   /** Present where the store is encrypted. */
   readonly encryption: StoredKey | undefined
+  /** How often the secret has been replaced. Who has seen a later one knows this file for an older copy. */
+  readonly edition: number
   readonly features: {
     readonly compatible: number
     readonly readOnlyCompatible: number
@@ -89,7 +91,7 @@ export function* writeDescriptor(
 
 function contentOf(descriptor: Descriptor): object {
   const { storeId, engine, hashSeed, options, codecs, features } = descriptor
-  const { checksum, compression, encryption } = descriptor
+  const { checksum, compression, encryption, edition } = descriptor
   return {
     kvark: FORMAT,
     storeId,
@@ -101,6 +103,7 @@ function contentOf(descriptor: Descriptor): object {
     checksum,
     compression,
     encryption: encryption ?? null,
+    edition,
   }
 }
 
@@ -118,7 +121,7 @@ export function checkWritable(descriptor: Descriptor, folder: string): void {
 function parse(content: unknown, path: string): { descriptor: Descriptor; proof: unknown } {
   if (!isRecord(content)) throw corruption(path, 0, 'no descriptor of a store')
   const { kvark, storeId, engine, hashSeed, options, codecs, features } = content
-  const { checksum, compression, encryption, proof } = content
+  const { checksum, compression, encryption, edition, proof } = content
   if (!isWord(kvark) || kvark === 0) throw corruption(path, 0, 'no descriptor of a store')
   if (kvark > FORMAT) {
     throw new KvarkError(
@@ -141,7 +144,8 @@ function parse(content: unknown, path: string): { descriptor: Descriptor; proof:
     !features.every(isWord) ||
     !CHECKSUMS.includes(checksum as ChecksumName) ||
     !COMPRESSIONS.includes(compression as CompressionName) ||
-    !(encryption === null || isStoredKey(encryption))
+    !(encryption === null || isStoredKey(encryption)) ||
+    !isWord(edition)
   ) {
     throw corruption(path, 0, 'a descriptor with missing or wrong fields')
   }
@@ -157,6 +161,7 @@ function parse(content: unknown, path: string): { descriptor: Descriptor; proof:
     checksum: checksum as ChecksumName,
     compression: compression as CompressionName,
     encryption: encryption ?? undefined,
+    edition,
     features: { compatible, readOnlyCompatible, incompatible },
   }
   return { descriptor, proof }

@@ -155,7 +155,7 @@ export function checkEngineOptions(plan: OpenPlan, module: EngineModule): void {
 
 /** The engine's options: as given, else as the store was made, else the defaults. */
 export function engineOptions(
-  plan: OpenPlan,
+  plan: Pick<OpenPlan, 'given'>,
   module: EngineModule,
   made: Readonly<Record<string, unknown>>,
 ): Record<string, unknown> {

@@ -180,6 +180,7 @@ function* makeStore(plan: OpenPlan): Routine<Identity> {
     checksum,
     compression,
     encryption: plan.encryption && (yield* storeKey(cipher, key!, plan.encryption, random)),
+    edition: 0,
     features: { compatible: 0, readOnlyCompatible: 0, incompatible: 0 },
   }
   yield* removeHalfWritten(environment.files, folder)

@@ -67,6 +67,24 @@ test('the new secret opens the store, the old one does not', async () => {
   )
 })
 
+test('an old copy of the descriptor is refused, with either secret', () => {
+  const environment = nodeEnvironment(memoryFiles())
+  newStore(environment, OLD)
+  const path = `${PATH}/KVARK`
+  const handle = environment.files.open(path, 'write').sync()
+  const old = Buffer.alloc(handle.size().sync())
+  handle.read(old, 0, old.length, 0).sync()
+  rekeySync(PATH, { encryption: OLD, to: { key: Buffer.alloc(32, 2) }, environment })
+  assert.ok(opens(environment, { key: Buffer.alloc(32, 2) }))
+  const now = environment.files.open(path, 'write').sync()
+  now.truncate(0).sync()
+  now.write(old, 0, old.length, 0).sync()
+  const error = refusal(() => openSync(PATH, { environment, encryption: OLD }))
+  assert.equal(error.code, 'CORRUPTION')
+  assert.match(error.message, /KVARK: the descriptor is an older copy/)
+  assert.equal(opens(environment, { key: Buffer.alloc(32, 2) }), false)
+})
+
 test('what was written before and after is read', () => {
   const environment = nodeEnvironment(memoryFiles())
   const compression = 'lz4'

@@ -2,24 +2,29 @@
  * `rekey`: a store gets another secret. The data is encrypted with a random data key, which stays; only its wrapping in the
  * descriptor is made anew, so this takes as long for a large store as for a small one.
  *
- *   lock ─► descriptor ─► old secret ─► data key ─► proof ─► wrapped in the new secret ─► descriptor, replaced ─► unlock
+ *   lock ─► descriptor ─► old secret ─► data key ─► proof ─► wrapped in the new secret ─► descriptor, replaced ─► engine ─► unlock
  *
  * 1. The descriptor is replaced as a whole: whenever a crash comes, exactly one of the two secrets opens the store.
+ * 2. It has a higher edition, which the engine writes down, opened and closed for that: from then on an older copy of the descriptor is
+ *    refused. After a crash before that, the next close of the store does it.
  */
 
+import { engines } from '../engines.ts'
 import type { Environment } from '../environment/environment.ts'
 import { type Effect, effect, type Routine } from '../environment/routine.ts'
+import { storeForm } from '../storage/block-form.ts'
 import { StoreCipher } from '../storage/cipher.ts'
 import {
   checkProof,
   checkWritable,
+  type Descriptor,
   readDescriptor,
   writeDescriptor,
 } from '../storage/descriptor.ts'
 import { openKey, storeKey } from '../storage/store-key.ts'
 import { checkNames, invalid } from './arguments.ts'
 import { LOCK_NAME, look, noStore, removeHalfWritten } from './folder.ts'
-import { encryption, madeOtherwise, notEncrypted, place } from './open-plan.ts'
+import { encryption, engineOptions, madeOtherwise, notEncrypted, place } from './open-plan.ts'
 import type { Encryption } from './options.ts'
 
 export interface RekeyOptions {
@@ -32,14 +37,16 @@ export interface RekeyOptions {
 }
 
 const NAMES: readonly string[] = ['encryption', 'to', 'environment']
+/** Recovery needs a few pages at most. */
+const CACHE_BYTES = 1024 * 1024
 
 /**
  * Gives the encrypted store in the folder `path` another key or passphrase; nobody may have it open. The data itself is not
- * written anew. When it resolves, only the new secret opens the store. When it fails or is cut off, exactly one of the two does:
- * the old one, unless the failure came after the new descriptor was in place.
+ * written anew. When it resolves, only the new secret opens the store, and an old copy of its file `KVARK` is `CORRUPTION`. When it
+ * fails or is cut off, exactly one of the two does: the old one, unless the failure came after the new descriptor was in place.
  *
- * An old copy of the file `KVARK` still opens with the old secret. If that has leaked together with a copy of the store, copy the
- * entries to a new store instead, which gets another data key.
+ * An old copy of the whole store still opens with the old secret, and gives away the key of the data. If both have leaked, copy the
+ * entries to a new store instead, which gets another one.
  *
  * `NOT_FOUND`: there is no store. `LOCKED`: it is open. `MISMATCH`: it is not encrypted. `BAD_ENCRYPTION_KEY`: `encryption` does
  * not open it. `INVALID_ARGUMENT`: `to` names another cipher, or an option is wrong.
@@ -90,7 +97,10 @@ function* replaceSecret(path: string, options: RekeyOptions): Routine<void> {
     const wrapped = yield* storeKey(cipher, dataKey, to, random)
     // What an earlier call left holds the data key under a secret that may have been given up since.
     yield* removeHalfWritten(files, folder)
-    yield* writeDescriptor(environment, folder, { ...descriptor, encryption: wrapped }, storeCipher)
+    const edition = descriptor.edition + 1
+    const next: Descriptor = { ...descriptor, encryption: wrapped, edition }
+    yield* writeDescriptor(environment, folder, next, storeCipher)
+    yield* tellEngine(environment, folder, next, dataKey)
   } catch (error) {
     try {
       yield* lock.release()
@@ -100,6 +110,33 @@ function* replaceSecret(path: string, options: RekeyOptions): Routine<void> {
     throw error
   }
   yield* lock.release()
+}
+
+/** Opens and closes the engine, which then knows the edition of the descriptor. */
+function* tellEngine(
+  environment: Environment,
+  folder: string,
+  descriptor: Descriptor,
+  key: string,
+): Routine<void> {
+  const module = engines[descriptor.engine]
+  const { checksum, compression, encryption } = descriptor
+  // A store of an engine that only a newer kvark has: that will do it.
+  if (module === undefined || encryption === undefined) return
+  const { cipher } = encryption
+  const form = storeForm({ checksum, compression, encryption: { cipher, key } }, (length) =>
+    environment.random(length),
+  )
+  const engine = yield* module.open({
+    environment,
+    folder,
+    descriptor,
+    form,
+    options: engineOptions({ given: {} }, module, descriptor.options),
+    cacheBytes: CACHE_BYTES,
+    created: false,
+  })
+  yield* engine.close()
 }
 
 /** Not shown when they are wrong: they may be a secret. */

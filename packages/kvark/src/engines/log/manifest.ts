@@ -5,6 +5,7 @@
  *             every segment with its life, its end and the checksum of its last frame
  *   journal   the journal segments at that time; later ones (from `nextFile` on) belong to the store too
  *   index     the stored index, if any (see `checkpoint.ts`)
+ *   edition   of the descriptor: an older copy of that is refused
  *   floor     how far the journal was durable: a missing tail below it is `CORRUPTION`
  *
  * It also names the store, so that one of another store is not believed.
@@ -52,6 +53,8 @@ export interface Manifest {
   /** Everything up to this sequence was cleared. */
   readonly clearedSequence: number
   readonly index: IndexRecord | undefined
+  /** Of the descriptor. */
+  readonly edition: number
   readonly floor: JournalPoint
 }
 
@@ -64,6 +67,7 @@ export const FIRST_MANIFEST: Manifest = {
   journal: [],
   clearedSequence: 0,
   index: undefined,
+  edition: 0,
   floor: { segment: 0, end: 0, sequence: 0, checksum: 0 },
 }
 

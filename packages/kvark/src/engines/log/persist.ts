@@ -107,6 +107,7 @@ export function manifestOf(
     journal: segments.filter((one) => !one.packed).map((one) => journalRecord(one.file, floor)),
     clearedSequence: state.clearedSequence,
     index,
+    edition: state.context.descriptor.edition,
     floor,
   }
 }

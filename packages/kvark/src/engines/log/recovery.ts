@@ -15,6 +15,7 @@ import type { EngineContext } from '../../engine/engine.ts'
 import type { Routine } from '../../environment/routine.ts'
 import { corruption, KvarkError } from '../../errors.ts'
 import { Cache } from '../../storage/cache.ts'
+import { DESCRIPTOR_NAME } from '../../storage/descriptor.ts'
 import { Journal, type JournalStart } from '../../storage/journal.ts'
 import { TEMPORARY_SUFFIX } from '../../storage/sealed-file.ts'
 import { Segment } from '../../storage/segment.ts'
@@ -123,6 +124,8 @@ class Recovery {
       manifest.clearedSequence,
     )
     this.#state = state
+    // After `rekey`: the next manifest tells which descriptor is the newest.
+    if (manifest.edition !== this.#context.descriptor.edition) state.changed = true
 
     const stored = yield* this.#loadIndex(state, packed, row)
     if (!stored) for (const file of [...packed, ...row]) this.#place(state, file, manifest)
@@ -154,7 +157,12 @@ class Recovery {
   *#manifest(names: readonly string[]): Routine<Manifest> {
     const { environment, folder, descriptor, form } = this.#context
     const manifest = yield* readManifest(environment, folder, descriptor.storeId, form.cipher)
-    if (manifest) return manifest
+    if (manifest) {
+      if (descriptor.edition < manifest.edition) {
+        throw corruption(`${folder}/${DESCRIPTOR_NAME}`, 0, 'the descriptor is an older copy')
+      }
+      return manifest
+    }
     if (names.some((name) => /^\d+\.(log|packed)$/.test(name))) {
       throw new KvarkError(
         'CORRUPTION',

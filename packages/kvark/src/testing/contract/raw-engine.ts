@@ -110,6 +110,7 @@ export function openRaw(place: Place, environment: Environment, created: boolean
         checksum: 'crc32',
         compression: 'none',
         encryption: undefined,
+        edition: 0,
         features: { compatible: 0, readOnlyCompatible: 0, incompatible: 0 },
       },
       form: storeForm(
