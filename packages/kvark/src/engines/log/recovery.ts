@@ -75,6 +75,7 @@ function checkRecord({ path, life, end }: Segment, record: FileRecord): void {
 
 /** Closes all files. */
 export function* closeState(state: LogState): Routine<void> {
+  for (const spool of state.spools) yield* spool.discard()
   for (const segment of [...state.segments.all.values(), ...state.retired]) {
     state.cache.drop(segment.file.pages)
     yield* segment.file.handle.close()

@@ -6,6 +6,7 @@
 import type { EngineContext } from '../../engine/engine.ts'
 import type { Cache } from '../../storage/cache.ts'
 import type { Journal } from '../../storage/journal.ts'
+import type { SegmentSpool } from '../../storage/segment-spool.ts'
 import type { HashIndex } from './hash-index.ts'
 import type { Manifest } from './manifest.ts'
 import type { LogSegment, LogSegments } from './segments.ts'
@@ -27,6 +28,8 @@ export class LogState {
   retired: LogSegment[] = []
   /** Told when a snapshot is gone: replaced segments may go. */
   snapshotReleased: () => void = () => {}
+  /** Long values on their way in. */
+  readonly spools: Set<SegmentSpool> = new Set()
   /** Reads under way past the cache, by segment. */
   readonly held: Map<LogSegment, number> = new Map()
   /** Journal bytes written since the index was last stored. */
