@@ -18,6 +18,7 @@ import { lookup, lookupMany } from './lookup.ts'
 import { type Projection, toEntry, toKey, toPair, toPresence, toValue } from './project.ts'
 import { planScan, type Scan } from './range.ts'
 import type { Entry, OrderedCursor, OrderedReader, RangeOptions } from './types.ts'
+import { streamValue } from './value-stream.ts'
 import type { View } from './view.ts'
 import { countEntries } from './walk.ts'
 
@@ -54,6 +55,13 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
 
   hasSync(key: K): boolean {
     return this.#findSync(key, toPresence) ?? false
+  }
+
+  getStream(key: K): Promise<ReadableStream<Uint8Array> | undefined> {
+    return this.promise(() => {
+      const internal = this.#copyKey(this.encodeKey(key))
+      return this.core.run(() => streamValue(this.core, internal, this.view))
+    })
   }
 
   viewSync<T>(key: K, use: (bytes: Uint8Array) => T): T | undefined {
