@@ -84,5 +84,7 @@ function iteratorOf(source: ByteSource): AnyIterator {
     if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]()
     if (Symbol.iterator in source) return source[Symbol.iterator]()
   }
-  throw invalid(`putStream takes an iterable of Uint8Array, or a stream, not ${show(source)}.`)
+  throw invalid(
+    `The source must be an iterable of Uint8Array, such as a stream, not ${show(source)}.`,
+  )
 }

@@ -55,7 +55,7 @@ function open(files: SimulatedFiles, form: object, seed = 1): Store {
     ...OPTIONS,
     ...form,
     environment: simulatedEnvironment({ seed, files }),
-  }) as unknown as Store
+  })
 }
 
 function* cut(value: Uint8Array): Generator<Uint8Array> {
@@ -76,7 +76,7 @@ function stateOf(db: Store): number {
   })
   assert.ok(
     state >= 0,
-    `neither old nor new: ${[...found].map(([key, { length }]) => [key, length])}`,
+    `neither old nor new: ${[...found].map(([key, { length }]) => `${key}: ${length}`).join(', ')}`,
   )
   return state
 }
@@ -154,7 +154,8 @@ const ALONE = { compactionThresholdBytes: Number.MAX_SAFE_INTEGER }
 
 for (const [name, form] of Object.entries(FORMS)) {
   describe(name, () => {
-    for (const mode of MODES) {
+    // What the disk keeps is the same in every form.
+    for (const mode of name === 'plain' ? MODES : MODES.slice(-1)) {
       test(`power loss, mode ${mode}: the old value or the new one`, async (t) => {
         const disk = await begun(form)
         const states = new Set<number>()
@@ -179,7 +180,7 @@ for (const [name, form] of Object.entries(FORMS)) {
           assert.ok(images.length > 10)
           for (const { image, least } of images) states.add(await recover(image, form, least))
         }
-        t.diagnostic(`states found: ${[...states].sort().join(', ')}`)
+        t.diagnostic(`states found: ${[...states].sort((a, b) => a - b).join(', ')}`)
         assert.ok(states.has(0) && states.has(3))
       })
     }

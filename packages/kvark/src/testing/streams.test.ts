@@ -25,7 +25,7 @@ function open(environment: Environment, options: object = {}): Store {
     compactionThresholdBytes: Number.MAX_SAFE_INTEGER,
     environment,
     ...options,
-  }) as unknown as Store
+  })
 }
 
 function spools(environment: Environment): string[] {
