@@ -21,7 +21,7 @@ import type { ByteSource, WriteOptions } from './types.ts'
 import { addKeyToPut, checkValueLength, checkWriteOptions, expectedVersion } from './writes.ts'
 
 /** Compressed, encrypted and written in one step of the event loop. */
-const STEP_BYTES = 256 * 1024
+const STEP_BYTES = 128 * 1024
 const FIRST_BYTES = 64 * 1024
 
 /** Stores what `source` gives under `key`; the promise gives the write's version. */

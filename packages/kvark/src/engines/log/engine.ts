@@ -151,16 +151,7 @@ export class LogEngine implements Engine {
       found.end = lookup.valueStart + entry.valueLength
       return FOUND
     }
-    const { valueLength } = entry
-    const part = this.#partReader()
-    found.start = 0
-    found.end = valueLength
-    found.part = part
-    found.gather = function* gather(): Routine<void> {
-      found.bytes = yield* part(0, valueLength)
-      found.start = 0
-      found.end = valueLength
-    }
+    this.#spread(found)
     return SPREAD
   }
 
@@ -318,6 +309,20 @@ export class LogEngine implements Engine {
       LITTLE_ENDIAN && (byteOffset & 3) === 0 && (length & 3) === 0
         ? new Uint32Array(buffer, byteOffset, length >>> 2)
         : undefined
+  }
+
+  /** `SPREAD`: sets how the value of the entry just looked up is read. Not in `find`, where closures would cost every call. */
+  #spread(found: Found): void {
+    const { valueLength } = this.#lookup.entry
+    const part = this.#partReader()
+    found.start = 0
+    found.end = valueLength
+    found.part = part
+    found.gather = function* gather(): Routine<void> {
+      found.bytes = yield* part(0, valueLength)
+      found.start = 0
+      found.end = valueLength
+    }
   }
 
   /** What reads parts of the value of the entry just looked up, through all its windows. */

@@ -174,6 +174,28 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'under the longest key, and under an empty one',
+    async run(place) {
+      let db = await place.openBytes({ durability: 'os' })
+      const keys = [0, 1, 15_300, 15_400, db.limits.keyBytes]
+        .filter((length) => length <= db.limits.keyBytes)
+        .map((length) => pattern(length, 1))
+      for (const key of keys) await db.putStream(key, cut(pattern(LONG, key.length), 1))
+      for (let round = 0; round < 2; round++) {
+        for (const key of keys) {
+          const what = `under a key of ${key.length} bytes`
+          same(await read(await db.getStream(key)), pattern(LONG, key.length), what)
+          same(await db.get(key), pattern(LONG, key.length), what)
+        }
+        assert.deepEqual((await db.verify()).problems, [])
+        await db.close()
+        db = await place.openBytes()
+      }
+      await db.compact()
+      assert.equal(await db.count(), keys.length)
+    },
+  },
+  {
     name: 'values are bytes, whatever the codec',
     async run(place) {
       const db = await place.open({ durability: 'os', values: 'utf8' })
