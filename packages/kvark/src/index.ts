@@ -52,6 +52,7 @@ export type {
   AtomicStore,
   AtomicTable,
   BatchOperation,
+  ByteSource,
   Configurable,
   Cursor,
   Entry,

@@ -37,6 +37,7 @@ import type {
   VerifyReport,
 } from './facts.ts'
 import type { Found } from './found.ts'
+import type { Spool } from './spool.ts'
 import type { WriteBatch } from './write-batch.ts'
 
 export type {
@@ -122,6 +123,11 @@ export interface Engine {
   write(batch: WriteBatch): Status
   /** Brings what `write` of this batch needs into memory; after it `write` of this batch does not answer `BLOCKED`. */
   warm(batch: WriteBatch): Routine<void>
+  /**
+   * Begins a value of `SPOOL_BYTES` or more for the internal key `key[0..length)`, which a batch is to put when all of it is there.
+   * Throws the `failure` of a read-only engine.
+   */
+  spool(key: Uint8Array, length: number): Spool
   /** Everything written so far gets at least this durable; concurrent callers share one sync. */
   commit(durability: Durability): Effect<void>
 

@@ -29,6 +29,11 @@ export class Found {
   block: Block | undefined = undefined
   /** After `SPREAD`: fills the rest of this object in, with bytes of its own. */
   gather: (() => Routine<void>) | undefined = undefined
+  /**
+   * After a `find` that answered `SPREAD`: `length` bytes of the value from `from` on, with memory of their own. `start` and `end`
+   * tell how long the value is.
+   */
+  part: ((from: number, length: number) => Routine<Uint8Array>) | undefined = undefined
 
   /** The value as bytes that nobody else will change. */
   copyValue(): Uint8Array {

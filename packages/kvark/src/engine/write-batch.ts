@@ -9,6 +9,8 @@
  * 2. Conditions are judged against the state before the batch.
  */
 
+import type { Spool } from './spool.ts'
+
 /** Store value under key. */
 export const PUT = 1
 /** Remove the key. */
@@ -48,6 +50,8 @@ export class WriteBatch {
   ascii: Uint8Array
   /** Large values, by operation. */
   readonly large: (Uint8Array | undefined)[] = []
+  /** The value of the batch's only operation, where it was spooled. */
+  spool: Spool | undefined = undefined
   /** Whether any operation has a condition. */
   conditional = false
   /** `warm` has run for it: a write that still misses something reads it at once. */
@@ -74,6 +78,7 @@ export class WriteBatch {
     this.count = 0
     this.size = 0
     if (this.large.length > 0) this.large.length = 0
+    this.spool = undefined
     this.conditional = false
     this.warmed = false
     this.conflict = -1
@@ -144,7 +149,14 @@ export class WriteBatch {
     this.size += length
   }
 
-  /** Where the value of operation `i` lies, from `valueStart[i]`. */
+  /** Sets the value of `i`, the only operation: a spool that is finished. */
+  setSpool(i: number, spool: Spool): void {
+    this.spool = spool
+    this.valueLength[i] = spool.length
+    this.size += spool.length
+  }
+
+  /** Where the value of operation `i` lies, unless it was spooled, from `valueStart[i]`. */
   source(i: number): Uint8Array {
     return this.large[i] ?? this.bytes
   }
@@ -175,6 +187,7 @@ export class WriteBatch {
     copy.size = this.size
     // `Buffer.prototype.slice` does not copy.
     for (const value of this.large) copy.large.push(value && Uint8Array.prototype.slice.call(value))
+    copy.spool = this.spool
     copy.conditional = this.conditional
     return copy
   }

@@ -13,6 +13,7 @@
  *    retried: a file system may call lost pages clean. Whoever opens the files again reads them and writes the suspect part
  *    anew (`suspects`) before anything there is acknowledged.
  * 4. `clock` never goes backwards, also across restarts.
+ * 5. A long value that was spooled comes in as a segment that is nearly complete (`link`): the file gets its beginning and its name.
  *
  * What entries mean, which segments still matter and how they are read is the engine's.
  */
@@ -28,6 +29,7 @@ import { entryHeaderLength, writeEntryHeader } from './entry.ts'
 import { GroupCommit } from './group-commit.ts'
 import { Segment } from './segment.ts'
 import { CLOSE, CONTIGUOUS_BYTES, type SegmentHeader, WINDOW_BYTES } from './segment-format.ts'
+import type { SegmentSpool } from './segment-spool.ts'
 import { APPEND_BUFFER_BYTES, AppendBuffer, SegmentWriter } from './segment-writer.ts'
 
 /** A frame grows no longer than this, so that an abrupt end loses no more of what nobody waited for. */
@@ -125,18 +127,7 @@ export class Journal {
     this.#suspects = start.suspects
     this.#previous = { ...start.previous, checksum: start.previousChecksum }
     const { segment } = start
-    if (segment) {
-      this.#writer = SegmentWriter.resume(
-        segment.handle,
-        segment.header,
-        this.#memory,
-        segment.end,
-        start.previousChecksum,
-        start.tail,
-        this.#listener(segment),
-      )
-      segment.writer = this.#writer
-    }
+    if (segment) this.#resume(segment, start.previousChecksum, start.tail)
     for (const [suspect] of start.suspects) {
       suspect.dirty = true
       this.#unsynced.push(suspect)
@@ -216,6 +207,35 @@ export class Journal {
     } catch (error) {
       throw this.#fail(error)
     }
+  }
+
+  /**
+   * Takes on the entry that a spool has ready, under the next sequence; its file becomes the active segment. Returns its address
+   * there. Where the disk refuses before the file has its name, nothing has happened and the journal goes on.
+   */
+  link(spool: SegmentSpool, kind: number): number {
+    if (this.failure) throw readOnly(this.failure)
+    this.roll()
+    const { files } = this.#environment
+    const header = this.#nextHeader(spool.life)
+    const address = spool.complete(header, kind, this.sequence + 1, this.#frameContext())
+    const { handle, end, checksum, tail } = spool
+    const segment = new Segment(handle, header, this.#owner.form, end, false)
+    this.#owner.begun(segment, end)
+    spool.linked()
+    segment.path = this.#owner.pathOf(header.number)
+    try {
+      files.rename(spool.path, segment.path).sync()
+    } catch (error) {
+      throw this.#fail(error)
+    }
+    this.#resume(segment, checksum, tail)
+    this.active = segment
+    this.#unnamed.push(segment)
+    this.sequence++
+    this.flushedSequence = this.sequence
+    this.#markDirty()
+    return address
   }
 
   /**
@@ -356,18 +376,32 @@ export class Journal {
     }
   }
 
+  /** Goes on at the end of a segment. `tail`: the bytes of its last window up to there. */
+  #resume(segment: Segment, checksum: number, tail: Uint8Array): void {
+    const { handle, header, end } = segment
+    const listener = this.#listener(segment)
+    this.#writer = SegmentWriter.resume(handle, header, this.#memory, end, checksum, tail, listener)
+    segment.writer = this.#writer
+  }
+
+  /** Of the segment that comes after the last one. */
+  #nextHeader(life: number): SegmentHeader {
+    const { number, end, checksum } = this.#previous
+    return {
+      storeId: this.#owner.storeId,
+      life,
+      number: this.#owner.takeNumber(),
+      previousNumber: number,
+      previousEnd: end,
+      previousChecksum: checksum,
+    }
+  }
+
   /** Makes the next segment file. Its name is made durable by the next sync. */
   #begin(bytes: number): void {
-    const number = this.#owner.takeNumber()
-    const handle = this.#environment.files.open(this.#owner.pathOf(number), 'create').sync()
-    const header: SegmentHeader = {
-      storeId: this.#owner.storeId,
-      life: Buffer.from(this.#environment.random(4)).readUInt32LE(),
-      number,
-      previousNumber: this.#previous.number,
-      previousEnd: this.#previous.end,
-      previousChecksum: this.#previous.checksum,
-    }
+    const header = this.#nextHeader(Buffer.from(this.#environment.random(4)).readUInt32LE())
+    const path = this.#owner.pathOf(header.number)
+    const handle = this.#environment.files.open(path, 'create').sync()
     const segment = new Segment(handle, header, this.#owner.form, 0, false)
     this.#writer = SegmentWriter.create(handle, header, this.#memory, this.#listener(segment))
     segment.writer = this.#writer

@@ -12,7 +12,8 @@
  *             then entries. An entry of at most `CONTIGUOUS_BYTES` lies in one window; a longer one may run through the
  *             payloads of several, filling each to its end.
  *
- * 1. A frame is there when all its blocks are, from FIRST to LAST, with one `mark` (from epoch and first sequence).
+ * 1. A frame is there when all its blocks are, from FIRST to LAST, with one `mark` (from epoch and first sequence, or random where
+ *    these were not known yet).
  * 2. Each frame names the checksum of the one before (its last block's); the header names the segment before, where that one
  *    ended and its last checksum. So a row of segments is one chain.
  * 3. `synced sequence` says which writes were durable when the frame was made: what is damaged among those is `CORRUPTION`;

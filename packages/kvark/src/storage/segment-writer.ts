@@ -14,6 +14,7 @@
  *    LAST, so they do not count until they are complete.
  * 4. After a failed write the writer is of no further use.
  * 5. Behind `flushed` the file may hold zeros, written ahead so that it need not grow at each sync; `trim` cuts them off.
+ * 6. The first window may come last: `within` begins behind it, inside its frame, and `endWindow` writes it alone.
  *
  * It knows nothing of syncing, rolling or groups of callers: that is the journal's.
  */
@@ -98,7 +99,6 @@ export interface WindowListener {
 
 export class SegmentWriter {
   readonly handle: FileHandle
-  readonly header: SegmentHeader
   readonly buffer: Buffer
   readonly stored: Buffer
   /** Next free byte of the file. */
@@ -109,6 +109,7 @@ export class SegmentWriter {
   padding = 0
   /** Checksum of the last frame that is complete. */
   previousChecksum: number
+  readonly #life: number
   readonly #form: BlockForm
   readonly #listener: WindowListener | undefined
   readonly #whole: Uint8Array | undefined
@@ -130,14 +131,14 @@ export class SegmentWriter {
 
   private constructor(
     handle: FileHandle,
-    header: SegmentHeader,
+    life: number,
     memory: AppendBuffer,
     listener: WindowListener | undefined,
     end: number,
     previousChecksum: number,
   ) {
     this.handle = handle
-    this.header = header
+    this.#life = life
     this.buffer = memory.plain
     this.stored = memory.stored
     this.#form = memory.form
@@ -156,7 +157,14 @@ export class SegmentWriter {
     memory: AppendBuffer,
     listener?: WindowListener,
   ): SegmentWriter {
-    const writer = new SegmentWriter(handle, header, memory, listener, 0, header.previousChecksum)
+    const writer = new SegmentWriter(
+      handle,
+      header.life,
+      memory,
+      listener,
+      0,
+      header.previousChecksum,
+    )
     writer.#openWindow()
     writeSegmentHeader(memory.stored, header, memory.form)
     writer.end = FILE_HEADER_BYTES
@@ -173,12 +181,26 @@ export class SegmentWriter {
     tail: Uint8Array,
     listener?: WindowListener,
   ): SegmentWriter {
-    const writer = new SegmentWriter(handle, header, memory, listener, end, previousChecksum)
+    const writer = new SegmentWriter(handle, header.life, memory, listener, end, previousChecksum)
     if ((end & WINDOW_MASK) !== 0) {
       writer.#openWindow()
       memory.plain.set(tail, 0)
     }
     writer.#freshSector = true
+    return writer
+  }
+
+  /** Begins in the second window, inside the frame with this `mark` that fills the first one. */
+  static within(
+    handle: FileHandle,
+    life: number,
+    memory: AppendBuffer,
+    mark: number,
+  ): SegmentWriter {
+    const writer = new SegmentWriter(handle, life, memory, undefined, WINDOW_BYTES, 0)
+    writer.#mark = mark
+    writer.#openBlock(0, 0)
+    writer.#frameOpen = true
     return writer
   }
 
@@ -209,8 +231,13 @@ export class SegmentWriter {
     this.#ahead = 0
   }
 
-  /** Begins a frame unless one is open. */
-  beginFrame(firstSequence: number, context: FrameContext, kind: number = ENTRIES): void {
+  /** Begins a frame unless one is open. `mark`: where the rest of the frame has one already. */
+  beginFrame(
+    firstSequence: number,
+    context: FrameContext,
+    kind: number = ENTRIES,
+    mark: number = frameMark(context.epoch, firstSequence),
+  ): void {
     if (this.#frameOpen) return
     if (this.#freshSector) {
       const aligned = alignSector(this.end)
@@ -218,7 +245,7 @@ export class SegmentWriter {
       this.end = aligned
     }
     this.#freshSector = false
-    this.#mark = frameMark(context.epoch, firstSequence)
+    this.#mark = mark
     this.#openBlock(FIRST, FRAME_HEADER_BYTES + MAX_ENTRY_HEADER_BYTES)
     writeFrameHeader(this.buffer, this.end - this.#base, {
       kind,
@@ -280,6 +307,12 @@ export class SegmentWriter {
     this.#frameOpen = false
   }
 
+  /** The open frame has filled its first window: hands that to the file. The rest of the frame is there already. */
+  endWindow(): void {
+    this.#seal(0)
+    this.#write(this.end)
+  }
+
   /** Hands everything that is complete to the file. */
   flush(): void {
     if (this.flushed === this.end) return
@@ -324,7 +357,7 @@ export class SegmentWriter {
     const at = this.#block - this.#base
     const { headerBytes, sealed } = this.#form
     const length = this.end - this.#block - headerBytes
-    const { life } = this.header
+    const life = this.#life
     const checksum = this.#form.seal(
       this.buffer,
       this.stored,

@@ -13,6 +13,7 @@
  *    is collected, the others when the store closes.
  */
 
+import { setMaxListeners } from 'node:events'
 import type { Engine, EngineModule } from '../engine/engine.ts'
 import { Found } from '../engine/found.ts'
 import { WriteBatch } from '../engine/write-batch.ts'
@@ -95,6 +96,8 @@ export class Core<K, V> {
     this.values = parts.values
     this.copies = parts.keys instanceof CustomCodec || parts.values instanceof CustomCodec
     this.#keyBytes = parts.engine.limits.keyBytes
+    // Every value that is being streamed in listens; Node would take more than ten for a leak.
+    setMaxListeners(0, this.#ending.signal)
     this.#lock = parts.lock
     this.queue = new WriteQueue(parts.engine, parts.environment, (waiting) => {
       this.unsettled = waiting || this.#state !== 'open'

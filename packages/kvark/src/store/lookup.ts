@@ -5,7 +5,14 @@
  * 2. The lookups of one `getMany` read the same view, where the engine has views.
  */
 
-import { BLOCKED, type EngineSnapshot, FOUND, MISSING, SPREAD } from '../engine/engine.ts'
+import {
+  BLOCKED,
+  type EngineSnapshot,
+  FOUND,
+  MISSING,
+  SPREAD,
+  type Status,
+} from '../engine/engine.ts'
 import { type Block, Found } from '../engine/found.ts'
 import { Effect, type Routine, runSync } from '../environment/routine.ts'
 import type { Core } from './core.ts'
@@ -26,7 +33,7 @@ export function* lookup<K, V, R>(
   view?.hold()
   try {
     if (core.unsettled) yield* core.queue.passed
-    return yield* locate(core, key, view?.at, project)
+    return yield* locate(core, key, view?.at, projecting(core, project))
   } finally {
     view?.release()
   }
@@ -56,30 +63,38 @@ export function* lookupMany<K, V>(
   }
 }
 
-function* locate<K, V, R>(
+/** Looks the key up and hands what was found, `FOUND` or `SPREAD`, to `take`, before what was loaded for it is released. */
+export function* locate<K, V, R>(
   core: Core<K, V>,
   key: Buffer,
   at: EngineSnapshot | undefined,
-  project: Projection<K, V, R>,
+  take: (found: Found, status: Status) => Routine<R>,
 ): Routine<R | undefined> {
-  const wholeValue = (project as unknown) !== toPresence
   const blocks: Block[] = []
   const found = new Found()
   try {
     for (;;) {
       const status = core.engine.find(key, key.length, at, found)
       if (status === MISSING) return undefined
-      if (status === BLOCKED) {
-        const block = found.block!
-        blocks.push(block)
-        yield* block.load
-        continue
-      }
-      if (status === SPREAD && wholeValue) yield* found.gather!()
-      return project(core, found)
+      if (status !== BLOCKED) return yield* take(found, status)
+      const block = found.block!
+      blocks.push(block)
+      yield* block.load
     }
   } finally {
     for (const block of blocks) block.release()
+  }
+}
+
+/** To the caller's result, with the value's bytes at hand unless only its presence matters. */
+function projecting<K, V, R>(
+  core: Core<K, V>,
+  project: Projection<K, V, R>,
+): (found: Found, status: Status) => Routine<R> {
+  const wholeValue = (project as unknown) !== toPresence
+  return function* take(found, status): Routine<R> {
+    if (status === SPREAD && wholeValue) yield* found.gather!()
+    return project(core, found)
   }
 }
 
@@ -99,7 +114,8 @@ function* locateMany<K, V>(
     else if (status !== MISSING) cold.push(one)
   }
 
-  const load = ({ key }: Asked): Routine<V | undefined> => locate(core, key, at, toValue)
+  const load = ({ key }: Asked): Routine<V | undefined> =>
+    locate(core, key, at, projecting<K, V, V>(core, toValue))
   let next = 0
   const loadInTurn = async (): Promise<void> => {
     while (next < cold.length) {

@@ -19,6 +19,7 @@ import { type Projection, toEntry, toKey, toPair, toPresence, toValue } from './
 import { planScan, type Scan } from './range.ts'
 import { Slice } from './slice.ts'
 import type { Entry, OrderedCursor, OrderedReader, RangeOptions } from './types.ts'
+import { streamValue } from './value-stream.ts'
 import type { View } from './view.ts'
 import { countEntries } from './walk.ts'
 
@@ -55,6 +56,13 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
 
   hasSync(key: K): boolean {
     return this.#findSync(key, toPresence) ?? false
+  }
+
+  getStream(key: K): Promise<ReadableStream<Uint8Array> | undefined> {
+    return this.promise(() => {
+      const internal = this.#copyKey(this.encodeKey(key))
+      return this.core.run(() => streamValue(this.core, internal, this.view))
+    })
   }
 
   viewSync<T>(key: K, use: (bytes: Uint8Array) => T): T | undefined {

@@ -56,7 +56,7 @@ async function collectGarbage(): Promise<void> {
   }
 }
 
-test('a forgotten cursor or snapshot is released, and the user is told', async () => {
+test('a forgotten cursor, snapshot or stream is released, and the user is told', async () => {
   const warnings: string[] = []
   const environment: Environment = {
     ...nodeEnvironment(memoryFiles()),
@@ -64,20 +64,24 @@ test('a forgotten cursor or snapshot is released, and the user is told', async (
   }
   const db = openStore(referenceModule, { environment })
   db.putSync('a', '1')
+  const streams: Promise<void>[] = []
   const forget = (): void => {
     db.entries().nextSync()
     db.snapshot().getSync('a')
+    streams.push(db.getStream('a').then(() => {}))
     db.entries().close()
     db.snapshot().close()
     Array.from(db.keys())
   }
   forget()
-  assert.equal(db.stats().snapshots, 2)
+  await Promise.all(streams)
+  assert.equal(db.stats().snapshots, 3)
   await collectGarbage()
   assert.equal(db.stats().snapshots, 0)
-  assert.equal(warnings.length, 2)
+  assert.equal(warnings.length, 3)
   assert.match(warnings.join('\n'), /A cursor of the store \/store was forgotten/)
   assert.match(warnings.join('\n'), /A snapshot of the store \/store was forgotten/)
+  assert.match(warnings.join('\n'), /The stream of a value of the store \/store was forgotten/)
   db.closeSync()
 })
 

@@ -30,10 +30,12 @@ import {
 } from './arguments.ts'
 import { backupStore } from './backup.ts'
 import type { Core } from './core.ts'
+import { putStream } from './put-stream.ts'
 import { StoreReader } from './reader.ts'
 import { StoreSnapshot } from './snapshot.ts'
 import type {
   BatchOperation,
+  ByteSource,
   Configurable,
   JobOptions,
   OrderedSnapshot,
@@ -91,6 +93,10 @@ export class KvarkStore<K, V>
 
   setSync(key: K, value: V, options?: WriteOptions): number {
     return this.putSync(key, value, options)
+  }
+
+  putStream(key: K, source: ByteSource, options?: WriteOptions): Promise<number> {
+    return putStream(this.core, key, source, options, this.#durability)
   }
 
   delete(key: K, options?: WriteOptions): Promise<number> {

@@ -48,6 +48,13 @@ async function uses(): Promise<void> {
   holds<Extends<typeof db, AtomicStore<string, string>>>()
   await db.batch([{ type: 'put', key: 'a', value: '1' }])
   db.snapshot().close()
+  holds<Equal<Awaited<ReturnType<typeof db.getStream>>, ReadableStream<Uint8Array> | undefined>>()
+  await db.putStream('a', [new Uint8Array(1)], { ifAbsent: true })
+  await db.putStream('a', (await db.snapshot().getStream('a'))!)
+  // @ts-expect-error a source gives bytes, whatever the codec
+  await db.putStream('a', ['1'])
+  // @ts-expect-error one array of bytes is no iterable of them
+  await db.putStream('a', new Uint8Array(1))
   db.configure({ compactionThresholdBytes: 1 })
   // @ts-expect-error the log engine has no order
   await db.first()

@@ -31,6 +31,12 @@ export interface WriteOptions {
   readonly ifAbsent?: boolean
 }
 
+/** A value in pieces: an iterable of bytes, awaited or not, such as a stream. A single array of bytes goes in as `[bytes]`. */
+export type ByteSource =
+  | AsyncIterable<Uint8Array>
+  | Iterable<Uint8Array>
+  | ReadableStream<Uint8Array>
+
 /** One operation of a `batch`. */
 export type BatchOperation<K, V> =
   | {
@@ -122,6 +128,20 @@ export interface Reader<K, V> {
    * calls the store again. Returns what `use` returns, `undefined` when the key is missing.
    */
   viewSync<T>(key: K, use: (bytes: Uint8Array) => T): T | undefined
+  /**
+   * The value's bytes as a stream, `undefined` when the key is missing. For values too long to have in memory: it reads up to
+   * 128 KiB at a time, and only when asked. The bytes are as they are stored, whatever the codec of values; each array is your own.
+   * All of it is the value as it was when `getStream` was called, whatever is written meanwhile.
+   *
+   * Read it to its end or `cancel` it (leaving a `for await` does): until then it costs what a snapshot does. A forgotten one is
+   * released when it is collected, with a warning. Reading rejects with `CORRUPTION` where the value is damaged, `IO` where it
+   * cannot be read, `CLOSED` when the store has been closed or resumed.
+   *
+   * @example
+   * const video = await db.getStream('video')
+   * if (video) await pipeline(video, createWriteStream('./video.mp4')) // of node:stream/promises and node:fs
+   */
+  getStream(key: K): Promise<ReadableStream<Uint8Array> | undefined>
   entries(options?: ScanOptions): Cursor<[K, V]>
   keys(options?: ScanOptions): Cursor<K>
   values(options?: ScanOptions): Cursor<V>
@@ -144,6 +164,24 @@ export interface Table<K, V> extends Reader<K, V> {
   /** `put`. */
   set(key: K, value: V, options?: WriteOptions): Promise<number>
   setSync(key: K, value: V, options?: WriteOptions): number
+  /**
+   * Stores the bytes that `source` gives, one piece after the other, as the value of `key`: for values too long to have in memory.
+   * It takes a few MiB, however long the value is. The bytes are stored as they come, whatever the codec of values.
+   *
+   * The value becomes visible as a whole when all of it has come; conditions are judged then. Until then `key` has its old value,
+   * and other writes go on: the source may be slow. The promise waits for durability and gives the write's version.
+   *
+   * When it rejects, nothing is stored, no space is taken and the source is closed: with the source's own error;
+   * `INVALID_ARGUMENT` where the source cannot be iterated; `INVALID_VALUE` where a piece is no `Uint8Array`, or for more than
+   * `limits.valueBytes`; `NO_SPACE` or `IO` where the disk does not take it, after which the store goes on (with `outcome:
+   * 'unknown'` it is as after any write that failed: see `resume`); `CONFLICT`; `CLOSED` when the store is closed meanwhile, which
+   * does not wait for the source.
+   *
+   * @example
+   * await db.putStream('video', createReadStream('./video.mp4')) // of node:fs
+   * await db.putStream('page', (await fetch('https://example.org')).body)
+   */
+  putStream(key: K, source: ByteSource, options?: WriteOptions): Promise<number>
   /** Removes `key`; where it is not there nothing is written. */
   delete(key: K, options?: WriteOptions): Promise<number>
   deleteSync(key: K, options?: WriteOptions): number

@@ -48,6 +48,18 @@ export function expectedVersion(options: WriteOptions | undefined): number {
   return ifVersion
 }
 
+/** Begins a put, whose value is to follow. */
+export function addKeyToPut<K, V>(
+  core: Core<K, V>,
+  batch: WriteBatch,
+  key: K,
+  expected: number,
+): number {
+  const i = batch.add(PUT, expected)
+  addKey(core, batch, i, key)
+  return i
+}
+
 export function addPut<K, V>(
   core: Core<K, V>,
   batch: WriteBatch,
@@ -55,8 +67,7 @@ export function addPut<K, V>(
   value: V,
   expected: number,
 ): void {
-  const i = batch.add(PUT, expected)
-  addKey(core, batch, i, key)
+  const i = addKeyToPut(core, batch, key, expected)
   addValue(core, core.values, batch, i, value)
   checkSize(core, batch)
 }
@@ -168,7 +179,7 @@ function addTable(batch: WriteBatch, id: number): void {
   batch.bytes[at] = id
 }
 
-function checkValueLength<K, V>(core: Core<K, V>, length: number): void {
+export function checkValueLength<K, V>(core: Core<K, V>, length: number): void {
   const limit = core.engine.limits.valueBytes
   if (length <= limit) return
   throw new KvarkError(

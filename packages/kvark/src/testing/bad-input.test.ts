@@ -93,6 +93,16 @@ test('keys and values that cannot be written leave no trace', async () => {
   await refused('INVALID_KEY', /./, () => raw.put('text' as unknown as Uint8Array, Buffer.alloc(1)))
   const large = new Uint8Array(MAX_VALUE_BYTES + 1)
   await refused('INVALID_VALUE', /Store it in parts/, () => raw.put(Buffer.from('k'), large))
+  for (const source of [1, null, undefined, 'text', {}]) {
+    await refused('INVALID_ARGUMENT', /source must be an iterable of Uint8Array/, () =>
+      any['putStream']!('k', source),
+    )
+  }
+  await refused('INVALID_VALUE', /not string.*\[bytes\]/, () => any['putStream']!('k', ['text']))
+  await refused('INVALID_VALUE', /not number.*\[bytes\]/, () => any['putStream']!('k', large))
+  await refused('INVALID_VALUE', /Store it in parts/, () => any['putStream']!('k', [large]))
+  await refused('INVALID_KEY', /up to 65535/, () => any['putStream']!(long, []))
+  await refused('INVALID_KEY', /up to 65535/, () => any['getStream']!(long))
   const good = { type: 'put', key: 'b', value: '1' } as const
   await refused('INVALID_KEY', /up to/, () => db.batch([good, { ...good, key: long }]))
   await refused('INVALID_VALUE', /lone/, () => db.batch([good, { ...good, value: '\uD800' }]))

@@ -22,6 +22,7 @@ import { order } from './contract/order.ts'
 import { type Case, type Chapter, Place, type Subject } from './contract/place.ts'
 import { reads } from './contract/reads.ts'
 import { snapshots } from './contract/snapshots.ts'
+import { streams } from './contract/streams.ts'
 import { writes } from './contract/writes.ts'
 
 const CHAPTERS: readonly Chapter[] = [
@@ -38,6 +39,7 @@ const CHAPTERS: readonly Chapter[] = [
   model,
   backup,
   destroy,
+  streams,
 ]
 
 /** Runs the whole contract on an engine. */

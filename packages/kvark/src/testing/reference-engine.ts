@@ -36,6 +36,7 @@ import {
   type VerifyReport,
 } from '../engine/engine.ts'
 import type { Found } from '../engine/found.ts'
+import type { Spool } from '../engine/spool.ts'
 import type { WriteBatch } from '../engine/write-batch.ts'
 import type { Environment } from '../environment/environment.ts'
 import { Effect, type Routine, runAsync, runSync } from '../environment/routine.ts'
@@ -51,6 +52,7 @@ import {
   sizeOf,
   type View,
 } from './reference-records.ts'
+import { ReferenceSpool } from './reference-spool.ts'
 import { applyOperation, conditionsHold } from './reference-write.ts'
 
 export const REFERENCE_SUPPORTS: Supports = {
@@ -177,6 +179,11 @@ class ReferenceEngine implements Engine {
   *warm(batch: WriteBatch): Routine<void> {
     yield* this.#environment.pause
     batch.warmed = true
+  }
+
+  spool(): Spool {
+    if (this.failure !== undefined) throw readOnly(this.failure)
+    return new ReferenceSpool(this.#environment)
   }
 
   commit(durability: Durability): Effect<void> {

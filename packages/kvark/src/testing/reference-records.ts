@@ -54,9 +54,16 @@ export function answer(found: Found, record: Record, environment: Environment): 
     setValue(found, record.value)
     return FOUND
   }
+  const { value } = record
+  found.start = 0
+  found.end = value.length
   found.gather = function* (): Routine<void> {
     yield* environment.pause
-    setValue(found, Buffer.from(record.value))
+    setValue(found, Buffer.from(value))
+  }
+  found.part = function* (from, length): Routine<Uint8Array> {
+    yield* environment.pause
+    return new Uint8Array(value.subarray(from, from + length))
   }
   return SPREAD
 }

@@ -4,6 +4,7 @@
 
 import { DELETE_RANGE, PUT, UNCONDITIONAL, type WriteBatch } from '../engine/write-batch.ts'
 import { isExpired, lowerBound, type Record } from './reference-records.ts'
+import type { ReferenceSpool } from './reference-spool.ts'
 
 /** Whether all conditions of the batch hold now; else the batch says which one does not. */
 export function conditionsHold(
@@ -62,6 +63,7 @@ function keyIn(batch: WriteBatch, i: number): Buffer {
 }
 
 function valueIn(batch: WriteBatch, i: number): Buffer {
+  if (batch.spool) return Buffer.from((batch.spool as ReferenceSpool).bytes)
   const start = batch.valueStart[i]!
   return Buffer.from(batch.source(i).subarray(start, start + batch.valueLength[i]!))
 }

@@ -96,6 +96,32 @@ for (const [title, form] of FORMS) {
         )
     })
 
+    test('no word of a value on its way in stands in any file', async () => {
+      for (const [stored, found] of [
+        [form, false],
+        [{}, true],
+      ] as const) {
+        const environment = environmentWith(new Map())
+        const db = openAt(environment, stored)
+        const value = Buffer.from('a secret of many words '.repeat(150_000))
+        const seen: Content[] = []
+        const source = function* (): Generator<Uint8Array> {
+          for (let at = 0; at < value.length; at += 500_000) {
+            yield value.subarray(at, at + 500_000)
+            seen.push(contentOf(environment))
+          }
+        }
+        await db.putStream('key 1', source())
+        seen.push(contentOf(environment))
+        await db.close()
+        seen.push(contentOf(environment))
+        const files = seen.flatMap((content) => [...content])
+        assert.ok(files.some(([name, bytes]) => name.endsWith('.tmp') && bytes.length > 1e6))
+        const words = files.filter(([, bytes]) => bytes.includes('a secret of'))
+        assert.equal(words.length > 0, found)
+      }
+    })
+
     test('the same key and value, written often: no 16 bytes of what is stored come twice', () => {
       const environment = environmentWith(new Map())
       const value = 'the same value, long enough to fill some blocks of the cipher '.repeat(14)

@@ -132,6 +132,24 @@ test(`${ROUNDS} crashes, rollbacks and copies: no nonce comes twice with a key, 
   assert.equal(places.size, blocks)
 })
 
+test('the file of a streamed value', async () => {
+  const value = Buffer.alloc(3 * 1024 * 1024, 'streamed ')
+  let files = new SimulatedFiles()
+  for (let round = 0; round < 3; round++) {
+    const db = open(files, `streamed ${round}`)
+    const before = blocks
+    await db.putStream(`key ${round}`, [value])
+    db.putSync('behind', 'in the same segment')
+    await assert.rejects(db.putStream('key', [value, 'wrong' as unknown as Uint8Array]))
+    await db.compact()
+    assert.ok(blocks - before > value.length / 16_384)
+    files = files.crash()
+    await db.close().catch(() => {})
+  }
+  assert.equal(nonces.size, encryptions)
+  assert.equal(places.size, blocks)
+})
+
 test('a store that is opened for every write does not grow a file each time for ever', () => {
   const environment = environmentWith(new Map())
   for (let i = 0; i < 150; i++) {

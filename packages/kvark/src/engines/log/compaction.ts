@@ -45,9 +45,11 @@ const MOVES_A_STEP = 4096
 const WORDS_A_STEP = 32_768
 /** Segments shorter than this share of a full one are put together with others. */
 const SMALL_SHARE = 0.25
-/** So many much shorter ones are put together even where nothing is stale: each opening of an encrypted store leaves one. */
+/**
+ * So many of those are put together even where nothing is stale, for each takes a file handle and addresses: long values that were
+ * spooled leave them, and each opening of an encrypted store.
+ */
 const CROWD = 32
-const TINY_SHARE = 1 / 16
 /** Live bytes that are rewritten at once: bounded for the memory that it takes, but worth storing the index anew. */
 const ROUND_BYTES = 128 * 1024 * 1024
 const ROUND_BYTES_A_KEY = 32
@@ -202,16 +204,17 @@ export class Compactor {
     return stale > this.#options.compactionThresholdBytes && stale > total * STALE_SHARE
   }
 
-  /** Only an encrypted store comes to that. */
   #crowded(): boolean {
-    const { context, segments } = this.#state
-    if (!context.form.blocks.writesOnce || segments.all.size <= CROWD) return false
-    const tiny = this.#options.segmentBytes * TINY_SHARE
+    const { all } = this.#state.segments
+    if (all.size <= CROWD) return false
     let count = 0
-    for (const one of segments.all.values()) {
-      if (!one.file.writer && !one.damaged && one.end < tiny) count++
-    }
+    for (const one of all.values()) if (!one.damaged && this.#isSmall(one)) count++
     return count > CROWD
+  }
+
+  /** Whether it is worth putting together with others. */
+  #isSmall({ file, end }: LogSegment): boolean {
+    return !file.writer && end < this.#options.segmentBytes * SMALL_SHARE
   }
 
   #urgent(): boolean {
@@ -312,9 +315,7 @@ export class Compactor {
     const takeAll = tombstones * 2 > stale
     const isStale = (one: LogSegment): boolean =>
       one.stale + one.padding > (one.total + one.padding) * share
-    const isSmall = (one: LogSegment): boolean =>
-      !one.file.writer && one.end < this.#options.segmentBytes * SMALL_SHARE
-    const victims = all.filter((one) => takeAll || isStale(one) || isSmall(one))
+    const victims = all.filter((one) => takeAll || isStale(one) || this.#isSmall(one))
     if (victims.length === 1 && !isStale(victims[0]!)) return []
     const most = Math.max(ROUND_BYTES, state.index.count * ROUND_BYTES_A_KEY)
     const rounds: LogSegment[][] = []

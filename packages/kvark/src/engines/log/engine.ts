@@ -33,6 +33,7 @@ import {
   type VerifyReport,
 } from '../../engine/engine.ts'
 import type { Found } from '../../engine/found.ts'
+import { SPOOL_BYTES, type Spool } from '../../engine/spool.ts'
 import {
   DELETE,
   DELETE_RANGE,
@@ -45,6 +46,7 @@ import { KvarkError } from '../../errors.ts'
 import { ASCII_VALUE, entryHeaderLength } from '../../storage/entry.ts'
 import { readOnly } from '../../storage/journal.ts'
 import { readCached } from '../../storage/segment.ts'
+import { SegmentSpool } from '../../storage/segment-spool.ts'
 import { advance, readSpread } from '../../storage/segment-walk.ts'
 import { backup } from './backup.ts'
 import { Compactor } from './compaction.ts'
@@ -53,6 +55,7 @@ import { HashIndex } from './hash-index.ts'
 import { inspect, verify } from './inspection.ts'
 import { LIMITS, SUPPORTS } from './limits.ts'
 import { Lookup, UNDECIDED } from './lookup.ts'
+import { spoolName } from './manifest.ts'
 import type { LogOptions } from './options.ts'
 import { closeCleanly } from './persist.ts'
 import { closeState, recover } from './recovery.ts'
@@ -151,7 +154,7 @@ export class LogEngine implements Engine {
     const { segment, address } = lookup
     const from = advance(segment!.file.form, address, entry.length + entry.keyLength)
     if (lookup.gather(found, segment!.file, from, entry.valueLength)) return FOUND
-    found.gather = this.#gatherValue(found, segment!, from, entry.valueLength)
+    this.#spread(found)
     return SPREAD
   }
 
@@ -185,6 +188,22 @@ export class LogEngine implements Engine {
       }
     }
     batch.warmed = true
+  }
+
+  spool(key: Uint8Array, length: number): Spool {
+    const { spools, journal } = this.#state
+    if (journal.failure) throw readOnly(journal.failure)
+    const { environment, folder, form } = this.#context
+    const spool = new SegmentSpool(
+      environment,
+      `${folder}/${spoolName(environment.random(4))}`,
+      form.blocks,
+      key.subarray(0, length),
+      SPOOL_BYTES,
+      (one) => spools.delete(one),
+    )
+    spools.add(spool)
+    return spool
   }
 
   commit(durability: Durability): Effect<void> {
@@ -295,25 +314,35 @@ export class LogEngine implements Engine {
         : undefined
   }
 
-  /** What reads the value of the entry just looked up, through all its windows. */
-  #gatherValue(
-    found: Found,
-    segment: LogSegment,
-    from: number,
-    valueLength: number,
-  ): () => Routine<void> {
+  /** `SPREAD`: sets how the value of the entry just looked up is read. Not in `find`, where closures would cost every call. */
+  #spread(found: Found): void {
+    const { valueLength } = this.#lookup.entry
+    const part = this.#partReader()
+    found.start = 0
+    found.end = valueLength
+    found.part = part
+    found.gather = function* gather(): Routine<void> {
+      found.bytes = yield* part(0, valueLength)
+      found.start = 0
+      found.end = valueLength
+    }
+  }
+
+  /** What reads parts of the value of the entry just looked up, through all its windows. */
+  #partReader(): (from: number, length: number) => Routine<Buffer> {
     const state = this.#state
-    return function* gather(): Routine<void> {
+    const segment = this.#lookup.segment!
+    const { file } = segment
+    const { entry, address } = this.#lookup
+    const before = entry.length + entry.keyLength
+    const cached = entry.valueLength <= CACHED_VALUE_BYTES
+    return function* part(from: number, length: number): Routine<Buffer> {
       state.hold(segment)
       try {
-        if (valueLength <= CACHED_VALUE_BYTES) {
-          found.bytes = yield* readCached(state.cache, segment.file, from, valueLength)
-        } else {
-          state.journal.seal()
-          found.bytes = yield* readSpread(segment.file, from, valueLength)
-        }
-        found.start = 0
-        found.end = valueLength
+        const at = advance(file.form, address, before + from)
+        if (cached) return yield* readCached(state.cache, file, at, length)
+        state.journal.seal()
+        return yield* readSpread(file, at, length)
       } finally {
         state.letGo(segment)
       }
@@ -396,10 +425,15 @@ export class LogEngine implements Engine {
 
   /** Step 2: into the journal, all of it or nothing that counts. */
   #append(batch: WriteBatch): void {
-    const { journal } = this.#state
-    const { count } = batch
+    const { journal, segments } = this.#state
+    const { count, spool } = batch
+    if (spool) {
+      const address = journal.link(spool as SegmentSpool, PUT)
+      this.#addresses[0] = segments.all.get(journal.active!.number)!.base + address
+      return
+    }
     journal.prepare(journalBytes(batch))
-    const { base } = this.#state.segments.all.get(journal.active!.number)!
+    const { base } = segments.all.get(journal.active!.number)!
     for (let i = 0; i < count; i++) {
       const kind = batch.kind[i]!
       if (kind === DELETE && this.#previous[i] === 0 && this.#repeated[i] === 0) {

@@ -136,6 +136,7 @@ export function* inspect(state: LogState): Routine<Inspection> {
   const files: Inspection['files'][number][] = []
   const segments = new Map(state.segments.sorted().map((one) => [one.file.path, one]))
   const retired = new Set(state.retired.map((one) => one.file.path))
+  const spools = new Set([...state.spools].map((one) => one.path))
   for (const name of names) {
     const path = `${folder}/${name}`
     const bytes = (yield* environment.files.stat(path))?.size ?? 0
@@ -156,6 +157,8 @@ export function* inspect(state: LogState): Routine<Inspection> {
           lastSequence: segment.maxSequence,
         },
       })
+    } else if (spools.has(path)) {
+      files.push({ name, kind: 'value on its way in', bytes, detail: {} })
     } else files.push({ name, kind: kindOf(name, path, retired), bytes, detail: {} })
   }
   const { manifest, journal } = state

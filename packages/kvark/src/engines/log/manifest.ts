@@ -19,7 +19,7 @@ import type { Routine } from '../../environment/routine.ts'
 import { KvarkError } from '../../errors.ts'
 import type { StoreCipher } from '../../storage/cipher.ts'
 import type { JournalPoint } from '../../storage/journal.ts'
-import { readSealed, writeSealed } from '../../storage/sealed-file.ts'
+import { readSealed, TEMPORARY_SUFFIX, writeSealed } from '../../storage/sealed-file.ts'
 
 export const MANIFEST_NAME = 'MANIFEST'
 
@@ -118,3 +118,6 @@ export function* writeManifest(
 export const journalName = (number: number): string => `${number}.log`
 export const packedName = (number: number): string => `${number}.packed`
 export const indexName = (number: number): string => `${number}.index`
+/** A value on its way in: it becomes a journal segment, whose number is not known yet. */
+export const spoolName = (unique: Uint8Array): string =>
+  `${journalName(0)}.${Buffer.from(unique).toString('hex')}${TEMPORARY_SUFFIX}`

@@ -77,6 +77,7 @@ function checkRecord({ path, life, end }: Segment, record: FileRecord): void {
 
 /** Closes all files. */
 export function* closeState(state: LogState): Routine<void> {
+  for (const spool of state.spools) yield* spool.discard()
   const segments = [...state.segments.all.values(), ...state.retired]
   // What is still held, and is let go later, is for the next recovery to remove.
   state.retired = []

@@ -7,6 +7,7 @@ import type { EngineContext } from '../../engine/engine.ts'
 import type { Routine } from '../../environment/routine.ts'
 import type { Cache } from '../../storage/cache.ts'
 import type { Journal } from '../../storage/journal.ts'
+import type { SegmentSpool } from '../../storage/segment-spool.ts'
 import type { HashIndex } from './hash-index.ts'
 import type { Manifest } from './manifest.ts'
 import type { LogSegment, LogSegments } from './segments.ts'
@@ -30,6 +31,8 @@ export class LogState {
   snapshotReleased: () => void = () => {}
   /** Files that a job is writing, under names that nothing else has: they go when it fails or is stopped. */
   readonly drafts: Set<string> = new Set()
+  /** Long values on their way in. */
+  readonly spools: Set<SegmentSpool> = new Set()
   /** Reads under way past the cache, by segment. */
   readonly held: Map<LogSegment, number> = new Map()
   /** Journal bytes written since the index was last stored. */

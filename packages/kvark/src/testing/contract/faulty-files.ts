@@ -1,5 +1,5 @@
 /**
- * Files that fail when told to: every write (half of it done), or every sync. No other thread can reach them, so an
+ * Files that fail when told to: every write (half of it done), or every sync. They count what is read. No other thread can reach them, so an
  * engine does all its work here, where the faults are.
  */
 
@@ -18,6 +18,8 @@ export class FaultyFiles implements Files {
   readonly shareable = false
   /** What fails from now on. */
   fault: Fault | undefined = undefined
+  /** Bytes asked for by `read`. */
+  readBytes = 0
   readonly #files: Files
 
   constructor(files: Files) {
@@ -68,7 +70,10 @@ export class FaultyFiles implements Files {
     const { path } = handle
     return {
       path,
-      read: (target, offset, length, position) => handle.read(target, offset, length, position),
+      read: (target, offset, length, position) => {
+        this.readBytes += length
+        return handle.read(target, offset, length, position)
+      },
       write: (source, offset, length, position) => {
         const half = handle.write(source, offset, length >>> 1, position)
         return this.#failing('write', path, handle.write(source, offset, length, position), half)
