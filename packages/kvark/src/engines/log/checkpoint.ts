@@ -2,7 +2,7 @@
  * The stored index, so that opening does not read the data: `N.index`, named by the manifest.
  *
  *   │ magic 8 │ shard 0 │ shard 1 │ … │ shard 255 │ footer: JSON │ footer length u32 │ footer checksum u32 │ magic 8 │
- *   shard     │ count u32 │ slots u32 │ sequence u48 │ 0 u48 │ checksum u32 │ envelope 32? │ slots × (low u32, high u32) │
+ *   shard     │ count u32 │ slots u32 │ sequence u48 │ 0 u16 │ homes u32 │ checksum u32 │ envelope 32? │ slots × (low u32, high u32) │
  *
  * The slots of a shard are its table as it is in memory, so that opening only copies it; of a table that is mostly empty, only those
  * in use (`slots` = `count`).
@@ -34,6 +34,7 @@ const PLAIN_HEADER_BYTES = 24
 /** Slots begin at multiples of 8. */
 const SEALED_HEADER_BYTES = 56
 const SEQUENCE_AT = 8
+const HOMES_AT = 16
 const CHECKSUM_AT = 20
 const PURPOSE = 'index'
 const TRAILER_BYTES = 16
@@ -187,7 +188,7 @@ export function* readCheckpoint(
       if (cipher && !openShard(buffer, at, at + wanted, shard, life, cipher)) {
         throw corruption(path, position, 'a shard was changed')
       }
-      if (!index.restore(shard, readU32(buffer, at), slots)) {
+      if (!index.restore(shard, readU32(buffer, at), readU32(buffer, at + HOMES_AT), slots)) {
         throw corruption(path, position, 'a shard cannot be what was written')
       }
       at += wanted
@@ -222,6 +223,7 @@ function writeShard(
   writeU32(target, at, index.countOf(shard))
   writeU32(target, at + 4, (words * 4) / SLOT_BYTES)
   writeU48(target, at + SEQUENCE_AT, sequence)
+  writeU32(target, at + HOMES_AT, index.homes[shard]!)
   index.dump(shard, new Uint32Array(target.buffer, target.byteOffset + from, words))
   if (cipher) {
     const envelope = at + PLAIN_HEADER_BYTES

@@ -52,7 +52,7 @@ test('behaves as a multimap from hash to position, through growth, replacement a
   for (let shard = 0; shard < SHARDS; shard++) {
     const words = new Uint32Array(index.dumpLength(shard))
     index.dump(shard, words)
-    assert.ok(copy.restore(shard, index.countOf(shard), words))
+    assert.ok(copy.restore(shard, index.countOf(shard), index.homes[shard]!, words))
   }
   assert.equal(copy.count, index.count)
   for (const [hash, position] of positions) assert.ok(copy.has(hash, position))
@@ -73,11 +73,12 @@ test('keeps a key in 17 bytes from 100,000 keys on, also when it goes on after a
   for (let count = 395; count <= 1600; count += 41) {
     const index = new HashIndex()
     const dump = new Uint32Array(count * 2)
+    const tags = Uint32Array.from({ length: count }, () => random.uint32() & 0xff_ffff).sort()
     for (let i = 0; i < count; i++) {
       dump[2 * i] = i + 1
-      dump[2 * i + 1] = (random.uint32() & 0xff_ffff) << 8
+      dump[2 * i + 1] = tags[i]! << 8
     }
-    for (let shard = 0; shard < SHARDS; shard++) index.restore(shard, count, dump)
+    for (let shard = 0; shard < SHARDS; shard++) index.restore(shard, count, 0, dump)
     for (let i = 0; i < count; i++) {
       for (let shard = 0; shard < SHARDS; shard++) {
         index.insert((shard << 24) | (random.uint32() & 0xff_ffff), i + 2 ** 32)
@@ -90,11 +91,12 @@ test('keeps a key in 17 bytes from 100,000 keys on, also when it goes on after a
 test('refuses a stored table in which a search would not end, or with too many positions', () => {
   const index = new HashIndex()
   const table = new Uint32Array(64).fill(5)
-  assert.equal(index.restore(0, 10, table), false)
+  assert.equal(index.restore(0, 10, 24, table), false)
   table.fill(0, 40)
-  assert.equal(index.restore(0, 31, table), false)
+  assert.equal(index.restore(0, 31, 24, table), false)
+  assert.equal(index.restore(0, 20, 32, table), false)
   assert.equal(index.count, 0)
-  assert.equal(index.restore(0, 20, table), true)
+  assert.equal(index.restore(0, 20, 24, table), true)
 })
 
 test('stores a table that is mostly empty by its entries', () => {
@@ -105,7 +107,49 @@ test('stores a table that is mostly empty by its entries', () => {
   const words = new Uint32Array(20)
   index.dump(0, words)
   const copy = new HashIndex()
-  assert.ok(copy.restore(0, 10, words))
+  assert.ok(copy.restore(0, 10, 0, words))
   assert.ok(copy.tables[0]!.length < 100)
   for (let i = 1; i <= 10; i++) assert.ok(copy.has(i, i))
+})
+
+test('takes any number of positions with one hash, also with the largest', () => {
+  for (const hash of [0, 0x1234_5678, 0xffff_ffff]) {
+    const index = new HashIndex()
+    for (let i = 1; i <= 3000; i++) index.insert(hash, i)
+    for (let i = 1; i <= 3000; i += 2) assert.ok(index.remove(hash, i))
+    const found: number[] = []
+    index.candidates(hash, found)
+    assert.equal(found.length, 1500)
+    assert.ok(found.every((position) => position % 2 === 0))
+    assert.equal(index.has(hash, 3001), false)
+    assert.ok(index.bytes < 256 * 1024)
+  }
+})
+
+test('slots are in order and never before their homes', () => {
+  const random = new SeededRandom(3)
+  const index = new HashIndex()
+  const kept: [number, number][] = []
+  for (let i = 1; i <= 30_000; i++) {
+    const hash = ((random.below(2) << 24) | (random.uint32() & 0xff_ffff)) >>> 0
+    index.insert(hash, i)
+    if (random.below(3) === 0) assert.ok(index.remove(hash, i))
+    else kept.push([hash, i])
+  }
+  for (const shard of [0, 1]) {
+    const table = index.tables[shard]!
+    const slots = table.length >>> 1
+    let before = -1
+    for (let slot = 0; slot < slots; slot++) {
+      if (table[slot * 2] === 0) continue
+      const tag = table[slot * 2 + 1]! >>> 8
+      assert.ok(tag >= before)
+      const home = Math.floor((tag * index.homes[shard]!) / 2 ** 24)
+      for (let at = home; at < slot; at++) assert.notEqual(table[at * 2], 0)
+      assert.ok(home <= slot)
+      before = tag
+    }
+    assert.equal(table[slots * 2 - 2], 0)
+  }
+  for (const [hash, position] of kept) assert.ok(index.has(hash, position))
 })

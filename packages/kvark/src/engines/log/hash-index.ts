@@ -5,11 +5,13 @@
  *   hash (32 bits)   │ shard 8 │ tag 24 │                           shards: 256 open-addressed tables, each grows alone
  *   slot (2 × u32)   │ position, low 32 │ tag 24, position high 8 │       position 0 … 2^40 − 1; low half 0: empty
  *
- * 1. An entry's home is floor(tag × capacity / 2^24): tables stay in the order of tags, so growing reads and writes in order.
- *    Linear probing with wrap-around; deletion shifts back, so there are no tombstones.
- * 2. At most three quarters full; growth by half, of large tables by an eighth. So a key takes 10.7 to 16 bytes, above a million keys
+ * 1. Slots in use are in the order of their tags, and none lies before its home, floor(tag × homes / 2^24). So a search from the home on
+ *    ends at a larger tag, and growing reads and writes in order. (Ordered hash tables: O. Amble and D. E. Knuth, 1974.)
+ * 2. Nothing wraps around: behind the homes there is room for those that were pushed on, as much as they need, and the last slot is
+ *    always empty.
+ * 3. At most three quarters full; growth by half, of large tables by an eighth. So a key takes 10.7 to 16 bytes, above a million keys
  *    up to 13, and one growth moves 1/256 of the keys.
- * 3. A position is in the table at most once; several positions with one hash may be.
+ * 4. A position is in the table at most once; several positions with one hash may be.
  */
 
 import { extended, ownIntegers, release, roomFor } from '../../bytes/memory.ts'
@@ -25,6 +27,8 @@ const LEAST_GROWTH = 1.05
 /** A table can grow in place to so many times its length: addresses only. */
 const RESERVE = 4
 const TAG_SCALE = 1 / 0x100_0000
+/** Slots behind the homes of a large table, unless more are needed. */
+const PUSHED = 32
 export const TWO_32 = 0x1_0000_0000
 
 export class HashIndex {
@@ -33,6 +37,8 @@ export class HashIndex {
    * is empty from then on.
    */
   readonly tables: Uint32Array[] = []
+  /** Homes of each shard's table. */
+  readonly homes: Uint32Array = new Uint32Array(SHARDS).fill(homesOf(FIRST_CAPACITY))
   readonly #counts: Int32Array = new Int32Array(SHARDS)
   /** Positions held. */
   count = 0
@@ -53,21 +59,16 @@ export class HashIndex {
     return this.#counts[shard]!
   }
 
-  /** The slot to look at first for `hash`. */
-  home(hash: number): number {
-    const capacity = this.tables[hash >>> 24]!.length >>> 1
-    return ((hash & 0xff_ffff) * capacity * TAG_SCALE) | 0
-  }
-
   /** Adds a position. The caller knows that it is not there. */
   insert(hash: number, position: number): void {
     const shard = hash >>> 24
-    let table = this.tables[shard]!
     const count = this.#counts[shard]! + 1
-    if (count * 4 > (table.length >>> 1) * 3) table = this.#grow(shard, table)
+    if (count * 4 > (this.tables[shard]!.length >>> 1) * 3) this.#grow(shard)
+    const low = position >>> 0
+    const high = highOf(hash, position)
+    while (!place(this.tables[shard]!, this.homes[shard]!, low, high)) this.#makeRoom(shard)
     this.#counts[shard] = count
     this.count++
-    place(table, hash & 0xff_ffff, position >>> 0, Math.floor(position / TWO_32))
   }
 
   /** Puts `next` in the place of `previous`; false when that is not there. */
@@ -76,7 +77,7 @@ export class HashIndex {
     const slot = this.#slotOf(hash, previous)
     if (slot < 0) return false
     table[slot * 2] = next >>> 0
-    table[slot * 2 + 1] = (((hash & 0xff_ffff) << 8) | Math.floor(next / TWO_32)) >>> 0
+    table[slot * 2 + 1] = highOf(hash, next)
     return true
   }
 
@@ -86,18 +87,15 @@ export class HashIndex {
     if (slot < 0) return false
     const shard = hash >>> 24
     const table = this.tables[shard]!
-    const capacity = table.length >>> 1
-    // Shift back what would no longer be reached (Knuth, vol. 3, 6.4, algorithm R).
-    let next = slot
+    const homes = this.homes[shard]!
+    // Those that were pushed on come back.
     for (;;) {
-      next = next + 1 === capacity ? 0 : next + 1
-      if (table[next * 2] === 0) break
-      const home = ((table[next * 2 + 1]! >>> 8) * capacity * TAG_SCALE) | 0
-      const fits = slot <= next ? home <= slot || home > next : home <= slot && home > next
-      if (!fits) continue
-      table[slot * 2] = table[next * 2]!
-      table[slot * 2 + 1] = table[next * 2 + 1]!
-      slot = next
+      const low = table[slot * 2 + 2]!
+      const high = table[slot * 2 + 3]!
+      if (low === 0 || homeIn(homes, high >>> 8) > slot) break
+      table[slot * 2] = low
+      table[slot * 2 + 1] = high
+      slot++
     }
     table[slot * 2] = 0
     table[slot * 2 + 1] = 0
@@ -115,12 +113,11 @@ export class HashIndex {
   candidates(hash: number, found: number[]): void {
     found.length = 0
     const table = this.tables[hash >>> 24]!
-    const capacity = table.length >>> 1
     const tag = hash & 0xff_ffff
-    for (let slot = this.home(hash); ; slot = slot + 1 === capacity ? 0 : slot + 1) {
+    for (let slot = homeIn(this.homes[hash >>> 24]!, tag); ; slot++) {
       const low = table[slot * 2]!
-      if (low === 0) return
       const high = table[slot * 2 + 1]!
+      if (low === 0 || high >>> 8 > tag) return
       if (high >>> 8 === tag) found.push((high & 0xff) * TWO_32 + low)
     }
   }
@@ -147,16 +144,17 @@ export class HashIndex {
     }
   }
 
-  /** Makes a shard what `dump` gave, with `count` positions; false where that cannot be. */
-  restore(shard: number, count: number, dump: Uint32Array): boolean {
-    let slots = dump
+  /** Makes a shard what `dump` gave of one with `count` positions and so many homes; false where that cannot be. */
+  restore(shard: number, count: number, homes: number, dump: Uint32Array): boolean {
     if (dump.length === count * 2) {
-      const wanted = Math.max(FIRST_CAPACITY, (count * 3) / 2)
-      slots = fill(tableLength((count * 4) / 3 + 1, wanted), dump)
-    } else if (count * 8 > dump.length * 3 || !hasEmptySlot(dump)) return false
-    const table = newTable(slots.length)
-    table.set(slots)
-    this.tables[shard] = table
+      const slots = Math.max(FIRST_CAPACITY, (count * 3) / 2)
+      this.#put(shard, tableLength((count * 4) / 3 + 2, slots), undefined, dump)
+    } else {
+      const slots = dump.length >>> 1
+      if (count * 4 > slots * 3 || homes >= slots || dump[dump.length - 2] !== 0) return false
+      this.#set(shard, dump)
+      this.homes[shard] = homes
+    }
     this.count += count - this.#counts[shard]!
     this.#counts[shard] = count
     return true
@@ -177,31 +175,79 @@ export class HashIndex {
 
   #slotOf(hash: number, position: number): number {
     const table = this.tables[hash >>> 24]!
-    const capacity = table.length >>> 1
+    const tag = hash & 0xff_ffff
     const low = position >>> 0
-    const high = (((hash & 0xff_ffff) << 8) | Math.floor(position / TWO_32)) >>> 0
-    for (let slot = this.home(hash); ; slot = slot + 1 === capacity ? 0 : slot + 1) {
+    const high = highOf(hash, position)
+    for (let slot = homeIn(this.homes[hash >>> 24]!, tag); ; slot++) {
       const found = table[slot * 2]!
-      if (found === 0) return -1
-      if (found === low && table[slot * 2 + 1] === high) return slot
+      const foundHigh = table[slot * 2 + 1]!
+      if (found === 0 || foundHigh >>> 8 > tag) return -1
+      if (found === low && foundHigh === high) return slot
     }
   }
 
-  #grow(shard: number, table: Uint32Array): Uint32Array {
-    const capacity = table.length >>> 1
-    const wanted = capacity * (capacity < LARGE_CAPACITY ? 1.5 : LARGE_GROWTH)
-    const length = tableLength(capacity * LEAST_GROWTH, wanted)
-    const filled = fill(length, table)
+  #grow(shard: number): void {
+    const table = this.tables[shard]!
+    const slots = table.length >>> 1
+    const wanted = slots * (slots < LARGE_CAPACITY ? 1.5 : LARGE_GROWTH)
+    this.#put(shard, tableLength(slots * LEAST_GROWTH, wanted), undefined, table)
+  }
+
+  /** More room behind the homes: so many have tags near the largest one. */
+  #makeRoom(shard: number): void {
+    const table = this.tables[shard]!
+    const slots = (table.length >>> 1) + PUSHED
+    this.#put(shard, tableLength(slots, slots * LARGE_GROWTH), this.homes[shard]!, table)
+  }
+
+  /** Gives a shard a table of `length` words, or more where that is too little, with the entries of `slots`. */
+  #put(shard: number, length: number, homes: number | undefined, slots: Uint32Array): void {
+    const words = slots.length
+    if (source.length < words) source = new Uint32Array(2 * words)
+    source.set(slots)
+    const wanted = homes ?? homesOf(length >>> 1)
+    for (
+      let tried = length;
+      ;
+      tried = tableLength((tried >>> 1) + 1, (tried >>> 1) * LARGE_GROWTH)
+    ) {
+      if (target.length < tried) target = new Uint32Array(2 * tried)
+      const filled = target.subarray(0, tried)
+      filled.fill(0)
+      if (!fill(filled, wanted, source, words)) continue
+      this.#set(shard, filled)
+      this.homes[shard] = wanted
+      return
+    }
+  }
+
+  /** Makes `slots` a shard's table. */
+  #set(shard: number, slots: Uint32Array): void {
+    const table = this.tables[shard]!
     // In place only the new pages have to be had from the system.
-    let larger = extended(table, length)
+    let larger = slots.length > table.length ? extended(table, slots.length) : undefined
     if (larger === undefined) {
-      larger = newTable(length)
+      larger = ownIntegers(slots.length, slots.length * RESERVE)
       release(table)
     }
-    larger.set(filled)
+    larger.set(slots)
     this.tables[shard] = larger
-    return larger
   }
+}
+
+/** Where a search for `tag` begins. */
+export function homeIn(homes: number, tag: number): number {
+  return (tag * homes * TAG_SCALE) | 0
+}
+
+/** Homes of a table of so many slots, if what is pushed on needs no more room than usual. */
+function homesOf(slots: number): number {
+  return slots - Math.min(slots >>> 2, PUSHED)
+}
+
+/** The second word of a slot. */
+function highOf(hash: number, position: number): number {
+  return (((hash & 0xff_ffff) << 8) | Math.floor(position / TWO_32)) >>> 0
 }
 
 /** Words of a table for about `wanted` entries, at least `least`. */
@@ -209,46 +255,41 @@ function tableLength(least: number, wanted: number): number {
   return roomFor(Math.ceil(least) * SLOT_BYTES, Math.ceil(wanted) * SLOT_BYTES) >>> 2
 }
 
-function newTable(length: number): Uint32Array {
-  return ownIntegers(length, length * RESERVE)
-}
-
-/** Without one a search for what is not there would never end. */
-function hasEmptySlot(table: Uint32Array): boolean {
-  for (let i = 0; i < table.length; i += 2) if (table[i] === 0) return true
-  return false
-}
-
 /** Where tables are filled: access to plain memory is twice as fast as to one that can be resized, and copies take little. */
 let source = new Uint32Array(0)
 let target = new Uint32Array(0)
 
-/** A table of `length` words with the entries of `slots`; valid until the next call. */
-function fill(length: number, slots: Uint32Array): Uint32Array {
-  const words = slots.length
-  if (source.length < words) source = new Uint32Array(2 * words)
-  if (target.length < length) target = new Uint32Array(2 * length)
-  source.set(slots)
-  target.fill(0, 0, length)
-  const from = source
-  const table = target
-  const capacity = length >>> 1
+/** False where there is no room behind the homes for what is pushed on. */
+function fill(table: Uint32Array, homes: number, from: Uint32Array, words: number): boolean {
+  const last = (table.length >>> 1) - 1
+  let next = 0
   for (let i = 0; i < words; i += 2) {
     const low = from[i]!
     if (low === 0) continue
     const high = from[i + 1]!
-    let slot = ((high >>> 8) * capacity * TAG_SCALE) | 0
-    while (table[slot * 2] !== 0) slot = slot + 1 === capacity ? 0 : slot + 1
+    const home = homeIn(homes, high >>> 8)
+    const slot = home > next ? home : next
+    if (slot >= last) return false
     table[slot * 2] = low
     table[slot * 2 + 1] = high
+    next = slot + 1
   }
-  return table.subarray(0, length)
+  return true
 }
 
-function place(table: Uint32Array, tag: number, low: number, high: number): void {
-  const capacity = table.length >>> 1
-  let slot = (tag * capacity * TAG_SCALE) | 0
-  while (table[slot * 2] !== 0) slot = slot + 1 === capacity ? 0 : slot + 1
+/** Puts a slot in its place in the order; false where the table has to grow for it. */
+function place(table: Uint32Array, homes: number, low: number, high: number): boolean {
+  const tag = high >>> 8
+  let slot = homeIn(homes, tag)
+  while (table[slot * 2] !== 0 && table[slot * 2 + 1]! >>> 8 <= tag) slot++
+  let end = slot
+  while (table[end * 2] !== 0) end++
+  if (end >= (table.length >>> 1) - 1) return false
+  for (; end > slot; end--) {
+    table[end * 2] = table[end * 2 - 2]!
+    table[end * 2 + 1] = table[end * 2 - 1]!
+  }
   table[slot * 2] = low
-  table[slot * 2 + 1] = ((tag << 8) | high) >>> 0
+  table[slot * 2 + 1] = high
+  return true
 }

@@ -22,11 +22,9 @@ import {
 import { copyCached, type Segment } from '../../storage/segment.ts'
 import { WINDOW_BYTES, WINDOW_MASK } from '../../storage/segment-format.ts'
 import { advance, roomInWindow } from '../../storage/segment-walk.ts'
-import type { HashIndex } from './hash-index.ts'
-import { TWO_32 } from './hash-index.ts'
+import { type HashIndex, homeIn, TWO_32 } from './hash-index.ts'
 import type { LogSegment, LogSegments } from './segments.ts'
 
-const TAG_SCALE = 1 / 0x100_0000
 const SLOT_MASK = 0x3ff_ffff
 /** Values up to this length are gathered at once; longer ones take so long that the general way does not matter. */
 const GATHERED_BYTES = 64 * 1024
@@ -69,16 +67,13 @@ export class Lookup {
   ): 0 | 1 | typeof UNDECIDED {
     if (length >= SHORT_LENGTH) return UNDECIDED
     const table = index.tables[hash >>> 24]!
-    const capacity = table.length >>> 1
     const tag = hash & 0xff_ffff
     const cache = this.#cache
-    let slot = (tag * capacity * TAG_SCALE) | 0
-    for (;;) {
+    for (let slot = homeIn(index.homes[hash >>> 24]!, tag); ; slot++) {
       const low = table[slot * 2]!
-      if (low === 0) return MISSING
       const high = table[slot * 2 + 1]!
-      slot = slot + 1 === capacity ? 0 : slot + 1
-      if (high >>> 8 !== tag) continue
+      if (low === 0 || high >>> 8 > tag) return MISSING
+      if (high >>> 8 < tag) continue
       const { file, slot: firstSlot } = this.#segments.slots[((high & 0xff) << 6) | (low >>> 26)]!
       if (firstSlot !== (((high & 0xff) << 6) | (low >>> 26))) return UNDECIDED
       const address = low & SLOT_MASK
@@ -135,27 +130,24 @@ export class Lookup {
    * once, not for each in its turn.
    */
   touch(index: HashIndex, hashes: Uint32Array, count: number): void {
-    const { tables } = index
+    const { tables, homes } = index
     const cache = this.#cache
     let seen = 0
     for (let i = 0; i < count; i++) {
       const hash = hashes[i]!
       const table = tables[hash >>> 24]!
-      seen ^= table[(((hash & 0xff_ffff) * (table.length >>> 1) * TAG_SCALE) | 0) * 2]!
+      seen ^= table[homeIn(homes[hash >>> 24]!, hash & 0xff_ffff) * 2]!
     }
     for (let i = 0; i < count; i++) {
       const hash = hashes[i]!
       const table = tables[hash >>> 24]!
-      const capacity = table.length >>> 1
       const tag = hash & 0xff_ffff
-      let slot = (tag * capacity * TAG_SCALE) | 0
-      let low = table[slot * 2]!
-      while (low !== 0 && table[slot * 2 + 1]! >>> 8 !== tag) {
-        slot = slot + 1 === capacity ? 0 : slot + 1
-        low = table[slot * 2]!
-      }
-      if (low === 0) continue
-      const segment = this.#segments.slots[((table[slot * 2 + 1]! & 0xff) << 6) | (low >>> 26)]
+      let slot = homeIn(homes[hash >>> 24]!, tag)
+      while (table[slot * 2] !== 0 && table[slot * 2 + 1]! >>> 8 < tag) slot++
+      const low = table[slot * 2]!
+      const high = table[slot * 2 + 1]!
+      if (low === 0 || high >>> 8 > tag) continue
+      const segment = this.#segments.slots[((high & 0xff) << 6) | (low >>> 26)]
       const address = low & SLOT_MASK
       const frame = segment?.file.pages.frames[address >>> PAGE_BITS]
       if (frame === undefined || frame < 0) continue
@@ -186,19 +178,15 @@ export class Lookup {
     maxSequence: number,
   ): 0 | 1 | 2 | 3 {
     const table = index.tables[hash >>> 24]!
-    const capacity = table.length >>> 1
     const tag = hash & 0xff_ffff
-    let slot = (tag * capacity * TAG_SCALE) | 0
-    for (;;) {
+    for (let slot = homeIn(index.homes[hash >>> 24]!, tag); ; slot++) {
       const low = table[slot * 2]!
-      if (low === 0) return MISSING
       const high = table[slot * 2 + 1]!
-      if (high >>> 8 === tag) {
-        const status = this.read(high & 0xff, low, key, start, length)
-        if (status === BLOCKED) return BLOCKED
-        if (status !== MISSING && this.entry.sequence <= maxSequence) return status
-      }
-      slot = slot + 1 === capacity ? 0 : slot + 1
+      if (low === 0 || high >>> 8 > tag) return MISSING
+      if (high >>> 8 < tag) continue
+      const status = this.read(high & 0xff, low, key, start, length)
+      if (status === BLOCKED) return BLOCKED
+      if (status !== MISSING && this.entry.sequence <= maxSequence) return status
     }
   }
 
