@@ -197,7 +197,7 @@ export class HashIndex {
   #makeRoom(shard: number): void {
     const table = this.tables[shard]!
     const slots = (table.length >>> 1) + PUSHED
-    this.#put(shard, tableLength(slots, slots * LARGE_GROWTH), this.homes[shard]!, table)
+    this.#put(shard, tableLength(slots, slots * LARGE_GROWTH), this.homes[shard], table)
   }
 
   /** Gives a shard a table of `length` words, or more where that is too little, with the entries of `slots`. */
