@@ -21,13 +21,13 @@ const HEADER = {
 }
 const PAYLOAD = new Uint8Array(100).fill(7)
 
-/** A writer after `frames` small frames, each about to be synced. */
-function written(handle: FileHandle, frames: number): SegmentWriter {
+/** A writer after `frames` frames of a small entry, or of `payload`, each about to be synced. */
+function written(handle: FileHandle, frames: number, payload: Uint8Array = PAYLOAD): SegmentWriter {
   const writer = SegmentWriter.create(handle, HEADER, new AppendBuffer(FORM))
   for (let i = 1; i <= frames; i++) {
     writer.beginFrame(i, { epoch: 1, syncedSequence: 0, clock: 0 })
-    writer.place(PAYLOAD.length)
-    writer.append(PAYLOAD, 0, PAYLOAD.length)
+    writer.place(payload.length)
+    writer.append(payload, 0, payload.length)
     writer.endFrame()
     writer.flush()
     writer.beforeSync()
@@ -57,16 +57,7 @@ test('a few syncs, or large ones, write nothing ahead', () => {
   assert.equal(handle.size().sync(), few.end)
 
   const other = newFile()
-  const writer = written(other, 1)
-  const large = new Uint8Array(40_000)
-  for (let i = 2; i < 30; i++) {
-    writer.beginFrame(i, { epoch: 1, syncedSequence: 0, clock: 0 })
-    writer.place(large.length)
-    writer.append(large, 0, large.length)
-    writer.endFrame()
-    writer.flush()
-    writer.beforeSync()
-  }
+  const writer = written(other, 30, new Uint8Array(40_000))
   assert.equal(other.size().sync(), writer.end)
 })
 
