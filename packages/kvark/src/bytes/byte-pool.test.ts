@@ -39,3 +39,18 @@ test('the memory that copies share cannot be taken away by a transfer', () => {
   }
   assert.deepEqual(b, new Uint8Array(SOURCE.subarray(100, 200)))
 })
+
+test('goes on after a byte stream has taken a piece away', async () => {
+  const taken = copyBytes(SOURCE, 0, 300)
+  const stream = new ReadableStream({
+    type: 'bytes',
+    start: (controller) => {
+      controller.enqueue(taken)
+      controller.close()
+    },
+  })
+  for await (const part of stream) assert.equal((part as Uint8Array).length, 300)
+  for (let i = 0; i < 100; i++) {
+    assert.deepEqual(copyBytes(SOURCE, i, i + 300), new Uint8Array(SOURCE.subarray(i, i + 300)))
+  }
+})

@@ -9,6 +9,7 @@
  * 1. Copies never overlap, and nothing else is ever in a piece: what is not written yet is zero.
  * 2. A piece lives as long as one of its copies: keeping one keeps at most one piece.
  * 3. A piece cannot be transferred to another thread, for that would take the other copies away. `postMessage` clones instead.
+ *    Streams of type 'bytes' do take it away, as they do with Node's own pool: give them a copy.
  */
 
 import { markAsUntransferable } from 'node:worker_threads'
@@ -32,7 +33,8 @@ class Pool {
 
   copy(bytes: Buffer, start: number, end: number): Uint8Array {
     const length = end - start
-    if (this.#used + length > this.#length) {
+    // A byte stream takes away even what is marked: then all the rest of the piece is gone as well.
+    if (this.#used + length > this.#length || this.#piece.buffer.byteLength === 0) {
       const memory = new ArrayBuffer(this.#length)
       markAsUntransferable(memory)
       this.#piece = Buffer.from(memory)

@@ -291,7 +291,9 @@ export class Cache {
       }
       const owner = this.#owners[frame]
       if (owner === undefined) continue // It is on its way to the free ones, or loading.
-      owner.frames[this.#pages[frame]!] = -1
+      // The page may have got another frame since: that of a writer who goes on in it.
+      const page = this.#pages[frame]!
+      if (owner.frames[page] === frame) owner.frames[page] = -1
       this.#owners[frame] = undefined
       return frame
     }

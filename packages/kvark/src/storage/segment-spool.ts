@@ -158,10 +158,14 @@ export class SegmentSpool {
     try {
       // The name first, at once: after the end of the store the folder is somebody else's.
       this.#environment.files.remove(this.path).sync()
-      yield* this.handle.close()
     } catch (error) {
       const { message } = asKvarkError(error)
       this.#environment.warn(`${this.path} stays until the next open: ${message}`)
+    }
+    try {
+      yield* this.handle.close()
+    } catch {
+      // Nothing of it was to be kept.
     }
   }
 

@@ -124,6 +124,8 @@ export class SegmentWriter {
   #freshSector = false
   /** Zeros have been written up to here. */
   #ahead = 0
+  /** Somebody before may have written zeros ahead. */
+  #resumed = false
   #smallSyncs = 0
   #synced = 0
   /** Long rests of compressed blocks that are not in the file yet, as [from, to) pairs. */
@@ -187,6 +189,7 @@ export class SegmentWriter {
       memory.plain.set(tail, 0)
     }
     writer.#freshSector = true
+    writer.#resumed = true
     return writer
   }
 
@@ -216,9 +219,9 @@ export class SegmentWriter {
     this.#smallSyncs = small ? this.#smallSyncs + 1 : 0
     this.#synced = this.flushed
     if (this.#smallSyncs < SMALL_SYNCS || this.flushed < this.#ahead) return
+    this.#ahead = this.flushed + AHEAD.length
     try {
       this.handle.write(AHEAD, 0, AHEAD.length, this.flushed).sync()
-      this.#ahead = this.flushed + AHEAD.length
     } catch {
       // Nothing but speed is lost: perhaps there is room for what is asked, though not for this.
       this.#smallSyncs = Number.NEGATIVE_INFINITY
@@ -227,8 +230,9 @@ export class SegmentWriter {
 
   /** Ends the file where the data ends. */
   trim(): void {
-    if (this.#ahead > this.end) this.handle.truncate(this.end).sync()
+    if (this.#ahead > this.end || this.#resumed) this.handle.truncate(this.end).sync()
     this.#ahead = 0
+    this.#resumed = false
   }
 
   /** Begins a frame unless one is open. `mark`: where the rest of the frame has one already. */

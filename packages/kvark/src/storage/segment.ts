@@ -164,7 +164,8 @@ export function* readCached(
   address: number,
   length: number,
 ): Routine<Buffer> {
-  const result = Buffer.allocUnsafe(length)
+  // Not from Node's pool: parts of it go to the user, who may give the memory away.
+  const result = Buffer.allocUnsafeSlow(length)
   let done = copyCached(cache, file, address, result, 0, length)
   while (done < length) {
     const page = advance(file.form, address, done) >>> PAGE_BITS

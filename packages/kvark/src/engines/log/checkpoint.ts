@@ -27,6 +27,7 @@ import { TEMPORARY_SUFFIX } from '../../storage/sealed-file.ts'
 import type { FileHandle } from '../../vfs/files.ts'
 import { type HashIndex, SHARDS, SLOT_BYTES } from './hash-index.ts'
 import { type IndexRecord, indexName } from './manifest.ts'
+import { SLOTS } from './segments.ts'
 import type { LogState } from './state.ts'
 
 const MAGIC = Buffer.from('kvarkidx', 'latin1')
@@ -335,6 +336,21 @@ function* readTrailer(
   const plain = cipher ? cipher.unseal(indexName(number), json) : json
   if (plain === undefined)
     throw corruption(path, start, 'the footer of the stored index was changed')
-  const footer = JSON.parse(Buffer.from(plain).toString('utf8')) as CheckpointFooter
+  const footer: unknown = JSON.parse(Buffer.from(plain).toString('utf8'))
+  if (!isFooter(footer)) throw damaged()
   return { footer, start }
+}
+
+/** Whether it can be one: a checksum can be made right by anybody. */
+function isFooter(footer: unknown): footer is CheckpointFooter {
+  if (typeof footer !== 'object' || footer === null) return false
+  const { segments, replay } = footer as Partial<CheckpointFooter>
+  if (typeof replay !== 'object' || replay === null || !Array.isArray(segments)) return false
+  return segments.every(
+    (one: Partial<SegmentRecord> | null) => isSlot(one?.slot) && isSlot(one?.slots),
+  )
+}
+
+function isSlot(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= SLOTS
 }

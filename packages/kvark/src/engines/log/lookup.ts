@@ -74,8 +74,9 @@ export class Lookup {
       const high = table[slot * 2 + 1]!
       if (low === 0 || high >>> 8 > tag) return MISSING
       if (high >>> 8 < tag) continue
-      const { file, slot: firstSlot } = this.#segments.slots[((high & 0xff) << 6) | (low >>> 26)]!
-      if (firstSlot !== (((high & 0xff) << 6) | (low >>> 26))) return UNDECIDED
+      const segment = this.#segments.slots[((high & 0xff) << 6) | (low >>> 26)]
+      if (segment?.slot !== (((high & 0xff) << 6) | (low >>> 26))) return UNDECIDED
+      const { file } = segment
       const address = low & SLOT_MASK
       const frame = file.pages.frames[address >>> PAGE_BITS]
       if (frame === undefined || frame < 0 || file.damage !== undefined) return UNDECIDED
@@ -193,7 +194,7 @@ export class Lookup {
   /** Reads the entry at a position and compares its key: `MISSING` when it is another one. */
   read(high: number, low: number, key: Uint8Array, start: number, length: number): 0 | 1 | 2 | 3 {
     const slot = (high << 6) | (low >>> 26)
-    const segment = this.#segments.slots[slot]!
+    const segment = this.#segments.slots[slot] ?? this.#segments.at(high * TWO_32 + low)
     const address = (low & SLOT_MASK) + (slot - segment.slot) * (SLOT_MASK + 1)
     const { file } = segment
     const frame = file.pages.frames[address >>> PAGE_BITS]

@@ -15,7 +15,7 @@ import type { SegmentRecord } from './checkpoint.ts'
 
 export const SLOT_BITS = 26
 export const SLOT_BYTES: number = 2 ** SLOT_BITS
-const SLOTS = 2 ** (40 - SLOT_BITS)
+export const SLOTS: number = 2 ** (40 - SLOT_BITS)
 
 export class LogSegment {
   readonly file: Segment
