@@ -128,6 +128,8 @@ export interface Engine {
    * Throws the `failure` of a read-only engine.
    */
   spool(key: Uint8Array, length: number): Spool
+  /** To be waited for before `spool`: ends when what earlier ones left is nearly tidied up. Absent: nothing is left. */
+  readonly spoolRoom?: Effect<void>
   /** Everything written so far gets at least this durable; concurrent callers share one sync. */
   commit(durability: Durability): Effect<void>
 

@@ -119,7 +119,9 @@ class Intake<K, V> {
       const { bytes, keyStart, keyLength } = this.#batch
       const start = keyStart[0]!
       const key = bytes.subarray(start, start + keyLength[0]!)
-      this.#spool = this.#core.engine.spool(key, key.length)
+      const { engine } = this.#core
+      if (engine.spoolRoom !== undefined) yield* engine.spoolRoom
+      this.#spool = engine.spool(key, key.length)
       yield* this.#append(this.#start.subarray(0, this.#length))
       this.#start = Buffer.alloc(0)
     }

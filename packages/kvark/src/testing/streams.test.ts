@@ -4,9 +4,11 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Environment } from '../environment/environment.ts'
 import { nodeEnvironment } from '../environment/node.ts'
+import { Effect } from '../environment/routine.ts'
 import { destroy } from '../store/destroy.ts'
 import { openSync } from '../store/open.ts'
 import type { AtomicStore, Configurable } from '../store/types.ts'
+import type { FileHandle } from '../vfs/files.ts'
 import { memoryFiles } from '../vfs/memory.ts'
 import { pattern, rejects, turn } from './contract/check.ts'
 import { FaultyFiles } from './contract/faulty-files.ts'
@@ -224,6 +226,48 @@ test('files of many streamed values are put together', async () => {
     assert.ok((await read(await db.getStream(`key${i}`))).equals(value))
   }
   assert.deepEqual((await db.verify()).problems, [])
+  await db.close()
+})
+
+test('who streams faster than files are put together waits for that', async () => {
+  const files = memoryFiles()
+  let letGo = (): void => {}
+  const gate = new Promise<void>((resolve) => {
+    letGo = resolve
+  })
+  const begin = files.open.bind(files)
+  files.open = (path, mode) => {
+    const gated = (handle: FileHandle): FileHandle => {
+      const synced = new Effect(
+        () => {},
+        () => gate,
+      )
+      if (path.includes('.packed')) handle.sync = () => synced
+      return handle
+    }
+    const { sync, async } = begin(path, mode)
+    return new Effect(
+      () => gated(sync()),
+      async () => gated(await async()),
+    )
+  }
+  const environment = nodeEnvironment(files)
+  const db = open(environment, { segmentBytes: 16 * MIB })
+  const value = pattern(2 * MIB, 1)
+  let stored = 0
+  const all = (async () => {
+    for (; stored < 180; stored++)
+      await db.putStream(`key${stored}`, [value], { durability: 'none' })
+  })()
+  let before = -1
+  for (let idle = 0; idle < 200; idle = stored === before ? idle + 1 : 0) {
+    before = stored
+    await turn()
+  }
+  assert.ok(stored > 100 && stored < 150, `${stored} values`)
+  letGo()
+  await all
+  assert.equal(await db.count(), 180)
   await db.close()
 })
 

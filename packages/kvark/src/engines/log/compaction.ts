@@ -50,6 +50,8 @@ const SMALL_SHARE = 0.25
  * spooled leave them, and each opening of an encrypted store.
  */
 const CROWD = 32
+/** With so many, those who would make more wait: each is an open file. */
+const MOST_SMALL = 4 * CROWD
 /** Live bytes that are rewritten at once: bounded for the memory that it takes, but worth storing the index anew. */
 const ROUND_BYTES = 128 * 1024 * 1024
 const ROUND_BYTES_A_KEY = 32
@@ -93,6 +95,16 @@ export class Compactor {
     } else if (written > Math.max(CHECKPOINT_BYTES, this.#state.totals().total / 4)) {
       this.#start(() => persist(this.#state))
     }
+  }
+
+  /** Ends when there are few enough small segments, or nothing is being done about them. */
+  relief(): Effect<void> {
+    return new Effect(
+      () => {},
+      async () => {
+        while (this.#job.running && this.#countSmall() > MOST_SMALL) await this.#job.settled()
+      },
+    )
   }
 
   /** Everything was cleared: whole segments can go. */
@@ -206,10 +218,15 @@ export class Compactor {
 
   #crowded(): boolean {
     const { all } = this.#state.segments
-    if (all.size <= CROWD) return false
+    return all.size > CROWD && this.#countSmall() > CROWD
+  }
+
+  #countSmall(): number {
     let count = 0
-    for (const one of all.values()) if (!one.damaged && this.#isSmall(one)) count++
-    return count > CROWD
+    for (const one of this.#state.segments.all.values()) {
+      if (!one.damaged && this.#isSmall(one)) count++
+    }
+    return count
   }
 
   /** Whether it is worth putting together with others. */

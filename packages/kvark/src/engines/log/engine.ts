@@ -190,6 +190,10 @@ export class LogEngine implements Engine {
     batch.warmed = true
   }
 
+  get spoolRoom(): Effect<void> {
+    return this.#compactor.relief()
+  }
+
   spool(key: Uint8Array, length: number): Spool {
     const { spools, journal } = this.#state
     if (journal.failure) throw readOnly(journal.failure)
