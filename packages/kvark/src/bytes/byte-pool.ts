@@ -9,7 +9,7 @@
  * 1. Copies never overlap, and nothing else is ever in a piece: what is not written yet is zero.
  * 2. A piece lives as long as one of its copies: keeping one keeps at most one piece.
  * 3. A piece cannot be transferred to another thread, for that would take the other copies away. `postMessage` clones instead.
- *    Streams of type 'bytes' do take it away, as they do with Node's own pool: give them a copy.
+ *    Streams of type 'bytes' do take it away on Node 20, and refuse it on later ones: give them a copy.
  */
 
 import { markAsUntransferable } from 'node:worker_threads'
