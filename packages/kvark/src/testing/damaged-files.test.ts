@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { crc32 } from 'node:zlib'
 import type { KvarkError } from '../errors.ts'
 import { FILE_HEADER_BYTES } from '../storage/segment-format.ts'
 import {
@@ -279,5 +280,30 @@ test('a byte damaged after a kill: a prefix of what was written, with all that w
     }
     assert.ok(found >= synced, `byte ${at}: only ${found}`)
     reopened.closeSync()
+  }
+})
+
+test('a stored index whose footer was forged, checksum and all, is built anew', () => {
+  const original = content.get(index)!
+  const end = original.length - 16
+  const start = end - original.readUInt32LE(end)
+  const footer = JSON.parse(original.toString('utf8', start, end)) as Record<string, unknown>
+  const [segment] = footer['segments'] as object[]
+  const forged = [
+    '{',
+    'null',
+    JSON.stringify({ ...footer, segments: null }),
+    JSON.stringify({ ...footer, replay: null }),
+    JSON.stringify({ ...footer, segments: [null] }),
+    JSON.stringify({ ...footer, segments: [{ ...segment, slots: 1e12 }] }),
+    JSON.stringify({ ...footer, segments: [{ ...segment, slot: -1 }] }),
+  ]
+  for (const text of forged) {
+    const json = Buffer.from(text)
+    const trailer = Buffer.from(original.subarray(end))
+    trailer.writeUInt32LE(json.length, 0)
+    trailer.writeUInt32LE(crc32(json), 4)
+    const bytes = Buffer.concat([original.subarray(0, start), json, trailer])
+    assert.equal(tryWith(index, bytes, text).refused, undefined, text)
   }
 })

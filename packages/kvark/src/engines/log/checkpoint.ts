@@ -336,12 +336,21 @@ function* readTrailer(
   const plain = cipher ? cipher.unseal(indexName(number), json) : json
   if (plain === undefined)
     throw corruption(path, start, 'the footer of the stored index was changed')
-  const footer: unknown = JSON.parse(Buffer.from(plain).toString('utf8'))
+  const footer = parsed(plain)
   if (!isFooter(footer)) throw damaged()
   return { footer, start }
 }
 
-/** Whether it can be one: a checksum can be made right by anybody. */
+/** `undefined`: it is no JSON. A checksum can be made right by anybody. */
+function parsed(json: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(json).toString('utf8'))
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether it can be a footer. */
 function isFooter(footer: unknown): footer is CheckpointFooter {
   if (typeof footer !== 'object' || footer === null) return false
   const { segments, replay } = footer as Partial<CheckpointFooter>
