@@ -4,7 +4,7 @@
 import { inKeyOrder } from '../data.js'
 import { mixed } from './measure/mixed.js'
 import { get, getAwaited, getMany, getMissing, scan, view } from './measure/reads.js'
-import { diskBytes, memory, open, privateMemory } from './measure/whole.js'
+import { diskBytes, memory, open, openAwaited, privateMemory } from './measure/whole.js'
 import {
   deleteMany,
   load,
@@ -104,13 +104,22 @@ function strings() {
     ...loads(data, ''),
     {
       name: 'open',
-      what: 'open, lock and index included, and the first get',
+      what: 'open at once, lock and index included, and the first get',
       data,
       variants: true,
       store: 'alone',
       rounds: 5,
       warmUp: 0,
       measure: open,
+    },
+    {
+      name: 'open-awaited',
+      what: 'the same awaited, by those who have it',
+      data,
+      store: 'alone',
+      rounds: 5,
+      warmUp: 0,
+      measure: openAwaited,
     },
     {
       name: 'memory',

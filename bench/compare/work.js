@@ -71,6 +71,17 @@ export class Work {
     this.durability = durability
   }
 
+  /**
+   * The same by the awaited way.
+   *
+   * @param {Durability} durability
+   */
+  async useAwaited(durability) {
+    await this.close()
+    this.opened = await this.adapter.openAwaited?.(this.opening(this.folder, durability))
+    this.durability = durability
+  }
+
   async close() {
     await this.opened?.close()
     this.opened = undefined
@@ -95,17 +106,26 @@ export class Work {
    * @param {string} folder
    * @param {Durability} durability
    */
-  openAt(folder, durability) {
+  async openAt(folder, durability) {
+    return this.adapter.open(this.opening(folder, durability))
+  }
+
+  /**
+   * @param {string} folder
+   * @param {Durability} durability
+   * @returns {import('./stores/store.js').Opening}
+   */
+  opening(folder, durability) {
     const { subject, data, entries } = this.task
     const bytes = entries * (data.valueBytes + KEY_BYTES)
-    return this.adapter.open({
+    return {
       folder,
       durability,
       form: data.form,
       valueBytes: data.valueBytes,
       cacheBytes: Math.max(CACHE_BYTES, 2 * bytes),
       options: subject.options,
-    })
+    }
   }
 
   /** Loads all entries in random order, unless that was done. */

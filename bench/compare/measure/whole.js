@@ -12,10 +12,27 @@ import { taste } from '../work.js'
  *
  * @param {Job} job
  */
-export async function open({ work }) {
+export function open({ work }) {
+  return timeOpening(work, () => work.use('none'))
+}
+
+/**
+ * The same by the way that leaves the event loop free, of those who have it.
+ *
+ * @param {Job} job
+ */
+export async function openAwaited({ work }) {
+  return work.adapter.openAwaited && timeOpening(work, () => work.useAwaited('none'))
+}
+
+/**
+ * @param {import('../work.js').Work} work
+ * @param {() => Promise<void>} act
+ */
+async function timeOpening(work, act) {
   const name = key(0)
   const before = performance.now()
-  await work.use('none')
+  await act()
   const found = work.store.get(name)
   const time = performance.now() - before
   if (taste(found) !== work.expected(0)) throw new Error('a wrong value was read')

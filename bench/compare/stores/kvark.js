@@ -1,7 +1,7 @@
 // @ts-check
 // kvark, with the engine and the options of the subject.
 
-import { open as openKvark } from '../../../packages/kvark/dist/index.js'
+import { open as openKvark, openSync as openKvarkSync } from '../../../packages/kvark/dist/index.js'
 
 /** The same in each process that opens the store. */
 const KEY = new Uint8Array(32).fill(7)
@@ -9,14 +9,31 @@ const KEY = new Uint8Array(32).fill(7)
 export const durabilities = { none: "'none'", os: "'os'", disk: "'disk'" }
 
 /** @type {import('./store.js').Adapter['open']} */
-export async function open({ folder, durability, form, cacheBytes, options }) {
+export function open(opening) {
+  return storeOf(openKvarkSync(opening.folder, settingsOf(opening)))
+}
+
+/** @param {import('./store.js').Opening} opening */
+export async function openAwaited(opening) {
+  return storeOf(await openKvark(opening.folder, settingsOf(opening)))
+}
+
+/**
+ * @param {import('./store.js').Opening} opening
+ * @returns {any} which engine it is and what values are, is known only now
+ */
+function settingsOf({ durability, form, cacheBytes, options }) {
   const values = form === 'text' ? 'utf8' : 'bytes'
   const { encrypted, ...rest } = /** @type {{ encrypted?: boolean }} */ (options)
   const encryption = encrypted ? { encryption: { key: KEY } } : {}
-  /** @type {any} which engine it is and what values are, is known only now */
-  const settings = { ...rest, ...encryption, durability, cacheBytes, values }
-  /** @type {import('../../../packages/kvark/dist/index.js').AtomicStore<string, any>} */
-  const db = await openKvark(folder, settings)
+  return { ...rest, ...encryption, durability, cacheBytes, values }
+}
+
+/**
+ * @param {import('../../../packages/kvark/dist/index.js').AtomicStore<string, any>} db
+ * @returns {import('./store.js').Store}
+ */
+function storeOf(db) {
   return {
     get: (key) => db.getSync(key),
     getAwaited: (key) => db.get(key),

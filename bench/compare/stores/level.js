@@ -39,3 +39,5 @@ export async function open({ folder, durability, form, cacheBytes }) {
     close: () => db.close(),
   }
 }
+
+export const openAwaited = open

@@ -38,7 +38,8 @@
 /**
  * @typedef {object} Adapter
  * @property {Readonly<Record<Durability, string>>} durabilities the setting that is used for each
- * @property {(opening: Opening) => Promise<Store>} open
+ * @property {(opening: Opening) => Promise<Store> | Store} open at once, if the database can
+ * @property {(opening: Opening) => Promise<Store>} [openAwaited]
  */
 
 export {}
