@@ -118,6 +118,13 @@ export class SimulatedFiles implements Files {
     return new SimulatedFiles({ capacityBytes: this.capacityBytes, root })
   }
 
+  /** The disks that a crash now can leave, each made of whole changes; none where more than eight are pending. */
+  *everyCrash(): Generator<SimulatedFiles> {
+    for (const root of this.#disk.everySubset(this.#tree.root)) {
+      yield new SimulatedFiles({ capacityBytes: this.capacityBytes, root })
+    }
+  }
+
   open(path: string, mode: OpenMode): Effect<FileHandle> {
     return this.#effect({ call: 'open', path, mode }, () => {
       const { file, change } = this.#tree.open(path, mode)

@@ -6,6 +6,8 @@
 import { engines } from '../../engines.ts'
 import type { Environment } from '../../environment/environment.ts'
 import type { Effect } from '../../environment/routine.ts'
+import { CHECKSUMS } from '../../storage/block-form.ts'
+import { CIPHERS, keyBytes } from '../../storage/cipher.ts'
 import { openWith } from '../../store/opening.ts'
 import type { KvarkStore } from '../../store/store.ts'
 
@@ -36,6 +38,40 @@ export const sealedSubjects: Readonly<Record<'log', readonly CrashSubject[]>> = 
       options: { ...LOG, compression: 'lz4', encryption: { key: new Uint8Array(32).fill(7) } },
     },
   ],
+}
+
+/** The option sets over which a proof spreads what it does, by engine. */
+export const optionSets: Readonly<Record<'log', readonly CrashSubject[]>> = {
+  log: [...logForms(), ...logSizes()],
+}
+
+/** Every checksum with every compression and every cipher. */
+function logForms(): CrashSubject[] {
+  const sets: CrashSubject[] = []
+  for (const compression of ['none', 'lz4', 'deflate'] as const) {
+    for (const cipher of ['none', ...CIPHERS] as const) {
+      for (const checksum of CHECKSUMS) {
+        const encryption = cipher !== 'none' && {
+          encryption: { key: new Uint8Array(keyBytes(cipher)).fill(7), cipher },
+        }
+        const options = { ...LOG, checksum, compression, ...encryption }
+        sets.push({ name: `${checksum} ${compression} ${cipher}`, engine: 'log', options })
+      }
+    }
+  }
+  return sets
+}
+
+/** Few and many segments, compaction all the time and never. */
+function logSizes(): CrashSubject[] {
+  const sets: CrashSubject[] = []
+  for (const segmentBytes of [32_768, 65_536, 1_048_576]) {
+    for (const compactionThresholdBytes of [1, 65_536, Number.MAX_SAFE_INTEGER]) {
+      const name = `segments of ${segmentBytes}, compaction from ${compactionThresholdBytes}`
+      sets.push({ name, engine: 'log', options: { segmentBytes, compactionThresholdBytes } })
+    }
+  }
+  return sets
 }
 
 export type CrashStore = KvarkStore<string, string>

@@ -1,0 +1,48 @@
+/**
+ * One measure of the proof: something that is done to a store very often, each time from a seed, and that must never go wrong.
+ *
+ *   row ──portion(seed 1, options 1)──► tally ─┐
+ *       ──portion(seed 2, options 2)──► tally ─┼──► counts, added up until the goal is reached
+ *       ──portion(seed 3, …)──────────► tally ─┘
+ *
+ * 1. A portion is the work of about a second. The same engine, options and seed give the same portion in every process.
+ * 2. A portion that finds something wrong throws; what it throws is told with the command that does the same again.
+ * 3. Portions of a row do not know each other: they run in any order and in several processes at once.
+ */
+
+import type { CrashSubject } from '../crash/subjects.ts'
+
+export interface Portion {
+  /** Engine and options. */
+  readonly subject: CrashSubject
+  /** 1, 2, 3, … */
+  readonly seed: number
+}
+
+/** What a portion did. */
+export interface Tally {
+  /** In the row's unit; where things must differ from each other, `distinct` is what counts. */
+  readonly done: number
+  /** A hash, below 2⁵³, of each thing that must differ from all the others to count. */
+  readonly distinct?: readonly number[]
+  /** What else is worth telling, by name: added up. */
+  readonly more?: Readonly<Record<string, number>>
+}
+
+export interface Row {
+  /** For people and on the command line: `crash-states`. */
+  readonly name: string
+  /** What is done, in a few words. */
+  readonly what: string
+  /** What is counted: `states`. */
+  readonly unit: string
+  /** What would be a failure. */
+  readonly rule: string
+  /** How many for one engine make a whole proof. */
+  readonly goal: number
+  /** Where everything there is gets its turn: how many portions that is; the goal is then the least that they must come to. */
+  readonly portions?: (subject: CrashSubject) => number
+  readonly run: (portion: Portion) => Promise<Tally>
+  /** Looks for a shorter way to the failure of a portion; returns it for people, with the arguments that replay it. */
+  readonly shrink?: (portion: Portion) => Promise<{ readonly script: string } | undefined>
+}
