@@ -2,11 +2,12 @@
  * A file system in memory: inodes and the names that lead to them. It knows no effects and no handles; the files in
  * memory (`memory.ts`) and the simulated disk (`simulated.ts`) are built on it.
  *
- *   FolderInode ── 'data' ──► FolderInode ── '000001.log' ──► FileInode { bytes, size }
+ *   FolderInode ── 'data' ──► FolderInode ── '000001.log' ──► FileInode { size, chunk │ chunk │ … }
  *
  * 1. A file lives as long as a name or an open handle leads to it, as on a POSIX system.
  * 2. What changes names is described by `NameChange`s, so that the simulated disk can apply them again elsewhere.
  * 3. Bytes beyond `size` are zero, so that growing a file needs no filling.
+ * 4. Copies share chunks until one of them writes there: a disk is copied for every crash that is looked at.
  */
 
 import { resolve, sep } from 'node:path'
@@ -15,48 +16,84 @@ import { systemErrorOf } from './system-error.ts'
 
 export type Inode = FileInode | FolderInode
 
-const NOTHING: Uint8Array = new Uint8Array(0)
-const SMALLEST_CAPACITY = 512
+const CHUNK_BYTES = 16 * 1024
 
 export class FileInode {
   readonly kind = 'file'
   size = 0
   locked = false
-  #bytes = NOTHING
+  /** Each `CHUNK_BYTES` long; one that is missing is zeros. */
+  #chunks: (Chunk | undefined)[] = []
 
   read(target: Uint8Array, offset: number, length: number, position: number): number {
     const count = Math.max(0, Math.min(length, this.size - position))
-    target.set(this.#bytes.subarray(position, position + count), offset)
+    for (let done = 0; done < count; ) {
+      const at = (position + done) % CHUNK_BYTES
+      const part = Math.min(count - done, CHUNK_BYTES - at)
+      const chunk = this.#chunks[Math.floor((position + done) / CHUNK_BYTES)]
+      const start = offset + done
+      if (chunk === undefined) target.fill(0, start, start + part)
+      else target.set(chunk.bytes.subarray(at, at + part), start)
+      done += part
+    }
     return count
   }
 
   write(source: Uint8Array, offset: number, length: number, position: number): void {
-    if (length === 0) return
-    this.#grow(position + length)
-    this.#bytes.set(source.subarray(offset, offset + length), position)
+    for (let done = 0; done < length; ) {
+      const at = (position + done) % CHUNK_BYTES
+      const part = Math.min(length - done, CHUNK_BYTES - at)
+      const start = offset + done
+      this.#own(Math.floor((position + done) / CHUNK_BYTES)).set(
+        source.subarray(start, start + part),
+        at,
+      )
+      done += part
+    }
+    if (length > 0 && position + length > this.size) this.size = position + length
   }
 
   truncate(size: number): void {
-    if (size > this.size) this.#grow(size)
-    else this.#bytes.fill(0, size, this.size)
+    if (size < this.size) {
+      const last = Math.floor(size / CHUNK_BYTES)
+      if (this.#chunks.length > last) {
+        if (this.#chunks[last] !== undefined) this.#own(last).fill(0, size % CHUNK_BYTES)
+        this.#chunks.length = last + 1
+      }
+    }
     this.size = size
-    if (size === 0) this.#bytes = NOTHING
   }
 
+  /** The same bytes in a file of its own; they are shared until one of the two is written to. */
   copy(): FileInode {
     const copy = new FileInode()
-    copy.write(this.#bytes, 0, this.size, 0)
+    for (const chunk of this.#chunks) if (chunk !== undefined) chunk.owner = undefined
+    copy.#chunks = [...this.#chunks]
+    copy.size = this.size
     return copy
   }
 
-  #grow(size: number): void {
-    if (size > this.#bytes.length) {
-      const larger = new Uint8Array(Math.max(size, this.#bytes.length * 2, SMALLEST_CAPACITY))
-      larger.set(this.#bytes.subarray(0, this.size))
-      this.#bytes = larger
-    }
-    if (size > this.size) this.size = size
+  /** Takes over the bytes of another file. */
+  become(other: FileInode): void {
+    const { size } = other
+    this.#chunks = other.copy().#chunks
+    this.size = size
   }
+
+  /** The bytes of a chunk, to write to. */
+  #own(index: number): Uint8Array {
+    const chunk = this.#chunks[index]
+    if (chunk?.owner === this) return chunk.bytes
+    const bytes = chunk === undefined ? new Uint8Array(CHUNK_BYTES) : chunk.bytes.slice()
+    this.#chunks[index] = { bytes, owner: this }
+    return bytes
+  }
+}
+
+interface Chunk {
+  readonly bytes: Uint8Array
+  /** The file that alone has it. */
+  owner: FileInode | undefined
 }
 
 export class FolderInode {

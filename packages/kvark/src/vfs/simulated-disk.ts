@@ -11,8 +11,9 @@
  * 3. Names of a folder become durable in their order, except in the mode that is about them. Writes to a file have no order:
  *    each may reach the disk or not, whole or in sectors of 512 bytes.
  * 4. Folders are durable once made.
- * 5. After a failed sync the pending writes of the file count as clean: a later sync succeeds without writing them, as
- *    on Linux. Programs still read them, the disk never gets them.
+ * 5. After a failed sync the pending writes of the file are, as the disk was told to behave, `clean`: a later sync succeeds
+ *    without writing them, programs still read them, the disk never gets them (ext4, XFS); `dirty`: a later sync writes them;
+ *    `reverted`: they are gone for programs, too (Btrfs). Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020.
  */
 
 import type { SeededRandom } from '../bytes/random.ts'
@@ -34,7 +35,8 @@ import {
  * - `torn`: any, and of one write only the first sectors, the last ones, those in the middle, or any
  * - `size`: any, and the sizes of files that grew without the bytes, which are zeros or garbage
  * - `names`: any, and names lost or in another order
- * - `garbage`: those before a random moment; a sector of the write under way then holds garbage, all 512 bytes of it
+ * - `garbage`: those before a random moment; a sector of the write under way then holds garbage, all 512 bytes of it. One that the
+ *   write does not change is spared: the system writes whole pages, so that what is durable is written again with every neighbour
  */
 export type CrashMode = (typeof CRASH_MODES)[number]
 
@@ -42,6 +44,11 @@ export const CRASH_MODES = ['drop', 'prefix', 'subset', 'torn', 'size', 'names',
 
 /** So many pending changes have all their subsets looked at. */
 const MOST_ENUMERATED = 8
+
+/** What becomes of pending writes when a sync fails. */
+export type FailedSync = (typeof FAILED_SYNCS)[number]
+
+export const FAILED_SYNCS = ['clean', 'dirty', 'reverted'] as const
 
 export const SECTOR_BYTES = 512
 
@@ -211,8 +218,9 @@ const LEAVINGS: Readonly<
     const under = random.below(sectorsOf(last))
     let sector = 0
     eachSector(last, (from, to) => {
+      const changed = isChanged(content, last, from, to)
       if (sector < under) content.write(last.bytes, from - last.position, to - from, from)
-      if (sector++ !== under) return
+      if (sector++ !== under || !changed) return
       const start = from - (from % SECTOR_BYTES)
       // The file's last sector is garbage as far as the file goes.
       const length = Math.min(SECTOR_BYTES, Math.max(content.size, to) - start)
@@ -229,6 +237,18 @@ function eachSector({ bytes, position }: Write, visit: (from: number, to: number
     visit(from, to)
     from = to
   }
+}
+
+/** Whether the disk holds other bytes there; behind the end of a file they are zeros. */
+function isChanged(
+  content: FileInode,
+  { bytes, position }: Write,
+  from: number,
+  to: number,
+): boolean {
+  const before = new Uint8Array(to - from)
+  content.read(before, 0, to - from, from)
+  return before.some((byte, i) => byte !== bytes[from - position + i])
 }
 
 function sectorsOf(write: Write): number {
@@ -311,8 +331,10 @@ export class SimulatedDisk {
   }
 
   /** A sync of the file failed. */
-  loseFile(file: FileInode): void {
+  failedSync(file: FileInode, behaviour: FailedSync): void {
+    if (behaviour === 'dirty') return
     this.#take((change) => change.kind !== 'name' && change.file === file)
+    if (behaviour === 'reverted') file.become(this.#durable.contentOf(file))
   }
 
   /** What stands on the disk after a crash now, from `root` on; this disk stays as it is. */

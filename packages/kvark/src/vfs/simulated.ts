@@ -18,7 +18,7 @@ import { Effect } from '../environment/routine.ts'
 import type { FileHandle, FileLock, FileStat, Files, OpenMode } from './files.ts'
 import { type FileInode, type FolderInode, Tree } from './inode.ts'
 import { lockInode } from './memory.ts'
-import { type CrashMode, SimulatedDisk } from './simulated-disk.ts'
+import { type CrashMode, type FailedSync, SimulatedDisk } from './simulated-disk.ts'
 import { errnoOf, systemErrorOf } from './system-error.ts'
 
 /** A call that reached the disk. */
@@ -50,8 +50,14 @@ export interface Fault {
   readonly forever?: boolean
 }
 
+/** A `write` that fails half-way: the first `written` bytes of it have reached the file. */
+export interface HalfWritten {
+  readonly error: string
+  readonly written: number
+}
+
 /** Looks at each call before it happens; an errno makes it fail. */
-export type FaultRule = (call: FileCall) => string | undefined
+export type FaultRule = (call: FileCall) => string | HalfWritten | undefined
 
 export interface CrashOptions {
   /** Default `drop`. */
@@ -78,6 +84,8 @@ export class SimulatedFiles implements Files {
   readonly calls: FileCall[] = []
   /** The bytes that all files together may have. */
   capacityBytes: number
+  /** What becomes of pending writes when a sync fails; default `clean`. */
+  failedSync: FailedSync = 'clean'
   readonly #tree: Tree
   readonly #disk: SimulatedDisk
   readonly #open = new Map<FileHandle, FileInode>()
@@ -186,7 +194,7 @@ export class SimulatedFiles implements Files {
     const act = <T>(
       details: Omit<Details, 'path'>,
       call: () => T,
-      onFault?: () => void,
+      onFault?: (written: number) => void,
     ): Effect<T> =>
       this.#effect(
         { ...details, path },
@@ -200,16 +208,23 @@ export class SimulatedFiles implements Files {
       path,
       read: (target, offset, length, position) =>
         act({ call: 'read', position, length }, () => file.read(target, offset, length, position)),
-      write: (source, offset, length, position) =>
-        act({ call: 'write', position, length }, () => {
-          if (!writable) throw systemErrorOf('EBADF', 'write to', path)
-          const fitting = Math.min(length, Math.max(0, this.#largestSize(file) - position))
-          if (fitting > 0) {
-            file.write(source, offset, fitting, position)
-            this.#disk.written(file, source.subarray(offset, offset + fitting), position)
-          }
-          if (fitting < length) throw systemErrorOf('ENOSPC', 'write to', path)
-        }),
+      write: (source, offset, length, position) => {
+        const write = (count: number): void => {
+          if (count === 0) return
+          file.write(source, offset, count, position)
+          this.#disk.written(file, source.subarray(offset, offset + count), position)
+        }
+        return act(
+          { call: 'write', position, length },
+          () => {
+            if (!writable) throw systemErrorOf('EBADF', 'write to', path)
+            const fitting = Math.min(length, Math.max(0, this.#largestSize(file) - position))
+            write(fitting)
+            if (fitting < length) throw systemErrorOf('ENOSPC', 'write to', path)
+          },
+          (written) => write(Math.min(written, length)),
+        )
+      },
       sync: () =>
         act(
           { call: 'sync' },
@@ -217,7 +232,7 @@ export class SimulatedFiles implements Files {
             this.#disk.syncFile(file)
             this.#epoch++
           },
-          () => this.#disk.loseFile(file),
+          () => this.#disk.failedSync(file, this.failedSync),
         ),
       size: () => act({ call: 'size' }, () => file.size),
       truncate: (size) =>
@@ -252,7 +267,7 @@ export class SimulatedFiles implements Files {
     return file.size + Math.max(0, this.capacityBytes - used)
   }
 
-  #effect<T>(details: Details, call: () => T, onFault?: () => void): Effect<T> {
+  #effect<T>(details: Details, call: () => T, onFault?: (written: number) => void): Effect<T> {
     const perform = (): T => this.#perform(details, call, onFault)
     const atOnce = changesNames(details)
     return new Effect(perform, async () => {
@@ -263,16 +278,21 @@ export class SimulatedFiles implements Files {
     })
   }
 
-  #perform<T>(details: Details, call: () => T, onFault: (() => void) | undefined): T {
+  #perform<T>(
+    details: Details,
+    call: () => T,
+    onFault: ((written: number) => void) | undefined,
+  ): T {
     const record: FileCall = { ...details, epoch: this.#epoch }
     if (this.#crashed) throw systemErrorOf('EIO', actionOf(record.call), record.path)
     this.calls.push(record)
     try {
       // Every rule sees every call, so that each counts for itself.
-      const [errno] = this.#rules.map((rule) => rule(record)).filter((found) => found !== undefined)
-      if (errno !== undefined) {
-        onFault?.()
-        throw systemErrorOf(errno, actionOf(record.call), record.path)
+      const [fault] = this.#rules.map((rule) => rule(record)).filter((found) => found !== undefined)
+      if (fault !== undefined) {
+        const { error, written } = typeof fault === 'string' ? { error: fault, written: 0 } : fault
+        onFault?.(written)
+        throw systemErrorOf(error, actionOf(record.call), record.path)
       }
       return call()
     } catch (error) {

@@ -339,7 +339,7 @@ class Recovery {
     if (last?.end === FILE_HEADER_BYTES) suspects.set(last, 0)
     // A clean close has something to do, even where nothing is written until then.
     if (!tail.closed && suspects.size > 0) state.changed = true
-    const before = row[row.length - 1]
+    const before = row.findLast((file) => segments.all.has(file.number))
     const start: JournalStart = {
       segment: last,
       previous: { number: before?.number ?? state.manifest.floor.segment, end: before?.end ?? 0 },

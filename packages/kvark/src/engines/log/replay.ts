@@ -138,8 +138,9 @@ export class Replay {
       const file = row[i]!
       const resumed = footer !== undefined && file.number === footer.replay.segment
       if (!resumed && !this.#follows(file, previous)) {
-        if (i === first) throw corruption(previous!.path, previous!.end, 'its end is missing')
-        yield* this.#cut(i - 1, previous!.end)
+        if (previous === undefined) yield* this.#drop(i, FILE_HEADER_BYTES)
+        else if (i === first) throw corruption(previous.path, previous.end, 'its end is missing')
+        else yield* this.#cut(i - 1, previous.end)
         return previous
       }
       const from = resumed ? footer.replay.address : FILE_HEADER_BYTES
@@ -158,7 +159,7 @@ export class Replay {
 
   /**
    * Whether a segment goes on where the one before it ended. Where compaction has taken that one away the chain begins
-   * anew; where it should be there and is not, that is `CORRUPTION`.
+   * anew; where it should be there and is not, its name never reached the disk, though the later one did.
    */
   #follows(file: Segment, previous: Segment | undefined): boolean {
     const { tail } = this
@@ -168,7 +169,7 @@ export class Replay {
       return previousEnd === previous.end && previousChecksum === tail.checksum
     }
     const known = this.#record(file) !== undefined || previousNumber === manifest.floor.segment
-    if (!known) throw corruption(file.path, 0, 'the segment of the journal before it is missing')
+    if (!known) return false
     tail.checksum = previousChecksum
     return true
   }
@@ -337,28 +338,39 @@ export class Replay {
 
   /** Drops everything behind `end` of segment `i`, unless somebody may have been told that it is durable. */
   *#cut(i: number, end: number, at: number = end): Routine<void> {
-    const state = this.#state
-    const row = this.#row
-    const file = row[i]!
+    const file = this.#row[i]!
     this.#checkFloor(file, end)
-    const promised = yield* this.promisedBehind(i, at)
-    if (promised) throw corruption(file.path, at, 'a block that was durable is damaged')
-    const { environment, folder } = state.context
-    const { files } = environment
-    for (const later of row.slice(i + 1).reverse()) {
-      const segment = state.segments.all.get(later.number)!
-      state.segments.remove(segment)
-      state.segments.free(segment)
-      yield* later.handle.close()
-      yield* files.remove(later.path)
-    }
-    if (i + 1 < row.length) yield* files.syncFolder(folder)
+    yield* this.#drop(i + 1, at, i)
     file.end = end
     file.checksum = this.tail.checksum
     file.pages.frames.fill(-1)
     file.handle.truncate(end).sync()
     // Whoever goes on in another segment says that this one ends here.
     yield* file.handle.sync()
+  }
+
+  /** Removes the segments from `row[from]` on, unless one of their frames, or one behind `at` in `row[looked]`, speaks against it. */
+  *#drop(from: number, at: number, looked: number = from): Routine<void> {
+    const state = this.#state
+    const row = this.#row
+    if (yield* this.promisedBehind(looked, at)) {
+      const { path } = row[looked]!
+      const what =
+        looked < from
+          ? 'a block that was durable is damaged'
+          : 'the segment of the journal before it, which was durable, is missing'
+      throw corruption(path, at, what)
+    }
+    const { environment, folder } = state.context
+    const { files } = environment
+    for (const later of row.slice(from).reverse()) {
+      const segment = state.segments.all.get(later.number)!
+      state.segments.remove(segment)
+      state.segments.free(segment)
+      yield* later.handle.close()
+      yield* files.remove(later.path)
+    }
+    if (from < row.length) yield* files.syncFolder(folder)
   }
 
   /** Whether a frame behind the stop (without one: behind the row) says that what is missing was durable when it was made. */

@@ -275,7 +275,7 @@ async function sweepFaults(
         const scene = new Scene(subject, seed)
         const { files, environment, history } = scene
         const least = history.acknowledged
-        const fault = failCall(files, nth, error, forever)
+        const fault = failCall(files, { nth, error, forever })
         try {
           const outcome = await scene.backup().catch((cause: unknown) => {
             assert.ok(cause instanceof KvarkError, String(cause))

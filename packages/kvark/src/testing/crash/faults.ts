@@ -22,7 +22,7 @@ import { simulatedEnvironment } from '../../environment/simulated.ts'
 import { KvarkError } from '../../errors.ts'
 import { SimulatedFiles } from '../../vfs/simulated.ts'
 import { rejects, throws } from '../contract/check.ts'
-import { failCall } from './fault.ts'
+import { type FaultPlan, failCall } from './fault.ts'
 import { History } from './history.ts'
 import { recoverAndGoOn } from './image.ts'
 import { seeds, withContext, withSeed } from './seeds.ts'
@@ -78,7 +78,7 @@ async function sweep(
   for (const seed of seeds(sweeps)) {
     await withSeed(t, seed, async () => {
       for (let nth = 1, injected = true; injected; nth++, runs++) {
-        injected = await failAt(subject, seed, nth, error, forever)
+        injected = await failAt(subject, seed, { nth, error, forever })
       }
     })
   }
@@ -86,24 +86,24 @@ async function sweep(
 }
 
 /** A session in which one call fails, and what it leaves on the disk. Tells whether it came to that call. */
-async function failAt(
+export async function failAt(
   subject: CrashSubject,
   seed: number,
-  nth: number,
-  error: string,
-  forever: boolean,
+  plan: FaultPlan,
+  steps: number = STEPS,
 ): Promise<boolean> {
   const files = new SimulatedFiles()
-  const fault = failCall(files, nth, error, forever)
+  files.failedSync = plan.failedSync ?? 'clean'
+  const fault = failCall(files, plan)
   const session = new Session({ subject, files, seed, tolerant: true })
   try {
-    await session.run(STEPS)
+    await session.run(steps)
     await session.end()
     const image = { files: files.crash(), history: session.history }
     await recoverAndGoOn(subject, image, new SeededRandom(seed))
   } catch (cause) {
     throw withContext(
-      `call ${nth} failed: ${fault.what}; the session was:\n${session.trace}`,
+      `call ${plan.nth} failed: ${fault.what}; the session was:\n${session.trace}`,
       cause,
     )
   }

@@ -4,14 +4,18 @@
  *   open ─► a prefix of the history? ─► verify ─► ten commits ─► close, or the power fails again ─► open ─► all there? ─► verify
  */
 
+import { crc32 } from 'node:zlib'
 import type { SeededRandom } from '../../bytes/random.ts'
-import type { SimulatedFiles } from '../../vfs/simulated.ts'
+import { runSync } from '../../environment/routine.ts'
+import type { FileCall, SimulatedFiles } from '../../vfs/simulated.ts'
 import type { CrashMode } from '../../vfs/simulated-disk.ts'
 import type { History } from './history.ts'
 import { Session } from './session.ts'
 import type { CrashSubject } from './subjects.ts'
 
 const COMMITS = 10
+
+const CHANGES: ReadonlySet<FileCall['call']> = new Set(['write', 'truncate', 'rename', 'remove'])
 
 /** What the disk holds after the power failed, and what the store had promised by then. */
 export interface Image {
@@ -23,16 +27,20 @@ export function imageOf(session: Session, mode: CrashMode, random: SeededRandom)
   return { files: session.files.afterCrash({ mode, random }), history: session.history.copy() }
 }
 
-/** Opens what is left, commits, and opens that again. `begin` gets the session before it opens the store. */
+/**
+ * Opens what is left, commits, and opens that again. `begin` gets the session before it opens the store. Tells whether opening had
+ * something to mend: it changed files.
+ */
 export async function recoverAndGoOn(
   subject: CrashSubject,
   { files, history }: Image,
   random: SeededRandom,
   begin: (session: Session) => void = () => {},
-): Promise<void> {
+): Promise<boolean> {
   const session = new Session({ subject, files, seed: random.uint32(), history })
   begin(session)
   await session.open()
+  const recovered = files.calls.some(changesDisk)
   // All of it came from the disk: it stays there.
   session.history.acknowledge(session.history.started)
   await session.check()
@@ -46,4 +54,41 @@ export async function recoverAndGoOn(
   await last.open()
   await last.check()
   await last.close()
+  return recovered
+}
+
+/** Whether a call changes what a crash leaves of the store. */
+export function changesDisk({ call, path }: FileCall): boolean {
+  return CHANGES.has(call) && !path.endsWith('/LOCK')
+}
+
+/** Of everything on the disk; below 2⁵³. */
+export function hashOf(files: SimulatedFiles): number {
+  return runSync(
+    (function* () {
+      let low = 0
+      let high = 1
+      const take = (part: Uint8Array | string): void => {
+        low = crc32(part, low)
+        high = (Math.imul(high, 0x9e3779b1) ^ crc32(part)) >>> 0
+      }
+      const folders = ['/']
+      for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+        for (const name of yield* files.list(folder)) {
+          const path = `${folder === '/' ? '' : folder}/${name}`
+          const { kind, size } = (yield* files.stat(path))!
+          take(`${path} ${size}`)
+          if (kind === 'folder') folders.push(path)
+          else {
+            const handle = yield* files.open(path, 'read')
+            const bytes = new Uint8Array(size)
+            yield* handle.read(bytes, 0, size, 0)
+            take(bytes)
+            yield* handle.close()
+          }
+        }
+      }
+      return (high & 0x1f_ffff) * 2 ** 32 + low
+    })(),
+  )
 }

@@ -16,10 +16,9 @@ import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
 import { crc32 } from 'node:zlib'
 import { SeededRandom } from '../../bytes/random.ts'
-import { runSync } from '../../environment/routine.ts'
 import { type FileCall, SimulatedFiles } from '../../vfs/simulated.ts'
 import type { CrashMode } from '../../vfs/simulated-disk.ts'
-import { type Image, imageOf, recoverAndGoOn } from './image.ts'
+import { hashOf, type Image, imageOf, recoverAndGoOn } from './image.ts'
 import { seeds, withContext, withSeed } from './seeds.ts'
 import { Session } from './session.ts'
 import type { CrashSubject } from './subjects.ts'
@@ -145,30 +144,4 @@ function takeImages(
     }
     return undefined
   })
-}
-
-/** Of everything on the disk. */
-function hashOf(files: SimulatedFiles): number {
-  return runSync(
-    (function* () {
-      let hash = 0
-      const folders = ['/']
-      for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-        for (const name of yield* files.list(folder)) {
-          const path = `${folder === '/' ? '' : folder}/${name}`
-          const { kind, size } = (yield* files.stat(path))!
-          hash = crc32(`${path} ${size}`, hash)
-          if (kind === 'folder') folders.push(path)
-          else {
-            const handle = yield* files.open(path, 'read')
-            const bytes = new Uint8Array(size)
-            yield* handle.read(bytes, 0, size, 0)
-            hash = crc32(bytes, hash)
-            yield* handle.close()
-          }
-        }
-      }
-      return hash
-    })(),
-  )
 }

@@ -4,7 +4,8 @@
  *
  *   step ─► step ─► …          each changes the store and the history alike, and now and then compares the two
  *
- * 1. Everything comes from the seed, so a session is the same each time.
+ * 1. Everything comes from the seed, so a session is the same each time. Each step has a seed of its own: what is left of a
+ *    session when some steps are taken out does what it did before.
  * 2. A strict session takes no error. A tolerant one takes any `KvarkError`, goes on, resumes or opens the store again, and
  *    judges what it finds there by the history.
  */
@@ -30,6 +31,8 @@ const MIX: Mix = {
 }
 /** What nobody waits for is flushed within this time. */
 const FLUSH_MS = 1000
+/** Sets the seeds of a session's steps apart. */
+const STEPS_APART = 2 ** 32
 /** Sets the seed of the files' slowness apart from that of the steps. */
 const SLOWNESS = 3e6
 /** So many of the last steps are told when something fails. */
@@ -58,7 +61,8 @@ export class Session {
   history: History
   readonly #subject: CrashSubject
   readonly #tolerant: boolean
-  readonly #random: SeededRandom
+  readonly #seed: number
+  #random: SeededRandom
   readonly #slowness: SeededRandom
   readonly #trace: string[] = []
   #db: CrashStore | undefined
@@ -78,6 +82,7 @@ export class Session {
     this.#process = slowProcess(files, this.#slowness)
     this.#subject = subject
     this.#tolerant = tolerant
+    this.#seed = seed
     this.#random = new SeededRandom(seed)
     this.#name = String(seed)
   }
@@ -96,8 +101,11 @@ export class Session {
     this.#judge()
   }
 
-  async run(steps: number): Promise<void> {
-    for (let i = 0; i < steps; i++) {
+  /** Goes through the steps with these numbers, or through so many from the first on. */
+  async run(steps: number | readonly number[]): Promise<void> {
+    const numbers = typeof steps === 'number' ? Array.from({ length: steps }, (_, i) => i) : steps
+    for (const number of numbers) {
+      this.#random = new SeededRandom(this.#seed + (number + 1) * STEPS_APART)
       try {
         if (this.#db === undefined) await this.open()
         else if (this.#doubtful && this.#random.chance(0.5)) await this.#resume()

@@ -17,6 +17,8 @@ export interface Portion {
   readonly subject: CrashSubject
   /** 1, 2, 3, … */
   readonly seed: number
+  /** Only these steps of the session; where there are none, all. */
+  readonly steps?: readonly number[]
 }
 
 /** What a portion did. */
@@ -36,13 +38,11 @@ export interface Row {
   readonly what: string
   /** What is counted: `states`. */
   readonly unit: string
-  /** What would be a failure. */
+  /** What must hold. */
   readonly rule: string
   /** How many for one engine make a whole proof. */
   readonly goal: number
-  /** Where everything there is gets its turn: how many portions that is; the goal is then the least that they must come to. */
-  readonly portions?: (subject: CrashSubject) => number
   readonly run: (portion: Portion) => Promise<Tally>
-  /** Looks for a shorter way to the failure of a portion; returns it for people, with the arguments that replay it. */
-  readonly shrink?: (portion: Portion) => Promise<{ readonly script: string } | undefined>
+  /** Where a portion is a session: its steps, some of which can be left out to find out which ones a failure needs. */
+  readonly stepsOf?: (portion: Portion) => readonly number[]
 }

@@ -1,0 +1,190 @@
+/**
+ * The proof on the command line.
+ *
+ *   npm run prove                                             all of it, for every engine: the tier `nightly`
+ *   npm run prove -- --tier quick|pr|nightly                  2 %, 10 %, all of the goals
+ *   npm run prove -- --engine log --row crash-states          some of it
+ *   npm run prove -- --seed 7 --minutes 5                     other portions; what is not reached by then is cut short
+ *   npm run prove -- --row crash-states --engine log --portion 17 [--steps 0,4,9]      one portion again, as a failure tells
+ *
+ * Ends with 0 when every goal is reached and nothing failed, with 1 otherwise; what `--minutes` cuts short is no failure.
+ */
+
+import { execFileSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { optionSets } from '../crash/subjects.ts'
+import { type Failure, fails, type Progress, prove, setsOf } from './proof.ts'
+import { type Report, reportedRow, withTable, writeReport } from './report.ts'
+import type { Row } from './row.ts'
+import { rows } from './rows.ts'
+import { shortest } from './shrink.ts'
+import { carryOut, type Task } from './worker.ts'
+
+const TIERS: Readonly<Record<string, { share: number; minutes: number }>> = {
+  quick: { share: 0.02, minutes: 1 },
+  pr: { share: 0.1, minutes: 6 },
+  nightly: { share: 1, minutes: 90 },
+}
+const TELL_MS = 10_000
+const SHRINK_MS = 60_000
+
+const ROOT = new URL('../../../../../', import.meta.url)
+const NUMBERS = fileURLToPath(new URL('docs/numbers/proof.json', ROOT))
+const README = fileURLToPath(new URL('README.md', ROOT))
+
+const { values } = parseArgs({
+  options: {
+    tier: { type: 'string', default: 'nightly' },
+    engine: { type: 'string', multiple: true },
+    row: { type: 'string', multiple: true },
+    seed: { type: 'string', default: '1' },
+    minutes: { type: 'string' },
+    portion: { type: 'string' },
+    steps: { type: 'string' },
+    json: { type: 'boolean', default: false },
+    write: { type: 'boolean', default: false },
+  },
+})
+
+const engines = values.engine ?? Object.keys(optionSets)
+for (const engine of engines) setsOf(engine)
+const chosen = values.row === undefined ? rows : values.row.map(rowNamed)
+process.exitCode = values.portion === undefined ? await proveAll() : await repeat()
+
+async function proveAll(): Promise<number> {
+  const { [values.tier]: tier } = TIERS
+  if (tier === undefined) throw new Error(`--tier is one of ${Object.keys(TIERS).join(', ')}`)
+  const begun = Date.now()
+  const minutes = values.minutes === undefined ? tier.minutes : numberOf('minutes')
+  let told = begun
+  const states = await prove({
+    rows: chosen,
+    engines,
+    share: tier.share,
+    seed: numberOf('seed'),
+    deadline: begun + minutes * 60_000,
+    onProgress(progress) {
+      if (Date.now() - told < TELL_MS) return
+      told = Date.now()
+      say(`${((told - begun) / 60_000).toFixed(1)} min  ${progress.map(shortly).join(', ')}`)
+    },
+  })
+  const report: Report = {
+    tier: values.tier,
+    seed: numberOf('seed'),
+    date: new Date(begun).toISOString(),
+    commit: commit(),
+    node: process.version,
+    cores: availableParallelism(),
+    wallSeconds: Math.round((Date.now() - begun) / 1000),
+    rows: states.map(reportedRow),
+  }
+  for (const { failures } of states) for (const failure of failures) await tell(failure)
+  process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : `${shown(report)}\n`)
+  const whole = values.row === undefined && values.engine === undefined
+  const failed = states.some(({ failures }) => failures.length > 0)
+  if (values.write || (values.tier === 'nightly' && whole && !failed)) write(report)
+  const cut = report.rows.some(({ cutShort }) => cutShort)
+  return failed || (cut && values.minutes === undefined) ? 1 : 0
+}
+
+/** One portion, here. */
+async function repeat(): Promise<number> {
+  const [row] = chosen
+  const [engine] = engines
+  if (row === undefined || chosen.length > 1 || engine === undefined || engines.length > 1) {
+    throw new Error('--portion goes with one --row and one --engine')
+  }
+  const seed = numberOf('portion')
+  const steps = values.steps?.split(',').map(Number)
+  const task: Task = {
+    row: row.name,
+    engine,
+    seed,
+    set: seed % setsOf(engine).length,
+    ...(steps && { steps }),
+  }
+  const outcome = await carryOut(task)
+  if ('failure' in outcome) {
+    process.stdout.write(`${outcome.failure}\n`)
+    return 1
+  }
+  process.stdout.write(
+    `${JSON.stringify(outcome.tally.more ?? {})}\n${outcome.tally.done} ${row.unit}, nothing failed\n`,
+  )
+  return 0
+}
+
+/** Tells of a failure, with the fewest steps that it needs. */
+async function tell({ task, options, message }: Failure): Promise<void> {
+  const command = `npm run prove -- --row ${task.row} --engine ${task.engine} --portion ${task.seed}`
+  say(`\n${task.row} failed with ${task.engine} (${options}), portion ${task.seed}:\n${message}\n`)
+  say(`The same again:\n  ${command}`)
+  const subject = optionSets[task.engine as keyof typeof optionSets][task.set]!
+  const steps = rowNamed(task.row).stepsOf?.({ subject, seed: task.seed })
+  if (steps === undefined) return
+  const deadline = Date.now() + SHRINK_MS
+  const found = await shortest(steps, async (fewer) => {
+    return Date.now() < deadline && (await fails({ ...task, steps: fewer }))
+  })
+  if (found.length < steps.length) {
+    say(
+      `With ${found.length} of its ${steps.length} steps:\n  ${command} --steps ${found.join(',')}`,
+    )
+  }
+}
+
+function write(report: Report): void {
+  writeReport(NUMBERS, report)
+  if (report.tier === 'nightly') {
+    writeFileSync(README, withTable(readFileSync(README, 'utf8'), report))
+  }
+  say(`written to docs/numbers/proof.json`)
+}
+
+function shown({ rows: all, wallSeconds }: Report): string {
+  const lines = all.map((row) => {
+    const state = row.failures > 0 ? `${row.failures} FAILURES` : row.cutShort ? 'CUT SHORT' : 'ok'
+    const sets = Object.values(row.optionSets).filter((count) => count > 0).length
+    const more = Object.entries(row.more).map(([name, count]) => `${count} ${name}`)
+    const extra = more.length === 0 ? '' : `; ${more.join(', ')}`
+    return `${row.row.padEnd(18)} ${row.engine.padEnd(6)} ${String(row.done).padStart(9)} of ${row.goal} ${row.unit}  ${state}  (${sets} option sets, ${row.cpuSeconds} s of a core${extra})`
+  })
+  return [...lines, `${wallSeconds} s`].join('\n')
+}
+
+function shortly({ row, goal, done, failures }: Progress): string {
+  const failed = failures.length === 0 ? '' : `, ${failures.length} FAILED`
+  return `${row.name} ${Math.min(100, Math.floor((100 * done) / goal))} %${failed}`
+}
+
+function rowNamed(name: string): Row {
+  const row = rows.find((one) => one.name === name)
+  if (row !== undefined) return row
+  throw new Error(`there is no row '${name}'; there are ${rows.map((one) => one.name).join(', ')}`)
+}
+
+function numberOf(name: 'seed' | 'minutes' | 'portion'): number {
+  const number = Number(values[name])
+  if (!(number > 0)) throw new Error(`--${name} is a number above 0`)
+  return number
+}
+
+function commit(): string {
+  try {
+    return execFileSync('git', ['rev-parse', 'HEAD'], {
+      encoding: 'utf8',
+      cwd: fileURLToPath(ROOT),
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim()
+  } catch {
+    return 'unknown'
+  }
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`)
+}

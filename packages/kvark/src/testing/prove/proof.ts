@@ -1,0 +1,187 @@
+/**
+ * Carries out a proof: hands portions to worker processes until every row has reached its goal, time is up or something is wrong.
+ *
+ *   state of each row and engine ──the one that is least far──► task ──► worker 1, 2, … ──► counts, failures
+ *
+ * 1. Rows go forward side by side, so that what time cuts short is cut short everywhere by the same part.
+ * 2. A row with failures goes on only until it has a few of them.
+ * 3. A worker that gives no answer is stopped: that is a failure, too.
+ */
+
+import { type ChildProcess, fork } from 'node:child_process'
+import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { optionSets } from '../crash/subjects.ts'
+import type { Row } from './row.ts'
+import type { Outcome, Task } from './worker.ts'
+
+const WORKER = fileURLToPath(new URL('worker.js', import.meta.url))
+const MOST_FAILURES = 3
+/** No portion takes nearly as long. */
+const LONGEST_MS = 180_000
+/** Runs of different seeds share no portion. */
+const SEEDS_APART = 1_000_000
+
+export interface ProofOptions {
+  readonly rows: readonly Row[]
+  readonly engines: readonly string[]
+  /** Part of the goals, from 0 to 1. */
+  readonly share: number
+  readonly seed: number
+  /** When it ends at the latest, ms since 1970. */
+  readonly deadline: number
+  /** Hears how far it is; at every portion. */
+  readonly onProgress?: (progress: readonly Progress[]) => void
+}
+
+export interface Failure {
+  readonly task: Task
+  readonly options: string
+  readonly message: string
+}
+
+/** How far a row is with an engine. */
+export interface Progress {
+  readonly row: Row
+  readonly engine: string
+  readonly goal: number
+  done: number
+  portions: number
+  cpuMs: number
+  readonly distinct: Set<number>
+  readonly more: Record<string, number>
+  /** What was done with each option set. */
+  readonly spread: Record<string, number>
+  readonly failures: Failure[]
+}
+
+export async function prove(options: ProofOptions): Promise<Progress[]> {
+  const states = options.engines.flatMap((engine) =>
+    options.rows.map((row) => new State(row, engine, options)),
+  )
+  const lane = async (): Promise<void> => {
+    const worker = new Worker()
+    try {
+      while (Date.now() < options.deadline) {
+        const [state] = states.filter((one) => !one.ended).sort((a, b) => a.expected - b.expected)
+        if (state === undefined) break
+        await state.go(worker)
+        options.onProgress?.(states)
+      }
+    } finally {
+      worker.end()
+    }
+  }
+  await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) }, lane))
+  return states
+}
+
+/** Whether a task fails in a process of its own. */
+export async function fails(task: Task): Promise<boolean> {
+  const worker = new Worker()
+  try {
+    return 'failure' in (await worker.run(task))
+  } finally {
+    worker.end()
+  }
+}
+
+class State implements Progress {
+  readonly row: Row
+  readonly engine: string
+  readonly goal: number
+  done = 0
+  portions = 0
+  cpuMs = 0
+  readonly distinct: Set<number> = new Set()
+  readonly more: Record<string, number> = {}
+  readonly spread: Record<string, number> = {}
+  readonly failures: Failure[] = []
+  readonly #first: number
+  #begun = 0
+
+  constructor(row: Row, engine: string, { share, seed }: ProofOptions) {
+    this.row = row
+    this.engine = engine
+    this.goal = Math.max(1, Math.ceil(row.goal * share))
+    this.#first = (seed - 1) * SEEDS_APART + 1
+  }
+
+  get ended(): boolean {
+    return this.expected >= 1 || this.failures.length >= MOST_FAILURES
+  }
+
+  /** How far it will be when what is under way has ended: 1 is the goal. */
+  get expected(): number {
+    const each = this.portions === 0 ? 0 : this.done / this.portions
+    // Portions that have not ended yet keep the others from beginning too many of the same row.
+    const running = this.#begun - this.portions
+    if (this.done >= this.goal) return 1
+    return Math.min(1 - 1 / this.goal, (this.done + running * each) / this.goal + running * 1e-9)
+  }
+
+  async go(worker: Worker): Promise<void> {
+    const sets = setsOf(this.engine)
+    const seed = this.#first + this.#begun++
+    const set = seed % sets.length
+    const task = { row: this.row.name, engine: this.engine, set, seed }
+    const outcome = await worker.run(task)
+    this.portions++
+    this.cpuMs += outcome.cpuMs
+    const options = sets[set]!.name
+    if ('failure' in outcome) {
+      this.failures.push({ task, options, message: outcome.failure })
+      return
+    }
+    const { done, distinct, more = {} } = outcome.tally
+    const before = this.done
+    if (distinct === undefined) this.done += done
+    else {
+      for (const hash of distinct) this.distinct.add(hash)
+      this.done = this.distinct.size
+    }
+    this.spread[options] = (this.spread[options] ?? 0) + this.done - before
+    for (const [name, count] of Object.entries(more)) {
+      this.more[name] = (this.more[name] ?? 0) + count
+    }
+  }
+}
+
+export function setsOf(engine: string): readonly { readonly name: string }[] {
+  const sets = (optionSets as Readonly<Record<string, readonly { name: string }[] | undefined>>)[
+    engine
+  ]
+  if (sets === undefined) throw new Error(`there is no engine '${engine}'`)
+  return sets
+}
+
+/** A worker process; begun anew when it has ended. */
+class Worker {
+  #child: ChildProcess | undefined
+
+  async run(task: Task): Promise<Outcome> {
+    const child = (this.#child ??= fork(WORKER, { execArgv: ['--enable-source-maps'] }))
+    return await new Promise<Outcome>((resolve) => {
+      const settle = (outcome: Outcome): void => {
+        clearTimeout(timer)
+        child.removeAllListeners()
+        resolve(outcome)
+      }
+      const fail = (failure: string): void => {
+        this.end()
+        settle({ failure, cpuMs: 0 })
+      }
+      const timer = setTimeout(() => fail(`no end after ${LONGEST_MS / 1000} s`), LONGEST_MS)
+      child.once('message', (outcome) => settle(outcome as Outcome))
+      child.once('exit', (code, signal) => fail(`the process ended with ${signal ?? code}`))
+      child.once('error', (error) => fail(String(error)))
+      child.send(task)
+    })
+  }
+
+  end(): void {
+    this.#child?.removeAllListeners()
+    this.#child?.kill('SIGKILL')
+    this.#child = undefined
+  }
+}
