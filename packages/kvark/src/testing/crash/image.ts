@@ -10,10 +10,12 @@ import { runSync } from '../../environment/routine.ts'
 import type { FileCall, SimulatedFiles } from '../../vfs/simulated.ts'
 import type { CrashMode } from '../../vfs/simulated-disk.ts'
 import type { History } from './history.ts'
-import { Session } from './session.ts'
+import { Session, STORE } from './session.ts'
 import type { CrashSubject } from './subjects.ts'
 
 const COMMITS = 10
+/** How often the index has to be built from the segments. */
+const INDEX_LOST = 0.15
 
 const CHANGES: ReadonlySet<FileCall['call']> = new Set(['write', 'truncate', 'rename', 'remove'])
 
@@ -37,6 +39,8 @@ export async function recoverAndGoOn(
   random: SeededRandom,
   begin: (session: Session) => void = () => {},
 ): Promise<boolean> {
+  // The stored index is a copy of what the segments say.
+  if (random.chance(INDEX_LOST)) removeIndexes(files)
   const session = new Session({ subject, files, seed: random.uint32(), history })
   begin(session)
   await session.open()
@@ -55,6 +59,13 @@ export async function recoverAndGoOn(
   await last.check()
   await last.close()
   return recovered
+}
+
+function removeIndexes(files: SimulatedFiles): void {
+  if (files.stat(STORE).sync() === undefined) return
+  for (const name of files.list(STORE).sync()) {
+    if (name.endsWith('.index')) files.remove(`${STORE}/${name}`).sync()
+  }
 }
 
 /** Whether a call changes what a crash leaves of the store. */

@@ -22,7 +22,8 @@ import { type SlowProcess, slowProcess } from './slow-files.ts'
 import { type CrashStore, type CrashSubject, openSubject } from './subjects.ts'
 import { carryOut, contentOf, type Mix, randomWrite } from './workload.ts'
 
-const PATH = '/store'
+/** Where the store is. */
+export const STORE = '/store'
 const MIX: Mix = {
   keys: 24,
   clears: 0.02,
@@ -95,7 +96,7 @@ export class Session {
   /** Opens the store and takes what is found there as what the history has come to. */
   async open(): Promise<void> {
     const environment: Environment = { ...this.#simulated, files: this.#process.files }
-    const opening = openSubject(this.#subject, PATH, environment)
+    const opening = openSubject(this.#subject, STORE, environment)
     this.#tell('open')
     this.#db = this.#random.chance(0.5) ? opening.sync() : await opening.async()
     this.#judge()

@@ -28,6 +28,8 @@ export interface ProofOptions {
   /** Part of the goals, from 0 to 1. */
   readonly share: number
   readonly seed: number
+  /** So many failures of a row end it; default 3. */
+  readonly mostFailures?: number
   /** When it ends at the latest, ms since 1970. */
   readonly deadline: number
   /** Hears how far it is; at every portion. */
@@ -98,17 +100,19 @@ class State implements Progress {
   readonly spread: Record<string, number> = {}
   readonly failures: Failure[] = []
   readonly #first: number
+  readonly #mostFailures: number
   #begun = 0
 
-  constructor(row: Row, engine: string, { share, seed }: ProofOptions) {
+  constructor(row: Row, engine: string, { share, seed, mostFailures }: ProofOptions) {
     this.row = row
     this.engine = engine
     this.goal = Math.max(1, Math.ceil(row.goal * share))
+    this.#mostFailures = mostFailures ?? MOST_FAILURES
     this.#first = (seed - 1) * SEEDS_APART + 1
   }
 
   get ended(): boolean {
-    return this.expected >= 1 || this.failures.length >= MOST_FAILURES
+    return this.expected >= 1 || this.failures.length >= this.#mostFailures
   }
 
   /** How far it will be when what is under way has ended: 1 is the goal. */

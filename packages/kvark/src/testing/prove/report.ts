@@ -18,6 +18,8 @@ export interface ReportedRow {
   /** Time ended before the goal was reached. */
   readonly cutShort: boolean
   readonly failures: number
+  /** What went wrong, for each failure. */
+  readonly failed: readonly string[]
   readonly portions: number
   readonly cpuSeconds: number
   /** What else was counted. */
@@ -49,6 +51,7 @@ export function reportedRow(progress: Progress): ReportedRow {
     done,
     cutShort: done < goal && failures.length === 0,
     failures: failures.length,
+    failed: failures.map(({ task, message }) => `portion ${task.seed}: ${message}`),
     portions,
     cpuSeconds: Math.round(cpuMs / 100) / 10,
     more,

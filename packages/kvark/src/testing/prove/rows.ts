@@ -3,6 +3,13 @@
 import { crashRecovery } from './crash-recovery.ts'
 import { crashStates } from './crash-states.ts'
 import { faults, syncFailures } from './faults.ts'
+import { plantedBugsRow } from './planted-bugs.ts'
 import type { Row } from './row.ts'
 
-export const rows: readonly Row[] = [crashStates, crashRecovery, faults, syncFailures]
+export const rows: readonly Row[] = [
+  crashStates,
+  crashRecovery,
+  faults,
+  syncFailures,
+  plantedBugsRow,
+]

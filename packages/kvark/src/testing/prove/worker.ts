@@ -45,5 +45,5 @@ export async function carryOut(task: Task): Promise<Outcome> {
 }
 
 process.on('message', (task: Task) => {
-  carryOut(task).then((outcome) => process.send?.(outcome))
+  void carryOut(task).then((outcome) => process.send?.(outcome))
 })
