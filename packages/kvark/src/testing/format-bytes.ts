@@ -9,7 +9,8 @@ const P5 = 0x27d4eb2f165667c5n
 const word = (value: bigint): bigint => BigInt.asUintN(64, value)
 const rotate = (value: bigint, bits: bigint): bigint =>
   word((value << bits) | (word(value) >> (64n - bits)))
-const round = (lane: bigint, input: bigint): bigint => word(rotate(word(lane + input * P2), 31n) * P1)
+const round = (lane: bigint, input: bigint): bigint =>
+  word(rotate(word(lane + input * P2), 31n) * P1)
 
 export function xxh64Of(bytes: Buffer, seed: number): bigint {
   const s = BigInt(seed)

@@ -35,7 +35,10 @@ const forms: readonly { name: string; options: object; secret?: ReaderSecret }[]
 ]
 
 /** Uses a store at random; what it holds in the end, and its files. */
-function used(seed: number, options: object): { live: Map<string, Buffer>; files: Map<string, Buffer> } {
+function used(
+  seed: number,
+  options: object,
+): { live: Map<string, Buffer>; files: Map<string, Buffer> } {
   const random = new SeededRandom(seed)
   const environment = simulatedEnvironment({ seed })
   const open = () =>

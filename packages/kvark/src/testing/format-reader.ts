@@ -46,7 +46,11 @@ interface Descriptor {
   readonly features: readonly number[]
   readonly checksum: 'crc32' | 'xxh64'
   readonly compression: string
-  readonly encryption: { cipher: 'aes-128-gcm' | 'aes-256-gcm'; salt: string | null; wrapped: string } | null
+  readonly encryption: {
+    cipher: 'aes-128-gcm' | 'aes-256-gcm'
+    salt: string | null
+    wrapped: string
+  } | null
   readonly edition: number
   readonly proof?: string
 }
@@ -326,7 +330,10 @@ class Walk {
         : Number(BigInt.asUintN(32, xxh64Of(covered, seed)))
     check(sum === bytes.readUInt32LE(at), `${place}: checksum`)
     check(form >>> 4 === (keys ? CIPHER_IDS[keys.cipher] : 0), `${place}: cipher`)
-    check(bytes.subarray(from + stored, from + length).every((byte) => byte === 0), `${place}: rest`)
+    check(
+      bytes.subarray(from + stored, from + length).every((byte) => byte === 0),
+      `${place}: rest`,
+    )
     let payload = bytes.subarray(from, from + stored)
     if (keys) {
       const associated = Buffer.alloc(22)
