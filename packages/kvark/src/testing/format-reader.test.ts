@@ -11,7 +11,7 @@ import { contentOf, FOLDER } from './damage.ts'
 import { xxh64Of } from './format-bytes.ts'
 import { type ReaderSecret, readStore } from './format-reader.ts'
 
-const SEEDS = 6
+const SEEDS = 4
 const STEPS = 300
 
 const key = Uint8Array.from({ length: 32 }, (_, i) => i)
