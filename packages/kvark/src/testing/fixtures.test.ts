@@ -7,6 +7,7 @@ import { openSync } from '../store/open.ts'
 import type { AtomicStore } from '../store/types.ts'
 import { environmentWith, FOLDER } from './damage.ts'
 import { expectedOf, fixture, openOptions, versions } from './fixtures.ts'
+import { readIndex } from './format-index.ts'
 import { readStore } from './format-reader.ts'
 
 function open(environment: Environment, options: object): AtomicStore<string, string> {
@@ -51,12 +52,17 @@ for (const version of versions()) {
 
     test(`${version}, ${name}: read by the documents alone`, () => {
       const secret = how.key === undefined ? undefined : { key: Buffer.from(how.key, 'hex') }
-      const { live } = readStore(fixture(version, name), secret)
+      const files = fixture(version, name)
+      const content = readStore(files, secret)
+      const { live } = content
       const read = [...live].map(([key, value]) => [
         Buffer.from(key, 'hex').toString(),
         value.toString(),
       ])
       assert.deepEqual(Object.fromEntries(read), { ...entries })
+      const index = readIndex(files, content)
+      assert.equal(index === undefined, name === 'journal')
+      assert.deepEqual(index?.held, index?.wanted)
     })
   }
 }

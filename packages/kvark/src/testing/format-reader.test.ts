@@ -1,7 +1,7 @@
 /** A reader that was written from the documents gives what the store gives. */
 
 import assert from 'node:assert/strict'
-import { describe, test } from 'node:test'
+import { after, describe, test } from 'node:test'
 import zlib from 'node:zlib'
 import { SeededRandom } from '../bytes/random.ts'
 import { xxh64 } from '../bytes/xxh64.ts'
@@ -9,6 +9,7 @@ import { simulatedEnvironment } from '../environment/simulated.ts'
 import { openSync } from '../store/open.ts'
 import { contentOf, FOLDER } from './damage.ts'
 import { xxh64Of } from './format-bytes.ts'
+import { readIndex } from './format-index.ts'
 import { type ReaderSecret, readStore } from './format-reader.ts'
 
 const SEEDS = 4
@@ -91,6 +92,9 @@ function used(
   return { live, files: new Map(contentOf(environment)) }
 }
 
+/** Stored indexes met. */
+let indexes = 0
+
 for (const { name, options, secret } of forms) {
   describe(`docs/format says how to read a store: ${name}`, () => {
     const seeds = secret && 'passphrase' in secret ? 1 : SEEDS
@@ -101,10 +105,15 @@ for (const { name, options, secret } of forms) {
         assert.ok(read.entries.length > 0)
         assert.deepEqual([...read.live.keys()].sort(), [...live.keys()].sort())
         for (const [name, value] of live) assert.ok(read.live.get(name)!.equals(value), name)
+        const index = readIndex(files, read)
+        if (index) assert.deepEqual(index.held, index.wanted)
+        indexes += index ? 1 : 0
       })
     }
   })
 }
+
+after(() => assert.ok(indexes > forms.length, `${indexes} stored indexes`))
 
 test('the reader refuses a changed byte', () => {
   const { files } = used(1, {})

@@ -33,16 +33,19 @@ export interface StoredEntry {
 export interface StoredContent {
   readonly descriptor: Descriptor
   readonly manifest: Manifest
+  /** Where the store is encrypted. */
+  readonly keys: Keys | undefined
   /** Every entry of every segment that counts, dead ones too. */
   readonly entries: readonly StoredEntry[]
   /** What is there: the user's key in hex, and the value. Expired entries are still in it. */
   readonly live: ReadonlyMap<string, Buffer>
 }
 
-interface Descriptor {
+export interface Descriptor {
   readonly kvark: number
   readonly storeId: string
   readonly engine: string
+  readonly hashSeed: number
   readonly features: readonly number[]
   readonly checksum: 'crc32' | 'xxh64'
   readonly compression: string
@@ -55,7 +58,7 @@ interface Descriptor {
   readonly proof?: string
 }
 
-interface Manifest {
+export interface Manifest {
   readonly format: number
   readonly storeId: string
   readonly number: number
@@ -63,18 +66,19 @@ interface Manifest {
   readonly packed: readonly SegmentRecord[]
   readonly journal: readonly SegmentRecord[]
   readonly clearedSequence: number
+  readonly index?: { readonly number: number; readonly life: number }
   readonly edition: number
   readonly floor: { segment: number; end: number; sequence: number; checksum: number }
 }
 
-interface SegmentRecord {
+export interface SegmentRecord {
   readonly number: number
   readonly life: number
   readonly end: number
   readonly checksum: number
 }
 
-interface Keys {
+export interface Keys {
   readonly cipher: 'aes-128-gcm' | 'aes-256-gcm'
   readonly of: (purpose: string, life: number) => Buffer
 }
@@ -91,10 +95,10 @@ const WINDOW = 16_384
 const SECTOR = 512
 const HEADERS = 1024
 const SHORT_ENTRY = 2048
-const ENVELOPE = 28
+export const ENVELOPE = 28
 const CIPHER_IDS = { 'aes-128-gcm': 1, 'aes-256-gcm': 2 }
 
-function check(holds: boolean, what: string): asserts holds {
+export function check(holds: boolean, what: string): asserts holds {
   if (!holds) throw new Error(`not as docs/format says: ${what}`)
 }
 
@@ -121,7 +125,7 @@ export function readStore(files: StoredFiles, secret?: ReaderSecret): StoredCont
     ...manifest.packed.flatMap((record) => packed(files, form, record)),
     ...journal(files, form, manifest),
   ]
-  return { descriptor, manifest, entries, live: liveOf(entries, manifest) }
+  return { descriptor, manifest, keys, entries, live: liveOf(entries, manifest) }
 }
 
 /** The one line of a sealed file. */
@@ -173,7 +177,7 @@ function hmac(keys: Keys, purpose: string, text: string | Uint8Array): Buffer {
 }
 
 /** `envelope` begins with nonce and tag. */
-function decrypt(
+export function decrypt(
   cipher: 'aes-128-gcm' | 'aes-256-gcm',
   key: Buffer,
   envelope: Buffer,
