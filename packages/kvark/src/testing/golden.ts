@@ -162,7 +162,7 @@ function decoded(files: StoredFiles): Digests {
     segments.map(([name, { length }]) => {
       const lines = entries
         .filter(({ file }) => file === name)
-        .map(({ file: _, key, value, ...entry }) =>
+        .map(({ key, value, ...entry }) =>
           JSON.stringify({ ...entry, key: key.toString('hex'), value: value.toString('hex') }),
         )
       return [`${name}, decoded`, digest(Buffer.from([length, ...lines].join('\n')))]
