@@ -9,6 +9,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -19,7 +20,7 @@ import { dirname, join, resolve } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { LIMITS } from './engines/log/limits.ts'
-import type { ErrorCode } from './index.ts'
+import type { ErrorCode, ErrorFields } from './index.ts'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 const LOG_README = 'packages/kvark/src/engines/log/README.md'
@@ -29,7 +30,9 @@ const PAGES = [
   'docs/README.md',
   'docs/api.md',
   'docs/cli.md',
+  'docs/durability.md',
   'docs/errors.md',
+  ...readdirSync(join(root, 'docs/format')).map((name) => `docs/format/${name}`),
   'packages/kvark/README.md',
   LOG_README,
 ]
@@ -52,6 +55,19 @@ const CODES: Readonly<Record<ErrorCode, true>> = {
   MISMATCH: true,
   UNSUPPORTED: true,
   VERSION: true,
+}
+
+const FIELDS: Readonly<Record<keyof ErrorFields, true>> = {
+  path: true,
+  offset: true,
+  expected: true,
+  found: true,
+  pid: true,
+  errno: true,
+  outcome: true,
+  retryable: true,
+  engines: true,
+  cause: true,
 }
 
 test('the first example of both READMEs is examples/quickstart.js', () => {
@@ -105,6 +121,28 @@ test('docs/errors.md has a section for each code', () => {
   assert.deepEqual(headings, Object.keys(CODES))
 })
 
+test('docs/errors.md says which fields each code can have', () => {
+  const page = read('docs/errors.md')
+  const named = [...page.matchAll(/^\| (`[^|]*) \| /gm)].flatMap(([, cell]) => wordsOf(cell!))
+  for (const field of Object.keys(FIELDS)) assert.ok(named.includes(field), field)
+  const rows = [...page.matchAll(/^\| `([A-Z_]+)` \| (.*?) \|/gm)]
+  assert.deepEqual(
+    rows.map(([, code]) => code),
+    Object.keys(CODES),
+  )
+  for (const [, code, cell] of rows) {
+    for (const field of wordsOf(cell!)) assert.ok(field in FIELDS, `${code}: ${field}`)
+  }
+})
+
+test('the tests that docs/durability.md names are there', () => {
+  const names = wordsOf(read('docs/durability.md')).filter((word) => word.endsWith('.ts'))
+  assert.ok(names.length > 20)
+  for (const name of names) {
+    assert.ok(existsSync(join(root, 'packages/kvark/src', name)), name)
+  }
+})
+
 test('the limits on the pages are those of the code', () => {
   for (const page of ['README.md', LOG_README]) {
     for (const limit of Object.values(LIMITS)) {
@@ -134,6 +172,11 @@ function read(page: string): string {
 /** The blocks of JavaScript. */
 function blocksOf(page: string): string[] {
   return [...read(page).matchAll(/^```js\n(.*?)^```$/gms)].map(([, block]) => block!)
+}
+
+/** What stands between backquotes. */
+function wordsOf(text: string): string[] {
+  return [...text.matchAll(/`([^`\n]+)`/g)].map(([, word]) => word!)
 }
 
 function headingsOf(page: string): string[] {

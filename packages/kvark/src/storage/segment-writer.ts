@@ -10,7 +10,7 @@
  *
  * 1. What has an address can be read in the buffer at once; it is in the file after `flush`.
  * 2. Writing to the file is synchronous and in order: no hole can stand before an acknowledged write.
- * 3. A frame is begun by the first `reserve` and ended by `endFrame`. Frames longer than the buffer are written in parts, without
+ * 3. A frame is begun by `beginFrame` and ended by `endFrame`. Frames longer than the buffer are written in parts, without
  *    LAST, so they do not count until they are complete.
  * 4. After a failed write the writer is of no further use.
  * 5. Behind `flushed` the file may hold zeros, written ahead so that it need not grow at each sync; `trim` cuts them off.

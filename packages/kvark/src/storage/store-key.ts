@@ -1,10 +1,11 @@
 /**
  * How a store says in its descriptor that it is encrypted, and how the user's key opens it.
  *
- *   { cipher, salt | null, wrapped, proof }
+ *   { cipher, salt | null, wrapped }
  *     wrapped   the data key under the user's (`cipher.ts`)
  *     salt      of the passphrase; null where the user has a key
- *     proof     over all the rest of the descriptor, by the data key: whoever changes a word of it is found out
+ *
+ * Beside it in the descriptor: `proof`, over all the rest of it, by the data key: whoever changes a word of it is found out.
  *
  * 1. A wrong key is `BAD_ENCRYPTION_KEY`; with the right one, a changed descriptor is `CORRUPTION`.
  */

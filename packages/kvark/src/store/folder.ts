@@ -62,7 +62,7 @@ export function* look(files: Files, folder: string): Routine<FolderState> {
       { path },
     )
   }
-  return names.every((name) => name === LOCK_NAME || isHalfWritten(name)) ? 'empty' : 'foreign'
+  return names.every((name) => isLock(name) || isHalfWritten(name)) ? 'empty' : 'foreign'
 }
 
 /** Whether a file is the lock of a store. */
@@ -81,7 +81,7 @@ export function isOwn(name: string, modules: Readonly<Record<string, EngineModul
 export function* isBare(files: Files, folder: string): Routine<boolean> {
   const names = yield* files.list(folder)
   return names.every(
-    (name) => name === DESCRIPTOR_NAME || name === LOCK_NAME || name.endsWith(TEMPORARY_SUFFIX),
+    (name) => name === DESCRIPTOR_NAME || isLock(name) || name.endsWith(TEMPORARY_SUFFIX),
   )
 }
 

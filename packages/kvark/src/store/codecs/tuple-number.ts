@@ -11,7 +11,7 @@
  * that more is less there.
  *
  *   exponent   e < 0         01, e + 2048 (2 bytes)      only numbers, e ≥ -1074
- *              e ≤ 223       10 + e
+ *              e ≤ 238       10 + e
  *              else          ff, e (4 bytes)
  *   fraction   7 bits a byte: bbbbbbb1 while more follow, bbbbbbb0 the last; no trailing zero groups but the first
  *   type       00 number, 01 bigint

@@ -90,8 +90,11 @@ export class RawEngine {
   }
 }
 
+/** What of a place `openRaw` needs. */
+export type RawPlace = Pick<Place, 'engine' | 'path' | 'form' | 'engineOptions'>
+
 /** Opens the engine alone in the folder of a place. */
-export function openRaw(place: Place, environment: Environment, created: boolean): RawEngine {
+export function openRaw(place: RawPlace, environment: Environment, created: boolean): RawEngine {
   const { engine: module, path, form } = place
   const { checksum = 'crc32', compression = 'none', encryption } = form
   const key = encryption && Buffer.from(encryption.key).toString('hex')

@@ -1,0 +1,134 @@
+/** A reader that was written from the documents gives what the store gives. */
+
+import assert from 'node:assert/strict'
+import { after, describe, test } from 'node:test'
+import zlib from 'node:zlib'
+import { SeededRandom } from '../bytes/random.ts'
+import { xxh64 } from '../bytes/xxh64.ts'
+import { simulatedEnvironment } from '../environment/simulated.ts'
+import { openSync } from '../store/open.ts'
+import { contentOf, FOLDER } from './damage.ts'
+import { xxh64Of } from './format-bytes.ts'
+import { readIndex } from './format-index.ts'
+import { type ReaderSecret, readStore } from './format-reader.ts'
+
+const SEEDS = 4
+const STEPS = 300
+
+const key = Uint8Array.from({ length: 32 }, (_, i) => i)
+
+const forms: readonly { name: string; options: object; secret?: ReaderSecret }[] = [
+  { name: 'plain', options: {} },
+  { name: 'xxh64', options: { checksum: 'xxh64' } },
+  { name: 'lz4', options: { compression: 'lz4' } },
+  { name: 'deflate', options: { compression: 'deflate' } },
+  ...('zstdCompressSync' in zlib ? [{ name: 'zstd', options: { compression: 'zstd' } }] : []),
+  {
+    name: 'AES-128',
+    options: { encryption: { key, cipher: 'aes-128-gcm' } },
+    secret: { key },
+  },
+  {
+    name: 'AES-256, lz4, xxh64, a passphrase',
+    options: { compression: 'lz4', checksum: 'xxh64', encryption: { passphrase: 'cafe\u0301' } },
+    secret: { passphrase: 'caf\u00e9' },
+  },
+]
+
+/** Uses a store at random; what it holds in the end, and its files. */
+function used(
+  seed: number,
+  options: object,
+): { live: Map<string, Buffer>; files: Map<string, Buffer> } {
+  const random = new SeededRandom(seed)
+  const environment = simulatedEnvironment({ seed })
+  const open = () =>
+    openSync(FOLDER, {
+      environment,
+      keys: 'bytes',
+      values: 'bytes',
+      segmentBytes: 32_768,
+      compactionThresholdBytes: 16_384,
+      cacheBytes: 1024 * 1024,
+      ...options,
+    })
+  let db = open()
+  const live = new Map<string, Buffer>()
+  const newKey = (): Buffer => Buffer.from(`key ${random.below(60)}`)
+  const newValue = (): Buffer => {
+    const length = random.pick([0, 1, 90, 127, 128, 2000, 2040, 2048, 9000, 20_000, 50_000])
+    return random.chance(0.5)
+      ? Buffer.from(random.bytes(length))
+      : Buffer.alloc(length, `value ${random.below(1000)} `)
+  }
+  const put = (): { type: 'put'; key: Buffer; value: Buffer } => {
+    const one = { type: 'put', key: newKey(), value: newValue() } as const
+    live.set(one.key.toString('hex'), one.value)
+    return one
+  }
+  for (let i = 0; i < STEPS; i++) {
+    const durability = random.pick(['none', 'os', 'disk'] as const)
+    const step = random.below(100)
+    if (step < 50) {
+      const { key, value } = put()
+      db.putSync(key, value, { durability })
+    } else if (step < 70) {
+      const name = newKey()
+      live.delete(name.toString('hex'))
+      db.deleteSync(name, { durability })
+    } else if (step < 90) {
+      db.batchSync(Array.from({ length: random.below(12) }, put), { durability })
+    } else if (step < 92) {
+      live.clear()
+      db.clearSync({ durability })
+    } else if (step < 95) db.compactSync()
+    else if (step < 97) environment.advance(1500)
+    else {
+      db.closeSync()
+      db = open()
+    }
+  }
+  db.closeSync()
+  return { live, files: new Map(contentOf(environment)) }
+}
+
+/** Stored indexes met. */
+let indexes = 0
+
+for (const { name, options, secret } of forms) {
+  describe(`docs/format says how to read a store: ${name}`, () => {
+    const seeds = secret && 'passphrase' in secret ? 1 : SEEDS
+    for (let seed = 1; seed <= seeds; seed++) {
+      test(`seed ${seed}`, () => {
+        const { live, files } = used(seed, options)
+        const read = readStore(files, secret)
+        assert.ok(read.entries.length > 0)
+        assert.deepEqual([...read.live.keys()].sort(), [...live.keys()].sort())
+        for (const [name, value] of live) assert.ok(read.live.get(name)!.equals(value), name)
+        const index = readIndex(files, read)
+        if (index) assert.deepEqual(index.held, index.wanted)
+        indexes += index ? 1 : 0
+      })
+    }
+  })
+}
+
+after(() => assert.ok(indexes > forms.length, `${indexes} stored indexes`))
+
+test('the reader refuses a changed byte', () => {
+  const { files } = used(1, {})
+  const [name] = [...files.keys()].filter((one) => one.endsWith('.log'))
+  const bytes = Buffer.from(files.get(name!)!)
+  bytes[1024 + 20]! ^= 1
+  assert.throws(() => readStore(new Map(files).set(name!, bytes)), /checksum/)
+})
+
+test('its XXH64 is the one of the store', () => {
+  const random = new SeededRandom(3)
+  for (const length of [0, 1, 4, 8, 31, 32, 33, 100, 4096]) {
+    const bytes = Buffer.from(random.bytes(length))
+    const seed = random.uint32()
+    const [low, high] = xxh64(bytes, 0, length, seed)
+    assert.equal(xxh64Of(bytes, seed), (BigInt(high!) << 32n) | BigInt(low!), `${length} bytes`)
+  }
+})
