@@ -4,9 +4,7 @@
  *   open ─► a prefix of the history? ─► verify ─► ten commits ─► close, or the power fails again ─► open ─► all there? ─► verify
  */
 
-import { crc32 } from 'node:zlib'
 import type { SeededRandom } from '../../bytes/random.ts'
-import { runSync } from '../../environment/routine.ts'
 import type { FileCall, SimulatedFiles } from '../../vfs/simulated.ts'
 import type { CrashMode } from '../../vfs/simulated-disk.ts'
 import type { History } from './history.ts'
@@ -71,35 +69,4 @@ function removeIndexes(files: SimulatedFiles): void {
 /** Whether a call changes what a crash leaves of the store. */
 export function changesDisk({ call, path }: FileCall): boolean {
   return CHANGES.has(call) && !path.endsWith('/LOCK')
-}
-
-/** Of everything on the disk; below 2⁵³. */
-export function hashOf(files: SimulatedFiles): number {
-  return runSync(
-    (function* () {
-      let low = 0
-      let high = 1
-      const take = (part: Uint8Array | string): void => {
-        low = crc32(part, low)
-        high = (Math.imul(high, 0x9e3779b1) ^ crc32(part)) >>> 0
-      }
-      const folders = ['/']
-      for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-        for (const name of yield* files.list(folder)) {
-          const path = `${folder === '/' ? '' : folder}/${name}`
-          const { kind, size } = (yield* files.stat(path))!
-          take(`${path} ${size}`)
-          if (kind === 'folder') folders.push(path)
-          else {
-            const handle = yield* files.open(path, 'read')
-            const bytes = new Uint8Array(size)
-            yield* handle.read(bytes, 0, size, 0)
-            take(bytes)
-            yield* handle.close()
-          }
-        }
-      }
-      return (high & 0x1f_ffff) * 2 ** 32 + low
-    })(),
-  )
 }

@@ -7,7 +7,8 @@
  */
 
 import { SeededRandom } from '../../bytes/random.ts'
-import { changesDisk, hashOf, recoverAndGoOn } from '../crash/image.ts'
+import { hashOf } from '../crash/disk-hash.ts'
+import { changesDisk, recoverAndGoOn } from '../crash/image.ts'
 import { withContext } from '../crash/seeds.ts'
 import { Session } from '../crash/session.ts'
 import type { CrashSubject } from '../crash/subjects.ts'
