@@ -23,13 +23,9 @@ import { type Report, reportedRow, withTable, writeReport } from './report.ts'
 import type { Row } from './row.ts'
 import { rows } from './rows.ts'
 import { shortest } from './shrink.ts'
+import { TIERS } from './tiers.ts'
 import { carryOut, type Task } from './worker.ts'
 
-const TIERS: Readonly<Record<string, { share: number; minutes: number }>> = {
-  quick: { share: 0.02, minutes: 1 },
-  pr: { share: 0.1, minutes: 6 },
-  nightly: { share: 1, minutes: 90 },
-}
 const TELL_MS = 10_000
 const SHRINK_MS = 60_000
 
