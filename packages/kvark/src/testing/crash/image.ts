@@ -1,7 +1,7 @@
 /**
  * A disk as it is found after the power has failed, and the trial that it must stand:
  *
- *   open ─► a prefix of the history? ─► verify ─► ten commits ─► close, or the power fails again ─► open ─► all there? ─► verify
+ *   open ─► a prefix of the history? ─► commits ─► verify ─► close, or the power fails again ─► open ─► all there?
  */
 
 import type { SeededRandom } from '../../bytes/random.ts'
@@ -11,7 +11,9 @@ import type { History } from './history.ts'
 import { Session, STORE } from './session.ts'
 import type { CrashSubject } from './subjects.ts'
 
-const COMMITS = 10
+const COMMITS = 20
+/** So many wait for the disk together. */
+const AT_ONCE = 5
 /** How often the index has to be built from the segments. */
 const INDEX_LOST = 0.15
 
@@ -45,8 +47,10 @@ export async function recoverAndGoOn(
   const recovered = files.calls.some(changesDisk)
   // All of it came from the disk: it stays there.
   session.history.acknowledge(session.history.started)
+  for (let done = 0; done < COMMITS; done += AT_ONCE) {
+    await Promise.all(Array.from({ length: AT_ONCE }, () => session.commit()))
+  }
   await session.check()
-  for (let i = 0; i < COMMITS; i++) await session.commit()
   const closed = random.chance(0.5)
   if (closed) await session.close()
   const after = { files: files.crash(), history: session.history }
@@ -54,7 +58,7 @@ export async function recoverAndGoOn(
 
   const last = new Session({ subject, seed: random.uint32(), ...after })
   await last.open()
-  await last.check()
+  last.compare()
   await last.close()
   return recovered
 }

@@ -4,7 +4,7 @@
  *
  *   session ──┬──────────┬──────────┬────► its end            images are taken while it goes on
  *           image      image      image
- *             └─► open ─► a prefix of the history? ─► ten commits ─► open ─► all there? ─► verify
+ *             └─► open ─► a prefix of the history? ─► commits ─► verify ─► open ─► all there?
  *                  └─► image while it recovers ─► the same
  *
  * 1. What an image holds of changes that were not synced is said by the mode: `drop` nothing, `prefix` those before some

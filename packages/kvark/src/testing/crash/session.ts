@@ -160,7 +160,7 @@ export class Session {
   async check(): Promise<void> {
     const { problems } = await this.db.verify()
     assert.deepEqual(problems, [], 'verify finds problems')
-    this.#compare()
+    this.compare()
   }
 
   /** The last steps, for people. */
@@ -187,7 +187,7 @@ export class Session {
       [this.#tolerant ? 0 : 1, () => this.#kill()],
       [3, () => this.#takeSnapshot()],
       [3, () => this.#releaseSnapshot()],
-      [4, () => this.#hearRefusals().then(() => this.#compare())],
+      [4, () => this.#hearRefusals().then(() => this.compare())],
     ]
     let at = this.#random.below(steps.reduce((sum, [weight]) => sum + weight, 0))
     for (const [weight, step] of steps) {
@@ -301,7 +301,8 @@ export class Session {
     if (this.#tolerant) await this.#settle()
   }
 
-  #compare(): void {
+  /** The store holds what was written to it. */
+  compare(): void {
     if (this.#doubtful) return
     const expected = this.history.contentAt(this.history.started)
     mustHold(contentOf(this.db), expected, 'The store must show every write:')
