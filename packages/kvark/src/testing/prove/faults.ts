@@ -3,6 +3,8 @@
  *
  *   for n = 1, 2, …   session with call n failing ─► only `KvarkError`s ─► power loss ─► nothing acknowledged is lost, go on
  *                     until a session ends before its n-th call
+ *
+ * Calls that are only interrupted, or move a part, are no failures for the store: see `interrupted-calls.ts`.
  */
 
 import type { FileCall } from '../../vfs/simulated.ts'
@@ -10,6 +12,7 @@ import { FAILED_SYNCS } from '../../vfs/simulated-disk.ts'
 import type { FaultPlan } from '../crash/fault.ts'
 import { failAt } from '../crash/faults.ts'
 import type { CrashSubject } from '../crash/subjects.ts'
+import { INTERRUPTIONS, interruptCalls } from './interrupted-calls.ts'
 import type { Portion, Row, Tally } from './row.ts'
 
 const STEPS = 6
@@ -37,7 +40,7 @@ export const faults: Row = {
   unit: 'failed calls',
   rule: 'typed error or success, nothing acknowledged lost; closing, resuming and opening again work',
   goal: 12_000,
-  run: async (portion) => await sweep(portion, KINDS),
+  run: sweepAll,
 }
 
 export const syncFailures: Row = {
@@ -47,6 +50,16 @@ export const syncFailures: Row = {
   rule: 'nothing is acknowledged that was not written again',
   goal: 1000,
   run: async (portion) => await sweep(portion, SYNC_KINDS),
+}
+
+async function sweepAll(portion: Portion): Promise<Tally> {
+  const { subject, seed } = portion
+  const kinds = KINDS.length + INTERRUPTIONS.length
+  const interruption = INTERRUPTIONS[(seed % kinds) - KINDS.length]
+  if (interruption === undefined) return await sweep(portion, KINDS)
+  const all = Math.floor(seed / kinds) % 2 === 1
+  const done = await interruptCalls(subject, seed, interruption, all)
+  return { done, more: { [`${interruption}, ${all ? 'every call' : 'once'}`]: done } }
 }
 
 async function sweep({ subject, seed }: Portion, kinds: readonly Kind[]): Promise<Tally> {
