@@ -12,6 +12,7 @@
 
 import assert from 'node:assert/strict'
 import { SeededRandom } from '../../bytes/random.ts'
+import type { Durability } from '../../engine/engine.ts'
 import type { Environment } from '../../environment/environment.ts'
 import { type SimulatedEnvironment, simulatedEnvironment } from '../../environment/simulated.ts'
 import { KvarkError } from '../../errors.ts'
@@ -38,6 +39,7 @@ const STEPS_APART = 2 ** 32
 const SLOWNESS = 3e6
 /** So many of the last steps are told when something fails. */
 const TOLD = 30
+const LONGEST_STREAM = 70_000
 
 export interface SessionOptions {
   readonly subject: CrashSubject
@@ -178,6 +180,7 @@ export class Session {
   #step(): Promise<void> {
     const steps: readonly [weight: number, step: () => Promise<void> | void][] = [
       [60, () => this.#write()],
+      [2, () => this.#stream()],
       [8, () => this.#settle()],
       [5, () => this.#sync()],
       [5, () => this.#turn()],
@@ -209,24 +212,54 @@ export class Session {
     )
     const how = `${write.durability}${write.sync ? ', sync' : ''}`
     this.#tell(`write ${number} at ${how}: ${shown.join(', ')}`)
-    const process = this.#process
-    const acknowledge = (): void => {
-      if (process !== this.#process) return
-      if (write.durability === 'disk') this.history.acknowledge(number)
-      if (write.durability !== 'none') this.#handed = Math.max(this.#handed, number)
-    }
-    const failed = (error: unknown): void => {
-      if (process !== this.#process) return
-      const { code, outcome } = error as KvarkError
-      if (outcome !== 'unknown' && code !== 'CLOSED') this.history.refuse(number)
-      this.#note(error)
-    }
+    const { acknowledge, failed } = this.#fateOf(number, write.durability)
     try {
       const promise = carryOut(this.db, write)
       if (write.sync) acknowledge()
       else this.#await((promise as Promise<unknown>).then(acknowledge, failed))
     } catch (error) {
       failed(error)
+    }
+  }
+
+  /** A value in pieces. Its place in the order is where it ends, so nothing else is written meanwhile. */
+  async #stream(): Promise<void> {
+    await this.#hearRefusals()
+    const key = `key${this.#random.below(MIX.keys)}`
+    const value = `${this.#name}.${++this.#writes} `.padEnd(
+      this.#random.below(LONGEST_STREAM),
+      'kvark',
+    )
+    const durability = this.#random.pick(MIX.durabilities)
+    const number = this.history.add([{ kind: 'put', key, value }])
+    this.#tell(`write ${number} at ${durability}: put ${key} (${value.length}) as a stream`)
+    const { acknowledge, failed } = this.#fateOf(number, durability)
+    const bytes = Buffer.from(value, 'latin1')
+    const piece = 1 + this.#random.below(bytes.length)
+    const pieces = function* (): Generator<Uint8Array> {
+      for (let at = 0; at < bytes.length; at += piece) yield bytes.subarray(at, at + piece)
+    }
+    await this.db.putStream(key, pieces(), { durability }).then(acknowledge, failed)
+  }
+
+  /** What is noted when a write is acknowledged, or fails. */
+  #fateOf(
+    number: number,
+    durability: Durability,
+  ): { acknowledge: () => void; failed: (error: unknown) => void } {
+    const process = this.#process
+    return {
+      acknowledge: () => {
+        if (process !== this.#process) return
+        if (durability === 'disk') this.history.acknowledge(number)
+        if (durability !== 'none') this.#handed = Math.max(this.#handed, number)
+      },
+      failed: (error) => {
+        if (process !== this.#process) return
+        const { code, outcome } = error as KvarkError
+        if (outcome !== 'unknown' && code !== 'CLOSED') this.history.refuse(number)
+        this.#note(error)
+      },
     }
   }
 
