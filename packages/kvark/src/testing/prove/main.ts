@@ -86,7 +86,7 @@ async function proveAll(): Promise<number> {
     for (const { failures } of states) for (const failure of failures) await tell(failure)
   }
   process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : `${shown(report)}\n`)
-  const whole = values.row === undefined && values.engine === undefined
+  const whole = values.row === undefined
   const failed = states.some(({ failures }) => failures.length > 0)
   if (values.write || (values.tier === 'nightly' && whole && !failed)) write(report)
   const cut = report.rows.some(({ cutShort }) => cutShort)
@@ -140,9 +140,9 @@ async function tell({ task, options, message }: Failure): Promise<void> {
 }
 
 function write(report: Report): void {
-  writeReport(NUMBERS, report)
+  const written = writeReport(NUMBERS, report)
   if (report.tier === 'nightly') {
-    writeFileSync(README, withTable(readFileSync(README, 'utf8'), report))
+    writeFileSync(README, withTable(readFileSync(README, 'utf8'), written))
   }
   say(`written to docs/numbers/proof.json`)
 }

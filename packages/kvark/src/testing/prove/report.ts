@@ -3,7 +3,8 @@
  * it.
  */
 
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 import type { Progress } from './proof.ts'
 
 /** One row with one engine. */
@@ -61,17 +62,20 @@ export function reportedRow(progress: Progress): ReportedRow {
 
 type Reports = Readonly<Record<string, Report>>
 
-/** Puts the report into the file beside those of other tiers. */
-export function writeReport(path: string, report: Report): Reports {
+/** Puts the report into the file beside those of other tiers, and its rows beside those of other engines. Returns what is there then. */
+export function writeReport(path: string, report: Report): Report {
   let reports: Reports = {}
   try {
     reports = JSON.parse(readFileSync(path, 'utf8')) as Reports
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
-  reports = { ...reports, [report.tier]: report }
-  writeFileSync(path, `${JSON.stringify(reports, undefined, 2)}\n`)
-  return reports
+  const engines = new Set(report.rows.map(({ engine }) => engine))
+  const others = reports[report.tier]?.rows.filter(({ engine }) => !engines.has(engine)) ?? []
+  const whole = { ...report, rows: [...others, ...report.rows] }
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, `${JSON.stringify({ ...reports, [report.tier]: whole }, undefined, 2)}\n`)
+  return whole
 }
 
 const BEGIN = '<!-- proof: made by `npm run prove`, not by hand -->'
