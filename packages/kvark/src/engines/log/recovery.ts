@@ -140,7 +140,7 @@ class Recovery {
       tail.sequence = Math.max(tail.sequence, maxSequence)
     }
     tail.sequence = Math.max(tail.sequence, manifest.floor.sequence, given)
-    state.journal = yield* this.#journal(state, options, tail, last, row)
+    state.journal = yield* this.#journal(state, options, tail, last)
     if (row.some((file) => file.number >= manifest.nextFile)) {
       // Their names may not be on the disk yet: whoever made them did not live to sync the folder.
       yield* environment.files.syncFolder(folder)
@@ -320,7 +320,6 @@ class Recovery {
     options: Required<LogOptions>,
     tail: Tail,
     last: Segment | undefined,
-    row: readonly Segment[],
   ): Routine<Journal> {
     const { environment, folder } = this.#context
     const { segments } = state
@@ -339,11 +338,12 @@ class Recovery {
     if (last?.end === FILE_HEADER_BYTES) suspects.set(last, 0)
     // A clean close has something to do, even where nothing is written until then.
     if (!tail.closed && suspects.size > 0) state.changed = true
-    const before = row.findLast((file) => segments.all.has(file.number))
+    // Where all that is left of the journal lies before its end: compaction has taken the rest.
+    const { floor } = state.manifest
     const start: JournalStart = {
       segment: last,
-      previous: { number: before?.number ?? state.manifest.floor.segment, end: before?.end ?? 0 },
-      previousChecksum: tail.checksum,
+      previous: { number: floor.segment, end: floor.end },
+      previousChecksum: last === undefined ? floor.checksum : tail.checksum,
       tail: bytes,
       sequence: tail.sequence,
       syncedSequence: tail.closed ? tail.sequence : Math.min(tail.sequence, tail.syncedSequence),
