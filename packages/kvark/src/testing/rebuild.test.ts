@@ -63,3 +63,22 @@ for (let seed = 1; seed <= 30; seed++) {
     assert.ok(warnings.every((warning) => /built anew/.test(warning)))
   })
 }
+
+test('without an index, where compaction took the end of the journal but not what is before it', () => {
+  const environment = memoryEnvironment()
+  const open = () => openSync('/store', { ...OPTIONS, environment })
+  let db = open()
+  // A segment of its own, of which nothing gets stale.
+  db.putSync('large', 'large'.repeat(8000))
+  db.putSync('small', 'first')
+  db.putSync('small', 'second')
+  db.compactSync()
+  db.closeSync()
+  db = open()
+  db.putSync('last', 'behind all that')
+  db.closeSync()
+  loseIndex(environment)
+  db = open()
+  assert.deepEqual([...db.keys()].sort(), ['large', 'last', 'small'])
+  db.closeSync()
+})
