@@ -75,6 +75,7 @@ export class Compactor {
     this.#options = options
     this.#job = new BackgroundJob(state.context.environment)
     state.snapshotReleased = () => this.release()
+    state.moveOn = () => this.#moving?.() ?? false
   }
 
   get running(): boolean {
@@ -525,7 +526,8 @@ export class Compactor {
       return false
     }
     this.#moving = step
-    while (step()) yield* state.context.environment.pause
+    // Others may help it on, to its end too.
+    while (this.#moving === step && step()) yield* state.context.environment.pause
   }
 }
 
