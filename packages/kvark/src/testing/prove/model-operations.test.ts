@@ -27,10 +27,7 @@ test('a lookup that misses an entry is found', async () => {
       return status === FOUND && ++lookups === 300 ? MISSING : status
     },
   }))
-  await assert.rejects(
-    runModel({ subject: plain!, seed: 1 }, modules),
-    /the last steps:/,
-  )
+  await assert.rejects(runModel({ subject: plain!, seed: 1 }, modules), /the last steps:/)
 })
 
 test('a write that is acknowledged but not carried out is found', async () => {

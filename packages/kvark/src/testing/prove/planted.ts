@@ -1,4 +1,4 @@
-/** The log engine with a fault: what the rows must find. */
+/** The log engine, and whatever else, with a fault: what the rows must find. */
 
 import type { Engine, EngineModule } from '../../engine/engine.ts'
 import { log } from '../../engines/log/module.ts'
@@ -13,15 +13,19 @@ export function faultyLog(
       ...log,
       *open(context): Routine<Engine> {
         const engine = yield* log.open(context)
-        const planted = plant(engine)
-        return new Proxy(engine, {
-          get(target, name) {
-            const own = Object.hasOwn(planted, name) ? planted : target
-            const value: unknown = Reflect.get(own, name, own)
-            return typeof value === 'function' ? value.bind(own) : value
-          },
-        })
+        return planted(engine, plant(engine))
       },
     },
   }
+}
+
+/** `target`, but for what `other` has. */
+export function planted<T extends object>(target: T, other: Partial<T>): T {
+  return new Proxy(target, {
+    get(_, name) {
+      const own = Object.hasOwn(other, name) ? other : target
+      const value: unknown = Reflect.get(own, name, own)
+      return typeof value === 'function' ? value.bind(own) : value
+    },
+  })
 }
