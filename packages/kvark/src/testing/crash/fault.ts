@@ -9,16 +9,18 @@ export interface Fault {
   readonly what: string
 }
 
-/** The `nth` call from now on fails with `error`; `forever`: all later ones too. */
+/** The `nth` call from now on fails with `error`; `forever`: all later ones too. `counts`: which calls it is about. */
 export function failCall(
   files: SimulatedFiles,
   nth: number,
   error: string,
   forever: boolean,
+  counts: (call: FileCall) => boolean = () => true,
 ): Fault {
   let calls = 0
   let failed: FileCall | undefined
   files.failNext((call) => {
+    if (!counts(call)) return undefined
     calls++
     if (calls < nth || (calls > nth && !forever)) return undefined
     failed ??= call

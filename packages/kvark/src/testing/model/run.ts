@@ -81,6 +81,8 @@ interface HeldWalk {
   readonly values: Bytes[]
 }
 
+/** So many of the last lines are kept, at least. */
+const KEPT_LINES = 4000
 const MOST_SNAPSHOTS = 4
 const MOST_WALKS = 4
 
@@ -736,6 +738,7 @@ export class ModelRun {
   }
 
   #tell(line: string): void {
+    if (this.trace.length === 2 * KEPT_LINES) this.trace.splice(0, KEPT_LINES)
     this.trace.push(line)
   }
 }

@@ -27,7 +27,7 @@ test('a store that does not write any more is found', async () => {
   let writes = 0
   const modules = faultyLog((engine) => ({
     // After some case one write is lost.
-    write: (batch) => (++writes === 20 ? DONE : engine.write(batch)),
+    write: (batch) => (++writes === 21 ? DONE : engine.write(batch)),
   }))
   await assert.rejects(
     runMisuse({ subject, seed: 1 + Math.floor(refusals / 100) }, modules),

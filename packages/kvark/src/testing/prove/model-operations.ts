@@ -44,22 +44,30 @@ const FLUSH_MS = 1001
 
 type Modules = Readonly<Record<string, EngineModule>>
 
-class World implements ModelWorld {
+/** Where a run with changing options happens. */
+export class OptionWorld implements ModelWorld {
   readonly #modules: Modules
   readonly #subject: CrashSubject
-  readonly #environment: Environment
-  readonly #clock: { advance(ms: number): void }
+  readonly #path: string
+  readonly #environment: Environment | undefined
+  readonly #clock: { advance(ms: number): void } | undefined
 
-  constructor(modules: Modules, subject: CrashSubject, seed: number) {
-    const simulated = simulatedEnvironment({ seed })
+  /** Without an environment: on the machine. */
+  constructor(
+    modules: Modules,
+    subject: CrashSubject,
+    path: string,
+    environment?: Environment & { advance(ms: number): void },
+  ) {
     this.#modules = modules
     this.#subject = subject
-    this.#environment = { ...simulated, files: memoryFiles() }
-    this.#clock = simulated
+    this.#path = path
+    this.#environment = environment
+    this.#clock = environment
   }
 
   async open(sync: boolean, random: Random): Promise<ModelStore> {
-    const opening = openWith(this.#modules, '/store', {
+    const opening = openWith(this.#modules, this.#path, {
       engine: this.#subject.engine,
       ...this.#subject.options,
       ...this.#live(random),
@@ -67,7 +75,7 @@ class World implements ModelWorld {
       values: 'bytes',
       durability: random.pick(DURABILITIES),
       cacheBytes: CACHE_BYTES * (1 + random.below(3)),
-      environment: this.#environment,
+      ...(this.#environment && { environment: this.#environment }),
     })
     return (sync ? opening.sync() : await opening.async()) as unknown as ModelStore
   }
@@ -77,7 +85,7 @@ class World implements ModelWorld {
   }
 
   advance(): void {
-    this.#clock.advance(FLUSH_MS)
+    this.#clock?.advance(FLUSH_MS)
   }
 
   /** Options that may change while the store is open, as another option set of the engine has them. */
@@ -128,7 +136,8 @@ async function runOn(
   mix: ModelMix,
   operations: number,
 ): Promise<ModelRun> {
-  const run = new ModelRun(new World(modules, subject, seed), mix, seed)
+  const environment = { ...simulatedEnvironment({ seed }), files: memoryFiles() }
+  const run = new ModelRun(new OptionWorld(modules, subject, '/store', environment), mix, seed)
   try {
     await run.begin()
     while (run.operations < operations) await run.step()
