@@ -24,6 +24,7 @@ import { BackgroundJob } from '../../storage/background.ts'
 import { TEMPORARY_SUFFIX } from '../../storage/sealed-file.ts'
 import { Segment } from '../../storage/segment.ts'
 import type { SegmentHeader } from '../../storage/segment-format.ts'
+import { openFile } from '../../vfs/open-file.ts'
 import { SHARDS, TWO_32 } from './hash-index.ts'
 import { type RewriteArguments, type RewriteResult, releaseResult, rewrite } from './jobs.ts'
 import { packedName } from './manifest.ts'
@@ -458,7 +459,7 @@ export class Compactor {
     try {
       for (let i = 0; i < result.outputs.length; i++) {
         const { path, header } = args.outputs[i]!
-        const handle = yield* environment.files.open(path, 'write')
+        const handle = yield* openFile(environment.files, path, 'write')
         files.push(new Segment(handle, header, form.blocks, result.outputs[i]!.end, true))
       }
       // From here on nothing waits: a cancelled job has either no output in the store or all of them.
