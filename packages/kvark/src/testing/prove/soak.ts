@@ -6,7 +6,7 @@
  *
  *   time   │ warm-up │ least of the first looks … │ … │ least of the last looks │      a look: garbage collected, heap and buffers
  *
- * 1. Memory that is held after the warm-up grows by less than `GROWTH` until the end, files stay few.
+ * 1. Memory that is held after the warm-up grows by less than `GROWTH`, or `SLACK_BYTES`, until the end, files stay few.
  * 2. Whoever closes a store lets go of all its files: no handle of a simulated disk is open, no descriptor leads to the folder.
  *
  * How many rounds fit into the time is up to the machine, so a portion that is done again does not do quite the same. What descriptors
@@ -37,6 +37,8 @@ const SECONDS = 10
 const WARM_UP = 0.4
 const LOOKED_AT = 0.25
 const GROWTH = 0.05
+/** What the code that V8 goes on compiling takes of a heap that is small as a whole. */
+const SLACK_BYTES = 2 * 1024 * 1024
 /** Steps of a session, and of the long run between two sessions. */
 const STEPS = 40
 const RUN_STEPS = 400
@@ -105,7 +107,13 @@ async function session({ subject, seed }: Portion, random: SeededRandom): Promis
   const files = new SimulatedFiles()
   const nth = 1 + random.below(CALLS)
   const error = random.pick(['EIO', 'ENOSPC'])
-  const fault = failCall(files, nth, error, random.chance(0.3), ({ call }) => !LETS_GO.includes(call))
+  const fault = failCall(
+    files,
+    nth,
+    error,
+    random.chance(0.3),
+    ({ call }) => !LETS_GO.includes(call),
+  )
   const one = new Session({ subject, files, seed, tolerant: true })
   try {
     await one.run(STEPS)
@@ -124,12 +132,14 @@ async function session({ subject, seed }: Portion, random: SeededRandom): Promis
 /** The least of each end: what is held, not what is just being used. */
 function checkGrowth(looks: readonly Look[], ms: number): void {
   const least = (from: number, to: number): number =>
-    Math.min(...looks.filter(({ at }) => at >= from * ms && at <= to * ms).map(({ bytes }) => bytes))
+    Math.min(
+      ...looks.filter(({ at }) => at >= from * ms && at <= to * ms).map(({ bytes }) => bytes),
+    )
   const first = least(WARM_UP, WARM_UP + LOOKED_AT)
   const last = least(1 - LOOKED_AT, Number.POSITIVE_INFINITY)
   const shown = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(1)} MiB`
   assert.ok(
-    last < first * (1 + GROWTH),
+    last < first + Math.max(first * GROWTH, SLACK_BYTES),
     `memory has grown from ${shown(first)} after the warm-up to ${shown(last)}`,
   )
 }
@@ -162,7 +172,7 @@ export const soak: Row = {
   name: 'soak',
   what: 'random operations and failing disks for minutes in one process',
   unit: 'seconds',
-  rule: 'memory grows by less than 5 % after the warm-up, no file is left open, nothing is lost',
+  rule: 'memory grows by less than 5 %, or 2 MiB, after the warm-up, no file is left open, nothing is lost',
   goal: 120,
   run: (portion) => runSoak(portion, engines),
 }
