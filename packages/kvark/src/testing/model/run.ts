@@ -603,7 +603,7 @@ export class ModelRun {
     this.operations++
     if (this.#half()) await this.#db.clear(this.#writeOptions())
     else this.#db.clearSync(this.#writeOptions())
-    for (const key of [...this.#model.keys()]) this.#remove(key)
+    for (const key of this.#model.keys()) this.#remove(key)
   }
 
   async #verify(): Promise<void> {
@@ -749,7 +749,8 @@ function sameBytes(a: Bytes, b: Bytes): boolean {
 
 /** Both in the order of their bytes. */
 function compareValues(found: readonly Bytes[], model: Model): void {
-  const sorted = (values: Iterable<Bytes>): Bytes[] => [...values].sort(Buffer.compare)
+  const sorted = (values: Iterable<Bytes>): Bytes[] =>
+    [...values].sort((a, b) => Buffer.compare(a, b))
   const expected = sorted([...model.values()].map(({ value }) => value))
   const actual = sorted(found)
   assert.equal(actual.length, expected.length, 'the number of values')

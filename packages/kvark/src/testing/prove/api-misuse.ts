@@ -123,9 +123,9 @@ class Stores implements Ground {
   }
 
   #contentOf(kind: Kind): unknown[] {
-    const entries = [...(this.db(kind)['entries']!() as unknown as Iterable<[unknown, unknown]>)]
+    const entries = [...(this.db(kind)['entries']!() as Iterable<[unknown, unknown]>)]
     const shown = entries.map(([key, value]) => Buffer.from(`${String(key)} ${String(value)}`))
-    return shown.sort(Buffer.compare).map((one) => crc32(one))
+    return shown.sort((a, b) => a.compare(b)).map((one) => crc32(one))
   }
 
   #open(kind: Kind): void {
@@ -202,13 +202,14 @@ export async function runMisuse({ subject, seed }: Portion, modules: Modules): P
 }
 
 /** Carries a case out; what comes of it must be what the case says. */
-async function judge({ act, must, promises }: Misuse, stores: Stores): Promise<void> {
+async function judge(one: Misuse, stores: Stores): Promise<void> {
+  const { must, promises } = one
   const before = stores.sequences()
   let error: unknown
   let failed = false
   let result: unknown
   try {
-    result = act(stores)
+    result = one.act(stores)
   } catch (thrown) {
     assert.ok(!promises, `it throws ${String(thrown)}, but should reject`)
     failed = true

@@ -498,7 +498,7 @@ function* wrongShapes(): Generator<Misuse> {
       must: FINE,
       promises: false,
       act: (ground) => {
-        for (const _ of ground.db('utf8')[walk]!() as unknown as Iterable<unknown>) break
+        for (const _ of ground.db('utf8')[walk]!() as Iterable<unknown>) break
       },
     }
     yield {
@@ -506,7 +506,7 @@ function* wrongShapes(): Generator<Misuse> {
       must: { codes: [], own: true },
       promises: false,
       act: (ground) => {
-        for (const _ of ground.db('utf8')[walk]!() as unknown as Iterable<unknown>) throwOwn()
+        for (const _ of ground.db('utf8')[walk]!() as Iterable<unknown>) throwOwn()
       },
     }
   }
@@ -583,7 +583,7 @@ function* closed(): Generator<Misuse> {
     }
     for (const [verb, call] of Object.entries({
       ...readCalls,
-      ...{ entries: everyCall['entries']! },
+      entries: everyCall['entries']!,
     })) {
       yield {
         name: `snapshot.${verb} after ${how} of the store`,
@@ -701,14 +701,14 @@ const places: Readonly<Record<string, (ground: Ground, act: (db: Verbs) => unkno
   },
   'the loop of a walk': (ground, act) => {
     const db = ground.db('utf8')
-    for (const _ of db['entries']!() as unknown as Iterable<unknown>) {
+    for (const _ of db['entries']!() as Iterable<unknown>) {
       act(db)
       break
     }
   },
   'the awaited loop of a walk': async (ground, act) => {
     const db = ground.db('utf8')
-    for await (const _ of db['keys']!() as unknown as AsyncIterable<unknown>) {
+    for await (const _ of db['keys']!() as AsyncIterable<unknown>) {
       await act(db)
       break
     }
@@ -786,7 +786,7 @@ const within: Readonly<Record<string, (db: Verbs) => unknown>> = {
   stats: (db) => db['stats']!(),
   configure: (db) => db['configure']!({ segmentBytes: 65_536 }),
   'a snapshot': (db) => (db['snapshot']!() as Verbs)['close']!(),
-  'a walk': (db) => [...(db['entries']!() as unknown as Iterable<unknown>)],
+  'a walk': (db) => [...(db['entries']!() as Iterable<unknown>)],
   'a wrong key': (db) => {
     try {
       db['getSync']!(Symbol('a'))

@@ -1,19 +1,19 @@
 /** The log engine, and whatever else, with a fault: what the rows must find. */
 
-import type { Engine, EngineModule } from '../../engine/engine.ts'
+import type { Engine, EngineContext, EngineModule } from '../../engine/engine.ts'
 import { log } from '../../engines/log/module.ts'
 import type { Routine } from '../../environment/routine.ts'
 
 /** Engines of which the log does some things otherwise, as `plant` says for each one that is opened. */
 export function faultyLog(
-  plant: (engine: Engine) => Partial<Engine>,
+  plant: (engine: Engine, context: EngineContext) => Partial<Engine>,
 ): Readonly<Record<string, EngineModule>> {
   return {
     log: {
       ...log,
       *open(context): Routine<Engine> {
         const engine = yield* log.open(context)
-        return planted(engine, plant(engine))
+        return planted(engine, plant(engine, context))
       },
     },
   }

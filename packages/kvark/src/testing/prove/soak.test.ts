@@ -29,10 +29,10 @@ test('memory that is never given back is found', async () => {
 test('files that are never closed are found', {
   skip: process.platform === 'linux' ? false : 'what is open can be seen on Linux only',
 }, async () => {
-  const modules = faultyLog((engine) => ({
+  const modules = faultyLog((engine, { environment, folder }) => ({
     *close(): Routine<void> {
-      // Everything but that.
-      yield* engine.commit('disk')
+      yield* environment.files.open(`${folder}/MANIFEST`, 'read')
+      yield* engine.close()
     },
   }))
   await assert.rejects(runSoak({ subject, seed: 3 }, modules, 1), /descriptors that are open still/)
