@@ -9,16 +9,16 @@ import { runSoak } from './soak.ts'
 const subject = optionSets.log[0]!
 
 test('a short portion', async () => {
-  const { done, more } = await runSoak({ subject, seed: 1 }, engines, 6)
-  assert.equal(done, 6)
-  assert.ok(more!['sessions']! > 2)
+  const { done, more } = await runSoak({ subject, seed: 1 }, engines, 3)
+  assert.equal(done, 3)
+  assert.ok(more!['sessions']! > 0)
 })
 
 test('memory that is never given back is found', async () => {
   const kept: Float64Array[] = []
   const modules = faultyLog((engine) => ({
     write: (batch) => {
-      kept.push(new Float64Array(512).fill(kept.length))
+      kept.push(new Float64Array(8192).fill(kept.length))
       return engine.write(batch)
     },
   }))

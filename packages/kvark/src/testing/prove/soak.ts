@@ -4,9 +4,10 @@
  *   on the machine's disk   one long run of random operations (`model/run.ts`)
  *   on simulated disks      session after session in which calls fail, each with what is left of it
  *
- *   time   │ warm-up │ least of the first looks … │ … │ least of the last looks │      a look: garbage collected, heap and buffers
+ *   portion │ portion │ portion: settled │ portion │ …        after each round garbage is collected and what is held is looked at
  *
- * 1. Memory that is held after the warm-up grows by less than `GROWTH`, or `SLACK_BYTES`, until the end, files stay few.
+ * 1. Once the process has settled, what it holds grows by less than `GROWTH`, or `SLACK_BYTES`, from portion to portion; files stay
+ *    few. In this, and only in this, the portions of a process know each other.
  * 2. Whoever closes a store lets go of all its files: no handle of a simulated disk is open, no descriptor leads to the folder.
  *
  * How many rounds fit into the time is up to the machine, so a portion that is done again does not do quite the same. What descriptors
@@ -33,15 +34,16 @@ import { OptionWorld } from './model-operations.ts'
 import type { Portion, Row, Tally } from './row.ts'
 
 const SECONDS = 10
-/** Shares of the time. */
-const WARM_UP = 0.4
-const LOOKED_AT = 0.25
+/** A process that has soaked so long has compiled what it needs: from then on memory must stay. */
+const SETTLED_MS = 30_000
 const GROWTH = 0.05
-/** What the code that V8 goes on compiling takes of a heap that is small as a whole. */
+/** What goes up and down in a heap that is small as a whole. */
 const SLACK_BYTES = 2 * 1024 * 1024
+/** What compiling may take within one portion. */
+const FAST_BYTES = 6 * 1024 * 1024
 /** Steps of a session, and of the long run between two sessions. */
 const STEPS = 40
-const RUN_STEPS = 400
+const RUN_STEPS = 100
 /** So many calls of a session may be the one that fails. */
 const CALLS = 120
 /** Of the event loop, for what was cut off to end. */
@@ -62,12 +64,6 @@ const MIX: ModelMix = {
   beside: true,
 }
 
-/** What was held at a moment, ms after the start. */
-interface Look {
-  readonly at: number
-  readonly bytes: number
-}
-
 /** A portion on other engines than those of the package, of another length. */
 export async function runSoak(
   { subject, seed }: Portion,
@@ -77,7 +73,7 @@ export async function runSoak(
   const random = new SeededRandom(seed)
   const folder = mkdtempSync(join(tmpdir(), 'kvark-soak-'))
   const collect = collector()
-  const looks: Look[] = []
+  const looks: number[] = []
   const start = performance.now()
   const run = new ModelRun(new OptionWorld(modules, subject, join(folder, 'store')), MIX, seed)
   let sessions = 0
@@ -90,7 +86,7 @@ export async function runSoak(
       assert.ok(files <= MOST_FILES, `${files} files in the folder`)
       collect()
       const { heapUsed, external } = process.memoryUsage()
-      looks.push({ at: performance.now() - start, bytes: heapUsed + external })
+      looks.push(heapUsed + external)
     }
     await run.finish()
   } catch (cause) {
@@ -129,19 +125,29 @@ async function session({ subject, seed }: Portion, random: SeededRandom): Promis
   }
 }
 
-/** The least of each end: what is held, not what is just being used. */
-function checkGrowth(looks: readonly Look[], ms: number): void {
-  const least = (from: number, to: number): number =>
-    Math.min(
-      ...looks.filter(({ at }) => at >= from * ms && at <= to * ms).map(({ bytes }) => bytes),
-    )
-  const first = least(WARM_UP, WARM_UP + LOOKED_AT)
-  const last = least(1 - LOOKED_AT, Number.POSITIVE_INFINITY)
+/** What this process has held, over all its portions; a process that has just begun still compiles. */
+const settled: { ms: number; bytes: number } = { ms: 0, bytes: 0 }
+
+/**
+ * The least of several looks each: what is held, not what is just being used. Within a portion only what grows fast shows; in a
+ * process that has gone on for `SETTLED_MS`, everything.
+ */
+function checkGrowth(looks: readonly number[], ms: number): void {
+  const third = Math.floor(looks.length / 3)
+  if (third === 0) return
+  const first = Math.min(...looks.slice(third, 2 * third))
+  const last = Math.min(...looks.slice(-third))
+  assert.ok(last < first + FAST_BYTES, grown(first, last))
+  settled.ms += ms
+  if (settled.ms < SETTLED_MS) return
+  if (settled.bytes === 0) settled.bytes = last
+  const most = settled.bytes + Math.max(settled.bytes * GROWTH, SLACK_BYTES)
+  assert.ok(last < most, grown(settled.bytes, last))
+}
+
+function grown(first: number, last: number): string {
   const shown = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(1)} MiB`
-  assert.ok(
-    last < first + Math.max(first * GROWTH, SLACK_BYTES),
-    `memory has grown from ${shown(first)} after the warm-up to ${shown(last)}`,
-  )
+  return `memory has grown from ${shown(first)} after the warm-up to ${shown(last)}`
 }
 
 /** What the process has open in a folder, removed files too; nothing where that cannot be seen. */
