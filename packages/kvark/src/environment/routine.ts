@@ -19,10 +19,13 @@
 export class Effect<T> {
   readonly sync: () => T
   readonly async: () => Promise<T>
+  /** Lets go of what `async` has given, for who has awaited it and does not hand it on; absent: there is nothing to let go of. */
+  readonly drop: (() => void) | undefined
 
-  constructor(sync: () => T, async: () => Promise<T>) {
+  constructor(sync: () => T, async: () => Promise<T>, drop?: () => void) {
     this.sync = sync
     this.async = async
+    this.drop = drop
   }
 
   /** `yield* effect` inside a routine gives its result. */

@@ -92,6 +92,7 @@ export class BackgroundJob {
       }
       if (toTell()) {
         told = true
+        step.value.drop?.()
         step = routine.throw(stopped())
       } else step = failed ? routine.throw(failure) : routine.next(result)
     }

@@ -16,6 +16,7 @@ import type { Environment } from '../environment/environment.ts'
 import type { Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 import type { FileHandle } from '../vfs/files.ts'
+import { openFile } from '../vfs/open-file.ts'
 
 const SYNC_BYTES = 4 * 1024 * 1024
 const HOLE_BYTES = 4096
@@ -38,7 +39,7 @@ export class FileCopy {
 
   /** Begins the new file `path`. */
   static *create(environment: Environment, path: string): Routine<FileCopy> {
-    return new FileCopy(environment, yield* environment.files.open(path, 'create'))
+    return new FileCopy(environment, yield* openFile(environment.files, path, 'create'))
   }
 
   /** Adds `source[from .. to)` at the end. */
@@ -82,7 +83,7 @@ export class FileCopy {
   /** Reads the finished file back through `buffer`; `CORRUPTION` when it is not what was appended. Tells `heard` of each piece. */
   *check(buffer: Buffer, heard: (bytes: number) => void): Routine<void> {
     const { files, pause } = this.#environment
-    const handle = yield* files.open(this.path, 'read')
+    const handle = yield* openFile(files, this.path, 'read')
     try {
       let checksum = 0
       let position = 0

@@ -17,6 +17,7 @@ import { crc32 } from 'node:zlib'
 import type { Environment } from '../environment/environment.ts'
 import type { Routine } from '../environment/routine.ts'
 import { corruption } from '../errors.ts'
+import { openFile } from '../vfs/open-file.ts'
 import type { StoreCipher } from './cipher.ts'
 
 /** What a half-written file is called until it is complete; leftovers may be removed. */
@@ -60,7 +61,7 @@ export function* readSealed(
   const { files } = environment
   const path = `${folder}/${name}`
   if ((yield* files.stat(path)) === undefined) return undefined
-  const handle = yield* files.open(path, 'read')
+  const handle = yield* openFile(files, path, 'read')
   let bytes: Buffer
   try {
     const size = yield* handle.size()

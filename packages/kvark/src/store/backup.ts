@@ -18,6 +18,7 @@ import { corruption, KvarkError } from '../errors.ts'
 import { DESCRIPTOR_NAME, readDescriptor } from '../storage/descriptor.ts'
 import { FileCopy } from '../storage/file-copy.ts'
 import type { Files } from '../vfs/files.ts'
+import { openFile } from '../vfs/open-file.ts'
 import { invalid, show } from './arguments.ts'
 import type { Core } from './core.ts'
 import { removeFolder, removeStore } from './destroy.ts'
@@ -102,7 +103,7 @@ function* copyDescriptor<K, V>(core: Core<K, V>, to: BackupTarget): Routine<void
   if (descriptor?.storeId !== core.descriptor.storeId) {
     throw corruption(path, 0, 'the descriptor is not the one of this store')
   }
-  const handle = yield* environment.files.open(path, 'read')
+  const handle = yield* openFile(environment.files, path, 'read')
   let bytes: Buffer
   try {
     bytes = Buffer.alloc(yield* handle.size())

@@ -9,7 +9,7 @@
 
 import { Effect } from '../environment/routine.ts'
 import { invalid, show } from './arguments.ts'
-import { checkBytes } from './codecs/bytes.ts'
+import { checkBytes, checkMemory } from './codecs/bytes.ts'
 import type { ByteSource } from './types.ts'
 
 type AnyIterator = AsyncIterator<unknown, unknown> | Iterator<unknown, unknown>
@@ -68,6 +68,7 @@ export class Chunks {
     }
     const { value } = step
     checkBytes(value, 'value', 'Give an iterable of such pieces; a single one as [bytes].')
+    checkMemory(value, 'value')
     return value
   }
 
@@ -81,8 +82,11 @@ export class Chunks {
 
 function iteratorOf(source: ByteSource): AnyIterator {
   if (typeof source === 'object' && source !== null) {
-    if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]()
-    if (Symbol.iterator in source) return source[Symbol.iterator]()
+    const { [Symbol.asyncIterator]: awaited, [Symbol.iterator]: plain } = source as Partial<
+      AsyncIterable<unknown, unknown> & Iterable<unknown, unknown>
+    >
+    if (typeof awaited === 'function') return awaited.call(source)
+    if (typeof plain === 'function') return plain.call(source)
   }
   throw invalid(
     `The source must be an iterable of Uint8Array, such as a stream, not ${show(source)}.`,

@@ -189,7 +189,10 @@ export class Core<K, V> {
       let result: unknown
       try {
         result = yield step.value
-        if (this.#isGone()) throw this.closedError()
+        if (this.#isGone()) {
+          step.value.drop?.()
+          throw this.closedError()
+        }
       } catch (error) {
         step = routine.throw(this.#isGone() ? this.closedError() : error)
         continue

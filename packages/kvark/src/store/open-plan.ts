@@ -88,7 +88,7 @@ export function planOpen(
   const given = Object.fromEntries(
     Object.entries(options).filter(([, value]) => value !== undefined),
   )
-  const module = moduleOf(modules, given['engine'] ?? DEFAULT_ENGINE)
+  const module = moduleOf(modules, 'engine' in given ? given['engine'] : DEFAULT_ENGINE)
   const readOnly = flag(given, 'readOnly', false)
   const plan: OpenPlan = {
     ...place(path, given['environment']),
@@ -306,7 +306,7 @@ export function encryption(value: unknown, what = 'encryption'): Encryption | un
 }
 
 function flag(given: Record<string, unknown>, name: string, otherwise: boolean): boolean {
-  const value = given[name] ?? otherwise
+  const { [name]: value = otherwise } = given
   if (typeof value === 'boolean') return value
   throw invalid(`The option '${name}' must be true or false, not ${show(value)}.`)
 }
@@ -318,7 +318,7 @@ function wholeNumber(
   least: number,
   most: number = Number.MAX_SAFE_INTEGER,
 ): number {
-  const value = given[name] ?? otherwise
+  const { [name]: value = otherwise } = given
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least && value <= most) {
     return value
   }

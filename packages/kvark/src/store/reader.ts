@@ -74,13 +74,15 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
 
   getManySync(keys: readonly K[]): (V | undefined)[] {
     this.checkUsable()
-    return checkKeys(keys).map((key) => this.getSync(key))
+    // Unlike `map` it does not pass over holes, which are no keys.
+    return Array.from(checkKeys(keys), (key) => this.getSync(key))
   }
 
   getMany(keys: readonly K[]): Promise<(V | undefined)[]> {
     return this.promise(() => {
       const { core } = this
-      const values = new Array<V | undefined>(checkKeys(keys).length).fill(undefined)
+      checkKeys(keys)
+      const values: (V | undefined)[] = []
       const rest: Asked[] = []
       // As long as nothing has to be waited for, all is read in one go. A codec of the user's may write meanwhile.
       let now = !core.unsettled && !core.copies
@@ -89,8 +91,8 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
         const length = core.encodeKey(keys[place]!)
         now &&= !slice.over()
         const status = now ? core.engine.find(core.key.bytes, length, this.at, core.found) : BLOCKED
-        if (status === FOUND) values[place] = toValue(core, core.found)
-        else if (status !== MISSING) rest.push({ place, key: this.#copyKey(length) })
+        values.push(status === FOUND ? toValue(core, core.found) : undefined)
+        if (status !== FOUND && status !== MISSING) rest.push({ place, key: this.#copyKey(length) })
       }
       if (rest.length === 0) return Promise.resolve(values)
       return core.run(() => lookupMany(core, rest, values, this.view))

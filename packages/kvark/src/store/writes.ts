@@ -12,6 +12,7 @@ import {
   show,
   unknownName,
 } from './arguments.ts'
+import { checkMemory } from './codecs/bytes.ts'
 import type { Core } from './core.ts'
 import type { InternalCodec } from './internal-codec.ts'
 import { ROOT_PREFIX } from './key-buffer.ts'
@@ -165,7 +166,12 @@ function addValue<K, V>(
   if (codec.asBytes !== undefined) {
     const bytes = codec.asBytes(value)
     checkValueLength(core, bytes.length)
-    batch.setValue(i, bytes)
+    try {
+      batch.setValue(i, bytes)
+    } catch (error) {
+      checkMemory(bytes, 'value')
+      throw error
+    }
     return
   }
   const length = codec.encodeInto(value, batch)

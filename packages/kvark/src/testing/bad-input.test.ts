@@ -114,6 +114,59 @@ test('keys and values that cannot be written leave no trace', async () => {
   await assertKept(path)
 })
 
+test('what only looks like keys, values or sources is refused as such', async () => {
+  const path = await freshStore()
+  const db = await open(path)
+  const raw = await open(':memory:', { keys: 'bytes', values: 'bytes' })
+  const any = db as unknown as { [verb: string]: (...args: unknown[]) => unknown }
+  for (const verb of ['getMany', 'getManySync']) {
+    await refused('INVALID_KEY', /not undefined/, () => any[verb]!(new Array(2)))
+    await refused('INVALID_KEY', /not undefined/, () => any[verb]!(new Array(2 ** 32 - 1)))
+  }
+  const { proxy, revoke } = Proxy.revocable([], {})
+  revoke()
+  await refused('INVALID_KEY', /not object/, () => any['get']!(proxy))
+  await refused('INVALID_ARGUMENT', /must be an iterable/, () =>
+    any['putStream']!('k', { [Symbol.asyncIterator]: 1 }),
+  )
+  for (const name of ['engine', 'create', 'readOnly', 'cacheBytes', 'lockTimeoutMs']) {
+    await refused('INVALID_ARGUMENT', /null/, () => open(freshPath(), { [name]: null }))
+  }
+  // So often that V8 compiles what asks for lengths, which then tells wrong ones.
+  const shapes: readonly (() => Uint8Array)[] = [
+    () => transferred(4),
+    () => transferred(100_000),
+    shrunk,
+  ]
+  for (let i = 0; i < 3000; i++) {
+    const bytes = shapes[i % 3]!()
+    await refused('INVALID_VALUE', /memory is gone/, () => raw.putSync(Buffer.from('k'), bytes))
+    await refused('INVALID_KEY', /memory is gone/, () => raw.getSync(bytes))
+    raw.putSync(new Uint8Array(new ArrayBuffer(3, { maxByteLength: 9 })), new Uint8Array(3))
+  }
+  await refused('INVALID_VALUE', /memory is gone/, () =>
+    raw.putStream(Buffer.from('k'), [shrunk()]),
+  )
+  assert.equal(await raw.count(), 1)
+  await raw.close()
+  await db.close()
+  await assertKept(path)
+})
+
+function transferred(length: number): Uint8Array {
+  const bytes = new Uint8Array(length)
+  structuredClone(bytes.buffer, { transfer: [bytes.buffer] })
+  return bytes
+}
+
+/** Its memory has become too short for it. */
+function shrunk(): Uint8Array {
+  const buffer = new ArrayBuffer(8, { maxByteLength: 8 })
+  const bytes = new Uint8Array(buffer, 4, 4)
+  ;(buffer as ArrayBuffer & { resize(length: number): void }).resize(2)
+  return bytes
+}
+
 test('options that are unknown or wrong are refused with what was meant', async () => {
   const path = await freshStore()
   const db = await open(path)

@@ -104,6 +104,11 @@ export class SimulatedFiles implements Files {
     return this.#disk.pending
   }
 
+  /** The path of every handle that is open: none once every store is closed. */
+  get openPaths(): string[] {
+    return [...this.#open.keys()].map(({ path }) => path)
+  }
+
   /** Lets a call fail, or hands every call to a rule until `clearFaults`. */
   failNext(fault: Fault | FaultRule): void {
     this.#rules.push(typeof fault === 'function' ? fault : ruleOf(fault))

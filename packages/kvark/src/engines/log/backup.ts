@@ -34,6 +34,7 @@ import {
   SegmentWalk,
 } from '../../storage/segment-walk.ts'
 import type { FileHandle } from '../../vfs/files.ts'
+import { openFile } from '../../vfs/open-file.ts'
 import { errnoOf } from '../../vfs/system-error.ts'
 import { indexName, journalName, packedName, readManifest, writeManifest } from './manifest.ts'
 import { manifestOf } from './persist.ts'
@@ -248,7 +249,11 @@ function* openStoredIndex({ manifest, context }: LogState): Routine<OpenIndex | 
   const { number } = manifest.index
   let handle: FileHandle | undefined
   try {
-    handle = yield* context.environment.files.open(`${context.folder}/${indexName(number)}`, 'read')
+    handle = yield* openFile(
+      context.environment.files,
+      `${context.folder}/${indexName(number)}`,
+      'read',
+    )
     return { number, handle, bytes: yield* handle.size() }
   } catch {
     // A newer one has replaced it, or it is lost.

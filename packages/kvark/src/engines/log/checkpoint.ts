@@ -25,6 +25,7 @@ import { corruption, type KvarkError } from '../../errors.ts'
 import type { StoreCipher } from '../../storage/cipher.ts'
 import { TEMPORARY_SUFFIX } from '../../storage/sealed-file.ts'
 import type { FileHandle } from '../../vfs/files.ts'
+import { openFile } from '../../vfs/open-file.ts'
 import { type HashIndex, SHARDS, SLOT_BYTES } from './hash-index.ts'
 import { type IndexRecord, indexName } from './manifest.ts'
 import { SLOTS } from './segments.ts'
@@ -149,7 +150,7 @@ export function* readCheckpoint(
   const path = `${state.context.folder}/${indexName(number)}`
   const { cipher } = state.context.form
   const headerBytes = cipher ? SEALED_HEADER_BYTES : PLAIN_HEADER_BYTES
-  const handle = yield* state.context.environment.files.open(path, 'read')
+  const handle = yield* openFile(state.context.environment.files, path, 'read')
   let buffer: Buffer = Buffer.alloc(0)
   try {
     const size = yield* handle.size()

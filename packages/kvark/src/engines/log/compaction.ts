@@ -24,6 +24,7 @@ import { BackgroundJob } from '../../storage/background.ts'
 import { TEMPORARY_SUFFIX } from '../../storage/sealed-file.ts'
 import { Segment } from '../../storage/segment.ts'
 import type { SegmentHeader } from '../../storage/segment-format.ts'
+import { openFile } from '../../vfs/open-file.ts'
 import { SHARDS, TWO_32 } from './hash-index.ts'
 import { type RewriteArguments, type RewriteResult, releaseResult, rewrite } from './jobs.ts'
 import { packedName } from './manifest.ts'
@@ -75,6 +76,7 @@ export class Compactor {
     this.#options = options
     this.#job = new BackgroundJob(state.context.environment)
     state.snapshotReleased = () => this.release()
+    state.moveOn = () => this.#moving?.() ?? false
   }
 
   get running(): boolean {
@@ -457,7 +459,7 @@ export class Compactor {
     try {
       for (let i = 0; i < result.outputs.length; i++) {
         const { path, header } = args.outputs[i]!
-        const handle = yield* environment.files.open(path, 'write')
+        const handle = yield* openFile(environment.files, path, 'write')
         files.push(new Segment(handle, header, form.blocks, result.outputs[i]!.end, true))
       }
       // From here on nothing waits: a cancelled job has either no output in the store or all of them.
@@ -525,7 +527,8 @@ export class Compactor {
       return false
     }
     this.#moving = step
-    while (step()) yield* state.context.environment.pause
+    // Others may help it on, to its end too.
+    while (this.#moving === step && step()) yield* state.context.environment.pause
   }
 }
 

@@ -12,7 +12,10 @@ import { type LogSegment, SLOT_BYTES } from './segments.ts'
 import type { LogSnapshot } from './snapshots.ts'
 import type { LogState } from './state.ts'
 
-/** Reads all segments and the stored index; every live entry must be where the index says. */
+/**
+ * Reads all segments and the stored index; every live entry must be where the index says. What compaction replaces meanwhile is read
+ * in its new place, and counted there.
+ */
 export function* verify(
   state: LogState,
   progress: Progress | undefined,
@@ -20,22 +23,35 @@ export function* verify(
 ): Routine<VerifyReport> {
   const problems: KvarkError[] = []
   const snapshot = state.snapshot()
+  /** Live entries in each. */
+  const counts = new Map<LogSegment, number>()
   let entries = 0
   let bytes = 0
   try {
-    const segments = state.segments.sorted().filter((one) => one.bornAt <= snapshot.number)
-    const total = segments.reduce((sum, one) => sum + one.file.end, 0)
-    for (const segment of segments) {
+    // What the journal begins from now on is not asked for.
+    const asked = new Set(state.segments.sorted().filter((one) => one.bornAt <= snapshot.number))
+    for (;;) {
+      // As long as entries move, the index points to neither all of the old ones nor all of the copies.
+      while (state.moveOn()) yield* state.context.environment.pause
+      const left = state.segments
+        .sorted()
+        .filter((one) => (asked.has(one) || one.packed) && Number.isFinite(one.bornAt))
+        .filter((one) => !counts.has(one))
+      const [segment] = left
+      if (segment === undefined) break
+      const done = bytes
+      const total = left.reduce((sum, one) => sum + one.file.end, done)
+      const heard: Progress = (part) => progress?.(done + part, total)
       state.hold(segment)
       try {
-        const done = bytes
-        const heard: Progress = (part) => progress?.(done + part, total)
-        entries += yield* verifySegment(state, snapshot, segment, problems, heard, signal)
+        counts.set(segment, yield* verifySegment(state, snapshot, segment, problems, heard, signal))
       } finally {
         state.letGo(segment)
       }
       bytes += segment.file.end
     }
+    // At once: from now on others may be replaced.
+    for (const [{ retiredAt }, count] of counts) if (!Number.isFinite(retiredAt)) entries += count
     bytes += yield* verifyIndex(state, problems)
   } finally {
     snapshot.release()

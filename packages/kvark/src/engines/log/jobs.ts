@@ -32,6 +32,7 @@ import {
 } from '../../storage/segment-walk.ts'
 import { APPEND_BUFFER_BYTES, AppendBuffer, SegmentWriter } from '../../storage/segment-writer.ts'
 import type { FileHandle } from '../../vfs/files.ts'
+import { openFile } from '../../vfs/open-file.ts'
 import { TWO_32 } from './hash-index.ts'
 import { EXTENT_BYTES, JobMemory } from './job-memory.ts'
 import { Merge } from './merge.ts'
@@ -132,7 +133,7 @@ function* copyLive(
   const inputs: Reading[] = []
   try {
     for (const input of args.inputs) {
-      const handle = yield* environment.files.open(input.path, 'read')
+      const handle = yield* openFile(environment.files, input.path, 'read')
       const source = sourceOf(handle, input, form)
       const live = input.live.subarray(0, input.liveCount).sort()
       inputs.push({ input, handle, source, live, met: 0 })
@@ -280,7 +281,7 @@ class Output {
     if (this.#writer && !this.#fits(this.#writer)) yield* this.finish()
     if (!this.#writer) {
       const target = this.#args.outputs[this.#done.length]!
-      this.#handle = yield* this.#environment.files.open(target.path, 'write')
+      this.#handle = yield* openFile(this.#environment.files, target.path, 'write')
       this.#writer = SegmentWriter.create(this.#handle, target.header, this.#memory)
     }
     this.#writer.endFrame()

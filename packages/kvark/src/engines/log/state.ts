@@ -29,6 +29,8 @@ export class LogState {
   retired: LogSegment[] = []
   /** Told when a snapshot is gone: replaced segments may go. */
   snapshotReleased: () => void = () => {}
+  /** Takes a move of entries to their copies one step on; false when none is under way. */
+  moveOn: () => boolean = () => false
   /** Files that a job is writing, under names that nothing else has: they go when it fails or is stopped. */
   readonly drafts: Set<string> = new Set()
   /** Long values on their way in. */

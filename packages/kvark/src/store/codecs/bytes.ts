@@ -10,6 +10,9 @@ import { copyBytes } from '../../bytes/byte-pool.ts'
 import type { InternalCodec, Sink } from '../internal-codec.ts'
 import { describe, type Role, refusal } from './refuse.ts'
 
+/** At most what is copied when it is handed in; longer values are only pointed to. */
+const LONG_BYTES = 1024
+
 export class BytesCodec implements InternalCodec<Uint8Array> {
   readonly name = 'bytes'
   readonly #role: Role
@@ -21,7 +24,7 @@ export class BytesCodec implements InternalCodec<Uint8Array> {
   encodeInto(value: Uint8Array, sink: Sink): number {
     this.asBytes(value)
     const at = sink.reserve(value.length)
-    sink.bytes.set(value, at)
+    copyInto(sink.bytes, value, at, this.#role)
     return value.length
   }
 
@@ -46,22 +49,33 @@ export function checkBytes(
   advice: string,
 ): asserts value is Uint8Array {
   if (!isUint8Array(value)) throw refusal(role, 'a Uint8Array', describe(value), advice)
-  if (value.length === 0 && isDetached(value)) {
-    throw refusal(
-      role,
-      'a Uint8Array',
-      'one whose memory was transferred away',
-      'Write it before it is transferred, or transfer a copy.',
-    )
+  // Short ones are copied at once, and that tells.
+  if (value.length === 0 || value.length >= LONG_BYTES) checkMemory(value, role)
+}
+
+/** Copies bytes that have been checked. */
+export function copyInto(target: Uint8Array, value: Uint8Array, at: number, role: Role): void {
+  try {
+    target.set(value, at)
+  } catch (error) {
+    checkMemory(value, role)
+    throw error
   }
 }
 
-/** A transferred array looks like an empty one; only making a view on its buffer tells. */
-function isDetached(value: Uint8Array): boolean {
+/**
+ * Throws where the memory of `value` was transferred away, or has shrunk below it. Such an array mostly looks like an empty one, but
+ * V8 may also give the length that it had, so whoever fails to copy asks here why.
+ */
+export function checkMemory(value: Uint8Array, role: Role): void {
   try {
-    new Uint8Array(value.buffer)
-    return false
+    Uint8Array.prototype.values.call(value)
   } catch {
-    return true
+    throw refusal(
+      role,
+      'a Uint8Array',
+      'one whose memory is gone',
+      'Write it before its buffer is transferred or made shorter, or write a copy.',
+    )
   }
 }

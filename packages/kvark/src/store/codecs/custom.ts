@@ -5,7 +5,7 @@
 
 import type { Codec } from '../codec.ts'
 import type { InternalCodec, Sink } from '../internal-codec.ts'
-import { checkBytes } from './bytes.ts'
+import { checkBytes, copyInto } from './bytes.ts'
 import { brief, type Role, refusal, undecodable } from './refuse.ts'
 
 export class CustomCodec implements InternalCodec<unknown> {
@@ -22,7 +22,7 @@ export class CustomCodec implements InternalCodec<unknown> {
   encodeInto(value: unknown, sink: Sink): number {
     const encoded = this.asBytes(value)
     const at = sink.reserve(encoded.length)
-    sink.bytes.set(encoded, at)
+    copyInto(sink.bytes, encoded, at, this.#role)
     return encoded.length
   }
 

@@ -20,7 +20,7 @@ export class JsonCodec implements InternalCodec<unknown> {
         'value',
         'JSON',
         `${describe(value)} that cannot be written as it`,
-        brief(error),
+        `Change what does not go: ${brief(error).split('\n', 1)[0]}.`,
         error,
       )
     }

@@ -36,9 +36,23 @@ export function undecodable(role: Role, codec: string, what: string, cause?: unk
 export function describe(value: unknown): string {
   if (value === null) return 'null'
   if (typeof value !== 'object') return typeof value
-  if (Array.isArray(value)) return 'an array'
-  const name: unknown = value.constructor?.name
-  return typeof name === 'string' && name !== '' ? name : 'object'
+  if (isArray(value)) return 'an array'
+  try {
+    const name: unknown = value.constructor?.name
+    return typeof name === 'string' && name !== '' ? name : 'object'
+  } catch {
+    // A proxy may refuse even that.
+    return 'object'
+  }
+}
+
+/** `Array.isArray`, which throws on a proxy that is revoked. */
+export function isArray(value: unknown): value is unknown[] {
+  try {
+    return Array.isArray(value)
+  } catch {
+    return false
+  }
 }
 
 const SHOWN_CHARACTERS = 200

@@ -28,7 +28,7 @@ import { isDate, isUint8Array } from 'node:util/types'
 import type { Tuple, TupleElement } from '../codec.ts'
 import type { InternalCodec, Sink } from '../internal-codec.ts'
 import { checkBytes } from './bytes.ts'
-import { describe, refusal, undecodable } from './refuse.ts'
+import { describe, isArray, refusal, undecodable } from './refuse.ts'
 import { type Reader, Writer } from './tuple-bytes.ts'
 import {
   MAX_BIGINT_BITS,
@@ -62,7 +62,7 @@ export class TupleCodec implements InternalCodec<Tuple> {
   #spare: Writer | undefined
 
   encodeInto(tuple: Tuple, sink: Sink): number {
-    if (!Array.isArray(tuple)) {
+    if (!isArray(tuple)) {
       throw refusal(
         'key',
         'an array (a tuple)',
@@ -98,7 +98,7 @@ function writeElement(writer: Writer, element: unknown, depth: number): void {
   else if (typeof element === 'number' || typeof element === 'bigint') writeNumber(writer, element)
   else if (typeof element === 'boolean') writer.byte(element ? TRUE : FALSE)
   else if (element === null) writer.byte(NULL)
-  else if (Array.isArray(element)) writeArray(writer, element, depth)
+  else if (isArray(element)) writeArray(writer, element as Tuple, depth)
   else if (isUint8Array(element)) writeBytes(writer, element)
   else if (isDate(element)) writeDate(writer, element.getTime())
   else throw refuseElement(describe(element), 'Convert it to one of these.')

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import type { KvarkError } from '../../errors.ts'
 import type { Files } from '../../vfs/files.ts'
 import { fileBytes, folderImage } from '../folder-image.ts'
-import { bytes, content, names, pattern, rejects, throws } from './check.ts'
+import { bytes, content, names, pattern, rejects, throws, turn } from './check.ts'
 import type { AnyStore, Case, Chapter } from './place.ts'
 
 function copyFile(files: Files, from: string, to: string): void {
@@ -269,6 +269,21 @@ const cases: readonly Case[] = [
         assert.deepEqual(db.verifySync(), report)
         await db.close()
         db = await place.openBytes()
+      }
+    },
+  },
+  {
+    name: 'verify misses no entry that compaction moves meanwhile',
+    async run(place) {
+      const db = await place.openBytes({ durability: 'none' })
+      for (let round = 0; round < 10; round++) {
+        for (let i = 0; i < 400; i++) db.putSync(bytes(`key${i}`), pattern(300, round + i))
+        const compacting = db.compact()
+        for (let left = round; left > 0; left--) await turn()
+        const [report] = await Promise.all([db.verify(), compacting])
+        assert.deepEqual(report.problems, [])
+        assert.equal(report.entries, 400, `round ${round}`)
+        assert.equal(db.verifySync().entries, 400)
       }
     },
   },

@@ -2,7 +2,7 @@
  * The process that is killed: opens a store in a real folder and writes without end, telling each write before it begins
  * and again when its promise has resolved.
  *
- *   node kill-child.js <engine> <folder> <file> <seed>
+ *   node kill-child.js <engine> <option set> <folder> <file> <seed>
  *
  *   on stdout      o   is about to open          r      the store is open
  *   in the file    s<n>   write n begins         a<n>   write n is acknowledged
@@ -13,14 +13,15 @@
 import { openSync, writeSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { KILL_MIX, killWrites } from './kill-writes.ts'
-import { openSubject, subjects } from './subjects.ts'
+import { openSubject, subjectNamed } from './subjects.ts'
 import { carryOut } from './workload.ts'
 
 /** So many writes wait at the same time, at most. */
 const WAITING = 16
 
-const [engine, folder, file, seed] = process.argv.slice(2) as [
-  keyof typeof subjects,
+const [engine, name, folder, file, seed] = process.argv.slice(2) as [
+  string,
+  string,
   string,
   string,
   string,
@@ -31,7 +32,7 @@ process.stdin.resume().on('end', () => process.exit())
 
 const told = openSync(file, 'w')
 process.stdout.write('o\n')
-const db = await openSubject(subjects[engine], folder).async()
+const db = await openSubject(subjectNamed(engine, name), folder).async()
 process.stdout.write('r\n')
 
 let waiting = 0

@@ -21,6 +21,8 @@ import { describe, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { SeededRandom } from '../../bytes/random.ts'
+import type { EngineModule } from '../../engine/engine.ts'
+import { engines } from '../../engines.ts'
 import { KvarkError } from '../../errors.ts'
 import { History } from './history.ts'
 import { KILL_MIX, killWrites } from './kill-writes.ts'
@@ -102,18 +104,27 @@ export function killSuite(subject: CrashSubject): void {
   })
 }
 
+/** How children are killed, where not as in the tests. */
+export interface KillOptions {
+  /** Folders in which children are killed at the same time. */
+  readonly lanes?: number
+  /** With what the parent opens what a child leaves. */
+  readonly modules?: Readonly<Record<string, EngineModule>>
+}
+
 /** Kills `times` children, in several folders at the same time. */
 export async function killMany(
   subject: CrashSubject,
   times: number,
   seed: number,
+  { lanes: most = LANES, modules = engines }: KillOptions = {},
 ): Promise<KillCounts> {
   const counts: KillCounts = { kills: 0, acknowledged: 0, started: 0, whileOpening: 0 }
-  const lanes = Math.min(LANES, times)
+  const lanes = Math.min(most, times)
   const ended = await Promise.allSettled(
     Array.from({ length: lanes }, (_, lane) => {
       const kills = Math.floor((times + lane) / lanes)
-      return killInLane(subject, kills, seed + lane, counts)
+      return killInLane(subject, modules, kills, seed + lane, counts)
     }),
   )
   for (const lane of ended) if (lane.status === 'rejected') throw lane.reason
@@ -126,16 +137,17 @@ export function shown({ kills, acknowledged, started, whileOpening }: KillCounts
 
 async function killInLane(
   subject: CrashSubject,
+  modules: Readonly<Record<string, EngineModule>>,
   times: number,
   seed: number,
   counts: KillCounts,
 ): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'kvark-kill-'))
-  const lane = new Lane(subject, folder, seed)
+  const lane = new Lane(subject, modules, folder, seed)
   try {
     for (let i = 0; i < times; i++) await lane.kill(counts)
   } catch (cause) {
-    const again = `npm run test:kill -- --engine ${subject.engine} --times ${times} --seed ${seed}`
+    const again = `npm run test:kill -- --engine ${subject.engine} --options '${subject.name}' --times ${times} --seed ${seed}`
     throw withContext(
       `kill ${lane.kills} of seed ${seed} failed; try again with\n  ${again}\nThe store is kept in ${folder}.`,
       cause,
@@ -147,13 +159,20 @@ async function killInLane(
 class Lane {
   kills = 0
   readonly #subject: CrashSubject
+  readonly #modules: Readonly<Record<string, EngineModule>>
   readonly #folder: string
   readonly #seed: number
   readonly #random: SeededRandom
   #history = new History()
 
-  constructor(subject: CrashSubject, folder: string, seed: number) {
+  constructor(
+    subject: CrashSubject,
+    modules: Readonly<Record<string, EngineModule>>,
+    folder: string,
+    seed: number,
+  ) {
     this.#subject = subject
+    this.#modules = modules
     this.#folder = folder
     this.#seed = seed
     this.#random = new SeededRandom(seed)
@@ -193,7 +212,7 @@ class Lane {
     const store = join(this.#folder, STORE)
     if (inCopy) cpSync(store, copy, { recursive: true })
     const path = inCopy ? copy : store
-    const db = openSubject(this.#subject, path).sync()
+    const db = openSubject(this.#subject, path, undefined, this.#modules).sync()
     const found = contentOf(db)
     this.#history.recovered(found)
     // A killed process takes nothing with it that the system has: what was found once stays.
@@ -212,10 +231,11 @@ class Lane {
 }
 
 /** A child that writes to the store in `folder` until it is killed. */
-function startChild({ engine }: CrashSubject, folder: string, seed: number): Child {
+function startChild({ engine, name }: CrashSubject, folder: string, seed: number): Child {
   const file = join(folder, 'told')
   rmSync(file, { force: true })
-  const args = ['--enable-source-maps', CHILD, engine, join(folder, STORE), file, String(seed)]
+  const told = [engine, name, join(folder, STORE), file, String(seed)]
+  const args = ['--enable-source-maps', CHILD, ...told]
   const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe'] })
   let output = ''
   let errors = ''

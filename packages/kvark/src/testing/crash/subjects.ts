@@ -3,6 +3,7 @@
  * a test file of its own that calls the suites.
  */
 
+import type { EngineModule } from '../../engine/engine.ts'
 import { engines } from '../../engines.ts'
 import type { Environment } from '../../environment/environment.ts'
 import type { Effect } from '../../environment/routine.ts'
@@ -45,6 +46,18 @@ export const optionSets: Readonly<Record<'log', readonly CrashSubject[]>> = {
   log: [...logForms(), ...logSizes()],
 }
 
+/** The option set of an engine that has this name. */
+export function subjectNamed(engine: string, name: string): CrashSubject {
+  const known = [
+    ...Object.values(subjects),
+    ...Object.values(sealedSubjects).flat(),
+    ...Object.values(optionSets).flat(),
+  ]
+  const found = known.find((one) => one.engine === engine && one.name === name)
+  if (found === undefined) throw new Error(`The engine '${engine}' has no option set '${name}'`)
+  return found
+}
+
 /** Every checksum with every compression and every cipher. */
 function logForms(): CrashSubject[] {
   const sets: CrashSubject[] = []
@@ -84,8 +97,9 @@ export function openSubject(
   { engine, options }: CrashSubject,
   path: string,
   environment?: Environment,
+  modules: Readonly<Record<string, EngineModule>> = engines,
 ): Effect<CrashStore> {
-  return openWith(engines, path, {
+  return openWith(modules, path, {
     engine,
     ...options,
     cacheBytes: CACHE_BYTES,

@@ -42,6 +42,11 @@ export interface Row {
   readonly rule: string
   /** How many for one engine make a whole proof. */
   readonly goal: number
+  /**
+   * Where everything there is gets its turn: how many portions with these options that is. All of them are carried out, also where
+   * the goal is reached before; a part of a proof takes the same part of them.
+   */
+  readonly portions?: (subject: CrashSubject) => number
   readonly run: (portion: Portion) => Promise<Tally>
   /** Where a portion is a session: its steps, some of which can be left out to find out which ones a failure needs. */
   readonly stepsOf?: (portion: Portion) => readonly number[]

@@ -1,0 +1,71 @@
+/**
+ * The keys and values of model runs. Keys are few, so that every one meets everything, and of all lengths that are coded in
+ * another way; values are windows on one pool, half of which repeats itself, so that making one costs nothing.
+ */
+
+import type { Random } from '../random.ts'
+
+/** Lengths of keys, one after the other; lengths are coded in 1 byte up to 127, in 2 above. */
+const KEY_BYTES = [1, 2, 3, 8, 12, 16, 16, 20, 24, 31, 32, 33, 48, 63, 64, 100, 126, 127, 128, 129]
+/** Every so many keys one is long. */
+const LONG_EVERY = 50
+const LONG_KEY_BYTES = [255, 256, 800, 2000, 4000]
+
+const POOL_BYTES = 256 * 1024
+const REPEATED = Buffer.from('kvark keeps what it was given. ')
+
+export interface ModelKey {
+  readonly bytes: Uint8Array
+  /** A character for each byte. */
+  readonly text: string
+  /** For people: `key 7 (12 bytes)`. */
+  readonly name: string
+}
+
+/** `count` keys that differ; the first is empty. */
+export function modelKeys(count: number): ModelKey[] {
+  return Array.from({ length: count }, (_, i) => {
+    const length =
+      i % LONG_EVERY === LONG_EVERY - 1
+        ? LONG_KEY_BYTES[Math.floor(i / LONG_EVERY) % LONG_KEY_BYTES.length]!
+        : KEY_BYTES[i % KEY_BYTES.length]!
+    const bytes = i === 0 ? Buffer.alloc(0) : keyBytes(i, length)
+    return { bytes, text: bytes.toString('latin1'), name: `key ${i} (${bytes.length} bytes)` }
+  })
+}
+
+/** The number of the key stands at its end, so that long keys share all but that. */
+function keyBytes(i: number, length: number): Buffer {
+  const number = i < 256 ? [i] : [i >>> 8, i & 255]
+  const padding = Buffer.alloc(Math.max(0, length - number.length), 'ab')
+  // What is too short for its number would be another key.
+  return Buffer.concat([padding, Buffer.from(number)])
+}
+
+export class ValuePool {
+  readonly #pool: Buffer
+
+  constructor(random: Random) {
+    this.#pool = Buffer.alloc(POOL_BYTES, REPEATED)
+    for (let at = 0; at < POOL_BYTES; at += 64) {
+      // Of 64 bytes, 32 do not compress.
+      for (let i = 0; i < 8; i++) this.#pool.writeUInt32LE(random.below(2 ** 32), at + 4 * i)
+    }
+  }
+
+  /** A value of `length` bytes that is nearly always unlike all others. */
+  take(length: number, random: Random): Uint8Array {
+    const start = random.below(POOL_BYTES - Math.min(length, POOL_BYTES - 1))
+    if (start + length <= POOL_BYTES) return this.#pool.subarray(start, start + length)
+    const long = Buffer.alloc(length, this.#pool)
+    long.writeUInt32LE(random.below(2 ** 32))
+    return long
+  }
+}
+
+/** For people: enough of a value to tell it from others. */
+export function shownValue(value: Uint8Array | undefined): string {
+  if (value === undefined) return 'nothing'
+  const start = Buffer.from(value.buffer, value.byteOffset, Math.min(8, value.length))
+  return `${value.length} bytes ${start.toString('hex')}…`
+}

@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { DONE, FOUND, MISSING } from '../../engine/engine.ts'
+import { DELETE } from '../../engine/write-batch.ts'
+import { optionSets } from '../crash/subjects.ts'
+import { faultyLog } from './faulty-engine.ts'
+import { modelOperations, runModel } from './model-operations.ts'
+
+const [plain, , sealed] = optionSets.log
+
+test('two portions, one with its mirror', async () => {
+  const { done } = await modelOperations.run({ subject: plain!, seed: 1 })
+  const { more } = await modelOperations.run({ subject: sealed!, seed: 8 })
+  assert.ok(done >= 20_000 && more!['mirrored']! >= 2000)
+})
+
+test('a portion is the same each time', async () => {
+  const portion = { subject: plain!, seed: 3 }
+  assert.deepEqual(await modelOperations.run(portion), await modelOperations.run(portion))
+})
+
+test('a lookup that misses an entry is found', async () => {
+  let lookups = 0
+  const modules = faultyLog((engine) => ({
+    find: (key, length, at, found) => {
+      const status = engine.find(key, length, at, found)
+      return status === FOUND && ++lookups === 300 ? MISSING : status
+    },
+  }))
+  await assert.rejects(runModel({ subject: plain!, seed: 1 }, modules), /the last steps:/)
+})
+
+test('a write that is acknowledged but not carried out is found', async () => {
+  let writes = 0
+  const modules = faultyLog((engine) => ({
+    write: (batch) => (++writes === 200 ? DONE : engine.write(batch)),
+  }))
+  await assert.rejects(runModel({ subject: plain!, seed: 1 }, modules), /the last steps:/)
+})
+
+test('a deletion that is acknowledged and dropped is found', async () => {
+  let deletions = 0
+  const modules = faultyLog((engine) => ({
+    // A deletion is acknowledged, and the entry stays.
+    write: (batch) => {
+      const drops = batch.count === 1 && batch.kind[0] === DELETE && ++deletions % 10 === 0
+      return drops ? DONE : engine.write(batch)
+    },
+  }))
+  await assert.rejects(runModel({ subject: plain!, seed: 1 }, modules), /the last steps:/)
+})

@@ -1,0 +1,158 @@
+/**
+ * Row: random operations compared with a map (`model/run.ts`), on files in memory, with a clock that the run moves.
+ *
+ *   portion ─► a run of OPERATIONS on the engine with the options of the portion
+ *           └► every MIRRORED-th: the same, shorter run on the engine and on the reference: both must give the same traces
+ */
+
+import assert from 'node:assert/strict'
+import { SeededRandom } from '../../bytes/random.ts'
+import type { EngineModule } from '../../engine/engine.ts'
+import { engines } from '../../engines.ts'
+import type { Environment } from '../../environment/environment.ts'
+import { simulatedEnvironment } from '../../environment/simulated.ts'
+import { openWith } from '../../store/opening.ts'
+import { memoryFiles } from '../../vfs/memory.ts'
+import { withContext } from '../crash/seeds.ts'
+import { type CrashSubject, optionSets } from '../crash/subjects.ts'
+import { type ModelMix, ModelRun, type ModelStore, type ModelWorld } from '../model/run.ts'
+import type { Random } from '../random.ts'
+import { referenceModule } from '../reference-engine.ts'
+import type { Portion, Row, Tally } from './row.ts'
+
+const OPERATIONS = 20_000
+const MIRRORED = 8
+const MIRRORED_OPERATIONS = 2000
+/** So many of the last steps are told. */
+const TOLD = 25
+
+const MIX: Omit<ModelMix, 'keys'> = {
+  long: 0.01,
+  longest: 70_000,
+  between: 100,
+  byOrder: true,
+  beside: true,
+}
+const MIRROR_MIX: ModelMix = { ...MIX, keys: 60, longest: 20_000, byOrder: false, beside: false }
+const KEYS = [40, 40, 200, 1000]
+
+const DURABILITIES = ['none', 'os', 'disk'] as const
+/** The least that `open` takes; all of the data, or a part of it. */
+const CACHE_BYTES = 1024 * 1024
+/** What is passed to the next flush of what nobody waits for. */
+const FLUSH_MS = 1001
+
+type Modules = Readonly<Record<string, EngineModule>>
+
+/** Where a run with changing options happens. */
+export class OptionWorld implements ModelWorld {
+  readonly #modules: Modules
+  readonly #subject: CrashSubject
+  readonly #path: string
+  readonly #environment: Environment | undefined
+  readonly #clock: { advance(ms: number): void } | undefined
+
+  /** Without an environment: on the machine. */
+  constructor(
+    modules: Modules,
+    subject: CrashSubject,
+    path: string,
+    environment?: Environment & { advance(ms: number): void },
+  ) {
+    this.#modules = modules
+    this.#subject = subject
+    this.#path = path
+    this.#environment = environment
+    this.#clock = environment
+  }
+
+  async open(sync: boolean, random: Random): Promise<ModelStore> {
+    const opening = openWith(this.#modules, this.#path, {
+      engine: this.#subject.engine,
+      ...this.#subject.options,
+      ...this.#live(random),
+      keys: 'bytes',
+      values: 'bytes',
+      durability: random.pick(DURABILITIES),
+      cacheBytes: CACHE_BYTES * (1 + random.below(3)),
+      ...(this.#environment && { environment: this.#environment }),
+    })
+    return (sync ? opening.sync() : await opening.async()) as unknown as ModelStore
+  }
+
+  configure(db: ModelStore, random: Random): void {
+    ;(db as ModelStore & { configure(options: object): void }).configure(this.#live(random))
+  }
+
+  advance(): void {
+    this.#clock?.advance(FLUSH_MS)
+  }
+
+  /** Options that may change while the store is open, as another option set of the engine has them. */
+  #live(random: Random): Record<string, unknown> {
+    const { engine } = this.#subject
+    const sets = (optionSets as Readonly<Record<string, readonly CrashSubject[] | undefined>>)[
+      engine
+    ]
+    const other = random.chance(0.5) ? this.#subject : random.pick(sets ?? [this.#subject])
+    const rules = this.#modules[engine]!.options
+    return Object.fromEntries(
+      Object.entries(other.options).filter(([name]) => rules[name]?.live === true),
+    )
+  }
+}
+
+/** A portion on other engines than those of the package. */
+export async function runModel({ subject, seed }: Portion, modules: Modules): Promise<Tally> {
+  const random = new SeededRandom(seed)
+  const keys = random.pick(KEYS)
+  const { operations } = await runOn(modules, subject, seed, { ...MIX, keys }, OPERATIONS)
+  if (seed % MIRRORED !== 0) return { done: operations }
+  const mirrored = await mirror(modules, subject, seed)
+  return { done: operations + mirrored, more: { mirrored } }
+}
+
+/** The same run on two engines. */
+async function mirror(modules: Modules, subject: CrashSubject, seed: number): Promise<number> {
+  const reference = { name: 'reference', engine: 'reference', options: {} }
+  const module = { reference: referenceModule }
+  const wanted = await runOn(module, reference, seed, MIRROR_MIX, MIRRORED_OPERATIONS)
+  const found = await runOn(modules, subject, seed, MIRROR_MIX, MIRRORED_OPERATIONS)
+  const at = wanted.trace.findIndex((line, i) => line !== found.trace[i])
+  const told = (trace: readonly string[]): string =>
+    trace.slice(Math.max(0, at - 5), at + 1).join('\n')
+  assert.equal(
+    at,
+    -1,
+    `${subject.engine} does not do what the reference does:\n${told(found.trace)}\nnot\n${told(wanted.trace)}`,
+  )
+  return found.operations
+}
+
+async function runOn(
+  modules: Modules,
+  subject: CrashSubject,
+  seed: number,
+  mix: ModelMix,
+  operations: number,
+): Promise<ModelRun> {
+  const environment = { ...simulatedEnvironment({ seed }), files: memoryFiles() }
+  const run = new ModelRun(new OptionWorld(modules, subject, '/store', environment), mix, seed)
+  try {
+    await run.begin()
+    while (run.operations < operations) await run.step()
+    await run.finish()
+  } catch (cause) {
+    throw withContext(`the last steps:\n${run.trace.slice(-TOLD).join('\n')}`, cause)
+  }
+  return run
+}
+
+export const modelOperations: Row = {
+  name: 'model-operations',
+  what: 'random operations compared with a map and with the reference engine',
+  unit: 'operations',
+  rule: 'every answer is the model’s, and every engine gives the same',
+  goal: 4_000_000,
+  run: (portion) => runModel(portion, engines),
+}

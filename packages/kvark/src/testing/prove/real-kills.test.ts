@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { FOUND } from '../../engine/engine.ts'
+import { engines } from '../../engines.ts'
+import { optionSets } from '../crash/subjects.ts'
+import { faultyLog } from './faulty-engine.ts'
+import { runKills } from './real-kills.ts'
+
+const sealed = optionSets.log.find(({ name }) => name === 'xxh64 lz4 aes-256-gcm')!
+
+test('a small portion on a store that is compressed and encrypted', async () => {
+  const { done, more } = await runKills({ subject: sealed, seed: 1 }, engines, 4)
+  assert.equal(done, 4)
+  assert.ok(more!['started']! > 0)
+})
+
+test('an entry that is lost is found', async () => {
+  const modules = faultyLog((engine) => ({
+    // Recovery has lost the first entry that a walk comes to.
+    cursor: (request) => {
+      const cursor = engine.cursor(request)
+      let lost = false
+      return {
+        next: (found) => {
+          let status = cursor.next(found)
+          if (status === FOUND && !lost) {
+            lost = true
+            status = cursor.next(found)
+          }
+          return status
+        },
+        token: () => cursor.token(),
+        close: () => cursor.close(),
+      }
+    },
+  }))
+  await assert.rejects(
+    runKills({ subject: sealed, seed: 2 }, modules, 4),
+    /kill \d of seed 3 failed; .*The store must hold/s,
+  )
+})
