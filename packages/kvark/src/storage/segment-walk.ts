@@ -101,10 +101,12 @@ export class SegmentWalk {
     this.source = source
     this.#chain = chain
     this.#link = from === FILE_HEADER_BYTES ? chain?.first : undefined
-    this.extent = extent ?? Buffer.allocUnsafeSlow(EXTENT_BYTES)
     this.#position = Math.max(from, FILE_HEADER_BYTES)
     this.#end = end
     this.#extentStart = this.#extentEnd = this.#position - (this.#position & WINDOW_MASK)
+    this.extent =
+      extent ??
+      Buffer.allocUnsafeSlow(Math.min(EXTENT_BYTES, Math.max(0, end - this.#extentStart)))
   }
 
   /** Where the walk goes on: the end of what was reported. */

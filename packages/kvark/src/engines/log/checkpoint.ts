@@ -150,9 +150,11 @@ export function* readCheckpoint(
   const { cipher } = state.context.form
   const headerBytes = cipher ? SEALED_HEADER_BYTES : PLAIN_HEADER_BYTES
   const handle = yield* state.context.environment.files.open(path, 'read')
-  let buffer = ownBytes(READ_BYTES)
+  let buffer = ownBytes(0)
   try {
     const size = yield* handle.size()
+    // Of a small index not more than it takes: to map and unmap a megabyte is half of opening a small store.
+    buffer = ownBytes(Math.min(READ_BYTES, size))
     const { footer, start } = yield* readTrailer(handle, size, path, number, cipher)
     if (footer.storeId !== state.storeId) throw corruption(path, 0, 'the index of another store')
     if (footer.life !== life) throw corruption(path, 0, 'an older index')
