@@ -7,6 +7,7 @@ import { Random } from './random.ts'
 import {
   blocksOf,
   changed,
+  closeFrame,
   copyOf,
   headerBytesOf,
   historyOf,
@@ -33,16 +34,6 @@ const BITS = [1, 0x80, 0xff]
 
 function noticed({ refused, later }: Told): boolean {
   return refused !== undefined || later.length > 0
-}
-
-/** The last journal segment and where its close frame begins. */
-function closeFrame(content: Content, form: DamagedForm): { name: string; at: number } {
-  const number = Math.max(
-    ...[...content.keys()].map((one) => Number(/^(\d+)\.log$/.exec(one)?.[1] ?? 0)),
-  )
-  const name = `${number}.log`
-  const blocks = blocksOf(content.get(name)!, form)
-  return { name, at: blocks[blocks.length - 1]!.at }
 }
 
 /** Bytes to try: of all headers and trailers, and some of the rest. */

@@ -17,6 +17,8 @@ export interface Portion {
   readonly subject: CrashSubject
   /** 1, 2, 3, … */
   readonly seed: number
+  /** All option sets of the engine, of which `subject` is the one whose turn it is. */
+  readonly subjects: readonly CrashSubject[]
 }
 
 /** What a portion did. */
@@ -40,8 +42,11 @@ export interface Row {
   readonly rule: string
   /** How many for one engine make a whole proof. */
   readonly goal: number
-  /** Where everything there is gets its turn: how many portions that is; the goal is then the least that they must come to. */
-  readonly portions?: (subject: CrashSubject) => number
+  /**
+   * Where everything there is gets its turn: how many portions that is for these option sets together. Seed 1 … that many; which set a
+   * portion takes its seed says, not `subject`. The goal is then the least that they must come to.
+   */
+  readonly portions?: (subjects: readonly CrashSubject[]) => number
   readonly run: (portion: Portion) => Promise<Tally>
   /** Looks for a shorter way to the failure of a portion; returns it for people, with the arguments that replay it. */
   readonly shrink?: (portion: Portion) => Promise<{ readonly script: string } | undefined>
