@@ -194,14 +194,17 @@ export function blocksOf(segment: Buffer, form: DamagedForm): Place[] {
   return places
 }
 
-/** The last journal segment and where its close frame begins: without that a store is as a crash right before it leaves it. */
+/**
+ * The last journal segment, and where its close frame may begin: behind the frame before. Whatever happens to the bytes from there on
+ * takes the close frame away, and without that a store is as a crash right before it leaves it.
+ */
 export function closeFrame(content: Content, form: DamagedForm): { name: string; at: number } {
   const number = Math.max(
     ...[...content.keys()].map((one) => Number(/^(\d+)\.log$/.exec(one)?.[1] ?? 0)),
   )
   const name = `${number}.log`
-  const blocks = blocksOf(content.get(name)!, form)
-  return { name, at: blocks[blocks.length - 1]!.at }
+  const before = blocksOf(content.get(name)!, form).at(-2)
+  return { name, at: before?.end ?? FILE_HEADER_BYTES }
 }
 
 /** Makes the checksum of the block at `at` right, as far as its lengths lead into the file. */

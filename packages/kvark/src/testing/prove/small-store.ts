@@ -32,12 +32,13 @@ export interface SmallStore {
 export interface SmallStoreOptions {
   /** With packed segments and a stored index; else all is in the journal. */
   readonly compacted: boolean
-  /** With a value over several windows, and so with a second segment where nothing is encrypted. */
+  /** With a value over two windows. */
   readonly spread: boolean
 }
 
 const NOW = Date.UTC(2024, 0, 1)
-const SPREAD_BYTES = 33_000
+/** From the first window into the second. */
+const SPREAD_BYTES = 15_600
 
 /** The options of a subject as those that a store to be damaged takes. */
 export function formOf({ options }: CrashSubject): DamagedForm {
