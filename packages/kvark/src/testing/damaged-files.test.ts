@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { crc32 } from 'node:zlib'
 import type { KvarkError } from '../errors.ts'
 import { FILE_HEADER_BYTES } from '../storage/segment-format.ts'
 import {
@@ -17,6 +16,7 @@ import {
   write,
 } from './damage.ts'
 import { Random } from './random.ts'
+import { footerOf, resealed, withFooter } from './tampering.ts'
 
 const { content, expected } = makeStore()
 const other = makeStore(1000).content
@@ -274,9 +274,7 @@ test('a byte damaged after a kill: a prefix of what was written, with all that w
 
 test('a stored index whose footer was forged, checksum and all, is built anew', () => {
   const original = content.get(index)!
-  const end = original.length - 16
-  const start = end - original.readUInt32LE(end)
-  const footer = JSON.parse(original.toString('utf8', start, end)) as Record<string, unknown>
+  const footer = JSON.parse(footerOf(original).toString('utf8')) as Record<string, unknown>
   const [segment] = footer['segments'] as object[]
   const forged = [
     '{',
@@ -286,13 +284,42 @@ test('a stored index whose footer was forged, checksum and all, is built anew', 
     JSON.stringify({ ...footer, segments: [null] }),
     JSON.stringify({ ...footer, segments: [{ ...segment, slots: 1e12 }] }),
     JSON.stringify({ ...footer, segments: [{ ...segment, slot: -1 }] }),
+    JSON.stringify({ ...footer, segments: [{ ...segment, max: {} }] }),
+    JSON.stringify({ ...footer, replay: { segment: 1, address: 'front', sequence: 0 } }),
+    JSON.stringify({ ...footer, clock: null }),
   ]
   for (const text of forged) {
-    const json = Buffer.from(text)
-    const trailer = Buffer.from(original.subarray(end))
-    trailer.writeUInt32LE(json.length, 0)
-    trailer.writeUInt32LE(crc32(json), 4)
-    const bytes = Buffer.concat([original.subarray(0, start), json, trailer])
+    const bytes = withFooter(original, Buffer.from(text))
     assert.equal(tryWith(index, bytes, text).refused, undefined, text)
+  }
+})
+
+test('a manifest that was forged, checksum and all, is refused and changes no file', () => {
+  const original = content.get('MANIFEST')!
+  const line = original.toString('utf8', 0, original.indexOf('\n'))
+  const manifest = JSON.parse(line) as Record<string, unknown>
+  const [packed] = manifest['packed'] as object[]
+  const forged: unknown[] = [
+    null,
+    [],
+    { ...manifest, format: null },
+    { ...manifest, number: 'one' },
+    { ...manifest, nextFile: 2 ** 40 },
+    { ...manifest, nextFile: -1 },
+    { ...manifest, packed: undefined },
+    { ...manifest, packed: { length: 1 } },
+    { ...manifest, packed: [null] },
+    { ...manifest, packed: [packed, packed] },
+    { ...manifest, packed: [{ ...packed, end: 0.5 }] },
+    { ...manifest, journal: 'none' },
+    { ...manifest, index: null },
+    { ...manifest, floor: [[]] },
+    { ...manifest, clearedSequence: 2 ** 50 },
+    { ...manifest, edition: [] },
+  ]
+  for (const one of forged) {
+    const text = JSON.stringify(one)
+    const { code, path } = refusal('MANIFEST', resealed(text), text)
+    assert.deepEqual([code, path], ['CORRUPTION', `${FOLDER}/MANIFEST`], text)
   }
 })

@@ -17,7 +17,7 @@ import {
   repair,
   repairBlock,
   repairHeader,
-  repairSealed,
+  resealed,
   type Told,
 } from './tampering.ts'
 
@@ -277,8 +277,7 @@ for (const [title, form] of ENCRYPTED) {
     test('a descriptor that says that nothing is encrypted', () => {
       const line = content.get('KVARK')!.toString('latin1').split('\n')[0]!
       const plain = line.replace(/"encryption":\{[^}]*\}/, '"encryption":null')
-      const bytes = Buffer.from(`${plain}\n........\n`, 'latin1')
-      repairSealed(bytes)
+      const bytes = resealed(plain)
       // Whoever gives a key is told that it is not such a store; nothing of it is read.
       const environment = copyOf(changed(content, 'KVARK', bytes))
       assert.throws(() => openAt(environment, form), { code: 'MISMATCH' })
@@ -290,9 +289,7 @@ for (const [title, form] of ENCRYPTED) {
       const rewritten = (from: RegExp, to: string): void => {
         const line = text.replace(from, to)
         assert.notEqual(line, text)
-        const bytes = Buffer.from(`${line}\n........\n`, 'latin1')
-        repairSealed(bytes)
-        failures.push(...unseen(changed(content, 'KVARK', bytes), line))
+        failures.push(...unseen(changed(content, 'KVARK', resealed(line)), line))
       }
       rewritten(/"hashSeed":\d+/, '"hashSeed":1')
       rewritten(/"compression":"\w+"/, '"compression":"deflate"')

@@ -8,6 +8,7 @@
 
 import assert from 'node:assert/strict'
 import { crc32 } from 'node:zlib'
+import { xxh64 } from '../bytes/xxh64.ts'
 import type { Environment } from '../environment/environment.ts'
 import { KvarkError } from '../errors.ts'
 import { STORED_LENGTH_AT, seedOf } from '../storage/block-form.ts'
@@ -207,13 +208,32 @@ export function closeFrame(content: Content, form: DamagedForm): { name: string;
   return { name, at: before?.end ?? FILE_HEADER_BYTES }
 }
 
+/** A stored index with another footer, of which the checksum is right. */
+export function withFooter(index: Buffer, footer: Uint8Array): Buffer {
+  const end = index.length - 16
+  const trailer = Buffer.from(index.subarray(end))
+  trailer.writeUInt32LE(footer.length, 0)
+  trailer.writeUInt32LE(crc32(footer), 4)
+  return Buffer.concat([index.subarray(0, end - index.readUInt32LE(end)), footer, trailer])
+}
+
+/** The footer of a stored index, as it is in the file. */
+export function footerOf(index: Buffer): Buffer {
+  const end = index.length - 16
+  return index.subarray(end - index.readUInt32LE(end), end)
+}
+
 /** Makes the checksum of the block at `at` right, as far as its lengths lead into the file. */
 export function repairBlock(segment: Buffer, at: number, form: DamagedForm): void {
   const headerBytes = headerBytesOf(form)
   const lengthAt = headerBytes > 12 ? STORED_LENGTH_AT : 8
   const end = at + headerBytes + segment.readUInt16LE(at + lengthAt)
   if (end > segment.length) return
-  const sum = crc32(segment.subarray(at + 4, end), seedOf(lifeOf(segment), at))
+  const seed = seedOf(lifeOf(segment), at)
+  const isXxh64 = form.checksum === 'xxh64'
+  const sum = isXxh64
+    ? xxh64(segment, at + 4, end, seed)[0]!
+    : crc32(segment.subarray(at + 4, end), seed)
   segment.writeUInt32LE(sum, at)
 }
 
@@ -239,14 +259,21 @@ export function repair(
   }
 }
 
-/** A file of one line and its checksum. */
+/** A file of that line, with its checksum. */
+export function resealed(line: string): Buffer {
+  const bytes = Buffer.from(`${line}\n........\n`)
+  repairSealed(bytes)
+  return bytes
+}
+
+/** Makes the checksum of a file of one line right. */
 export function repairSealed(bytes: Buffer): void {
   const end = bytes.length - 9
   const sum = crc32(bytes.subarray(0, end)).toString(16).padStart(8, '0')
   bytes.write(sum, end, 'latin1')
 }
 
-function repairIndex(
+export function repairIndex(
   bytes: Buffer,
   original: Buffer,
   changedAt: number,
