@@ -224,12 +224,16 @@ export function footerOf(index: Buffer): Buffer {
 }
 
 /** Makes the checksum of the block at `at` right, as far as its lengths lead into the file. */
-export function repairBlock(segment: Buffer, at: number, form: DamagedForm): void {
+export function repairBlock(
+  segment: Buffer,
+  at: number,
+  form: DamagedForm,
+  seed: number = seedOf(lifeOf(segment), at),
+): void {
   const headerBytes = headerBytesOf(form)
   const lengthAt = headerBytes > 12 ? STORED_LENGTH_AT : 8
   const end = at + headerBytes + segment.readUInt16LE(at + lengthAt)
   if (end > segment.length) return
-  const seed = seedOf(lifeOf(segment), at)
   const isXxh64 = form.checksum === 'xxh64'
   const sum = isXxh64
     ? xxh64(segment, at + 4, end, seed)[0]!
