@@ -305,6 +305,13 @@ export function* readSpread(
   length: number,
 ): Routine<Buffer> {
   const { headerBytes } = source.form
+  if (length > EXTENT_BYTES) {
+    // The length is believed only where the segment goes so far: it may have been forged.
+    const last = advance(source.form, address, length - 1)
+    if ((yield* source.readAt(Buffer.allocUnsafe(1), last, 1)) === 0) {
+      throw corruption(source.path, address, 'the entry goes on behind the end of the segment')
+    }
+  }
   const result = Buffer.allocUnsafeSlow(length)
   const extent = Buffer.allocUnsafeSlow(
     Math.min(EXTENT_BYTES, (Math.ceil(length / (WINDOW_BYTES - headerBytes)) + 2) * WINDOW_BYTES),

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { runSync } from '../environment/routine.ts'
 import type { KvarkError } from '../errors.ts'
-import { FILE_HEADER_BYTES } from '../storage/segment-format.ts'
+import { PlainForm } from '../storage/block-form.ts'
+import { EntryHeader } from '../storage/entry.ts'
+import { FILE_HEADER_BYTES, FRAME_HEADER_BYTES } from '../storage/segment-format.ts'
+import { readSpread } from '../storage/segment-walk.ts'
 import {
   assertWhole,
   contentOf,
@@ -16,7 +20,16 @@ import {
   write,
 } from './damage.ts'
 import { Random } from './random.ts'
-import { footerOf, resealed, withFooter } from './tampering.ts'
+import {
+  blocksOf,
+  changed,
+  footerOf,
+  headerBytesOf,
+  lifeOf,
+  repairBlock,
+  resealed,
+  withFooter,
+} from './tampering.ts'
 
 const { content, expected } = makeStore()
 const other = makeStore(1000).content
@@ -322,4 +335,46 @@ test('a manifest that was forged, checksum and all, is refused and changes no fi
     const { code, path } = refusal('MANIFEST', resealed(text), text)
     assert.deepEqual([code, path], ['CORRUPTION', `${FOLDER}/MANIFEST`], text)
   }
+})
+
+test('a forged length of a value does not make room for gigabytes', () => {
+  const small = environmentWith(new Map())
+  const db = openAt(small)
+  db.putSync('a', 'b'.repeat(40_000))
+  db.closeSync()
+  const files = contentOf(small)
+  const name = [...files.keys()].find((one) => one.endsWith('.log'))!
+  const bytes = Buffer.from(files.get(name)!)
+  const [block] = blocksOf(bytes, {})
+  // Kind, length of the key, and the length of the value in three bytes, the last of which now goes on.
+  const at = block!.at + headerBytesOf({}) + FRAME_HEADER_BYTES
+  bytes.set([0xff, 0xff, 0xff, 0xff, 0x0b], at + 2)
+  repairBlock(bytes, block!.at, {})
+  const reader = new EntryHeader()
+  assert.ok(reader.read(bytes, at, block!.end) && reader.valueLength > 2 ** 31)
+  const source = {
+    path: `${FOLDER}/${name}`,
+    life: lifeOf(bytes),
+    form: new PlainForm('crc32'),
+    *readAt(target: Buffer, position: number, length: number) {
+      return bytes.copy(target, 0, Math.min(position, bytes.length), position + length)
+    },
+  }
+  const read = readSpread(source, at + reader.length, reader.valueLength)
+  assert.throws(() => runSync(read), { code: 'CORRUPTION' })
+})
+
+test('figures of a stored index that are more than its segments hold make compaction plan no files for them', () => {
+  const footer = JSON.parse(footerOf(content.get(index)!).toString('utf8')) as {
+    segments: { tombstones: number }[]
+  }
+  footer.segments[0]!.tombstones = 2 ** 40
+  const bytes = withFooter(content.get(index)!, Buffer.from(JSON.stringify(footer)))
+  const environment = environmentWith(changed(content, index, bytes))
+  const db = openAt(environment)
+  db.compactSync()
+  const { files } = db.stats()
+  db.closeSync()
+  assert.ok(files < content.size + 5, `${files} files`)
+  assertWhole(environment, expected)
 })
