@@ -48,7 +48,7 @@ const knowsSeveralEngines = ['engines.ts', 'worker.ts', 'testing']
 /** Where a module of Node may be imported: parts, or files by the start of their path. Others may be used anywhere. */
 const doors: Readonly<Record<string, readonly string[]>> = {
   'node:fs': ['vfs/node', 'cli', 'testing'],
-  'node:crypto': ['storage', 'environment'],
+  'node:crypto': ['storage', 'environment', 'testing/rollbacks.ts'],
   'node:worker_threads': ['bytes/byte-pool.ts', 'environment', 'worker.ts'],
   'node:timers': ['environment', 'cli', 'testing'],
   'node:perf_hooks': ['environment', 'cli', 'testing'],

@@ -151,7 +151,7 @@ export function examine(
   try {
     db = openAt(environment, form)
   } catch (error) {
-    return { refused: asRefusal(error), unreadable, problems: [] }
+    return { refused: asRefusal(error, form), unreadable, problems: [] }
   }
   try {
     for (const [key, value] of expected) {
@@ -188,9 +188,11 @@ export function assertWhole(
 }
 
 /** The error as the refusal of a store that is damaged. */
-function asRefusal(error: unknown): KvarkError {
+function asRefusal(error: unknown, { encryption }: DamagedForm): KvarkError {
   if (!(error instanceof KvarkError)) throw error
-  assert.ok(['CORRUPTION', 'VERSION'].includes(error.code), `${error.code}: ${error.message}`)
+  // A data key that does not come out of its wrapping: from that nobody can tell which of the two is wrong.
+  const codes = ['CORRUPTION', 'VERSION', ...(encryption ? ['BAD_ENCRYPTION_KEY'] : [])]
+  assert.ok(codes.includes(error.code), `${error.code}: ${error.message}`)
   assertAdvice(error)
   return error
 }

@@ -12,7 +12,7 @@ import type { CrashSubject } from '../crash/subjects.ts'
 import { changed } from '../tampering.ts'
 import type { Portion, Row, Tally } from './row.ts'
 import { formOf, isEncrypted, knownStore, namesOf, type SmallStore } from './small-store.ts'
-import { isNoticed } from './trial.ts'
+import { assertSound, isNoticed } from './trial.ts'
 
 const SLICE_BYTES = 500
 
@@ -71,6 +71,7 @@ async function run({ subjects, seed }: Portion): Promise<Tally> {
   const random = new SeededRandom(seed)
   const original = store.content.get(name)!
   let harmless = 0
+  assertSound(store, seed)
   for (let at = from; at < to; at++) {
     const before = original[at]!
     const after = before ^ (random.chance(0.5) ? 1 << random.below(8) : random.below(255) + 1)

@@ -27,10 +27,10 @@ import { formOf, isEncrypted, knownStore, namesOf, stillEnvironment } from './sm
 const OPENS = 600
 /** Of stores with 256 encrypted shards to open, which takes ten times as long; they come every so many turns. */
 const SLOW_OPENS = 80
-const SLOW_TURNS = 6
+const SLOW_TURNS = 8
 /** One in so many is verified, and one is written to. */
 const VERIFIED = 4
-const WRITTEN = 8
+const WRITTEN = 16
 /** One in so many is salvaged. */
 const SALVAGED = 10
 const KEYS = ['', 'key 0', 'key 4', 'key 9', 'last', 'spread', 'none']

@@ -21,7 +21,7 @@ import type { Content } from '../damage.ts'
 import { blocksOf, changed, headerBytesOf, isSegment, lifeOf } from '../tampering.ts'
 import type { Portion, Row, Tally } from './row.ts'
 import { formOf, isEncrypted, knownStore, namesOf, type SmallStore } from './small-store.ts'
-import { isNoticed } from './trial.ts'
+import { assertSound, isNoticed } from './trial.ts'
 
 /** Faults of a portion that are not cuts. */
 const FAULTS = 140
@@ -166,6 +166,7 @@ async function run({ subject, subjects, seed }: Portion): Promise<Tally> {
   const form = formOf(subject)
   // Every other turn a stored index, and half of each kind with a value over two windows.
   const store = knownStore(subject, { compacted: turn % 2 === 0, spread: turn % 4 < 2 })
+  assertSound(store, seed)
   const disk = new Disk(store, random)
   const tally = { done: 0, harmless: 0 }
   const attempt = (damaged: Content, what: string): void => {

@@ -18,6 +18,11 @@ import { type SmallStore, stillEnvironment } from './small-store.ts'
 
 const MANIFEST = 'MANIFEST'
 
+/** Nothing is wrong with the store while nobody has touched it: else every damage would seem to be noticed. */
+export function assertSound({ content, expected, form }: SmallStore, seed: number): void {
+  assertWhole(stillEnvironment(content, seed), expected, form)
+}
+
 /** Whether the damage was noticed; throws, with the hint, where it should have been, or where anything wrong came out. */
 export function isNoticed(
   store: SmallStore,
