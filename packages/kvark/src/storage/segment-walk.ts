@@ -105,8 +105,7 @@ export class SegmentWalk {
     this.#end = end
     this.#extentStart = this.#extentEnd = this.#position - (this.#position & WINDOW_MASK)
     this.extent =
-      extent ??
-      Buffer.allocUnsafeSlow(Math.min(EXTENT_BYTES, Math.max(0, end - this.#extentStart)))
+      extent ?? Buffer.allocUnsafeSlow(Math.min(EXTENT_BYTES, Math.max(0, end - this.#extentStart)))
   }
 
   /** Where the walk goes on: the end of what was reported. */

@@ -25,9 +25,9 @@ import {
   changed,
   footerOf,
   headerBytesOf,
-  lifeOf,
   repairBlock,
   resealed,
+  sourceOf,
   withFooter,
 } from './tampering.ts'
 
@@ -285,7 +285,11 @@ test('a byte damaged after a kill: a prefix of what was written, with all that w
   }
 })
 
-for (const form of [{}, { compression: 'lz4' }, { encryption: { key: Buffer.alloc(32) } }] as const) {
+for (const form of [
+  {},
+  { compression: 'lz4' },
+  { encryption: { key: Buffer.alloc(32) } },
+] as const) {
   test(`a long key that a crash has torn: all that was synced is there (${JSON.stringify(Object.keys(form))})`, () => {
     const environment = environmentWith(new Map())
     const db = openAt(environment, form)
@@ -381,14 +385,7 @@ test('a forged length of a value does not make room for gigabytes', () => {
   repairBlock(bytes, block!.at, {})
   const reader = new EntryHeader()
   assert.ok(reader.read(bytes, at, block!.end) && reader.valueLength > 2 ** 31)
-  const source = {
-    path: `${FOLDER}/${name}`,
-    life: lifeOf(bytes),
-    form: new PlainForm('crc32'),
-    *readAt(target: Buffer, position: number, length: number) {
-      return bytes.copy(target, 0, Math.min(position, bytes.length), position + length)
-    },
-  }
+  const source = sourceOf(bytes, new PlainForm('crc32'))
   const read = readSpread(source, at + reader.length, reader.valueLength)
   assert.throws(() => runSync(read), { code: 'CORRUPTION' })
 })

@@ -10,9 +10,11 @@ import assert from 'node:assert/strict'
 import { crc32 } from 'node:zlib'
 import { xxh64 } from '../bytes/xxh64.ts'
 import type { Environment } from '../environment/environment.ts'
+import { immediate } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
-import { STORED_LENGTH_AT, seedOf } from '../storage/block-form.ts'
+import { type BlockForm, STORED_LENGTH_AT, seedOf } from '../storage/block-form.ts'
 import { FILE_HEADER_BYTES, SECTOR_BYTES, WINDOW_BYTES } from '../storage/segment-format.ts'
+import type { SegmentSource } from '../storage/segment-walk.ts'
 import {
   assertAdvice,
   type Content,
@@ -21,6 +23,7 @@ import {
   type DamagedStore,
   type Expected,
   environmentWith,
+  FOLDER,
   openAt,
 } from './damage.ts'
 
@@ -157,6 +160,19 @@ export function changed(content: Content, name: string, bytes: Buffer | undefine
 
 export const isSegment = (name: string): boolean => /\.(?:log|packed)$/.test(name)
 export const lifeOf = (segment: Buffer): number => segment.readUInt32LE(32)
+
+/** A segment in memory, as something that a walk reads from. */
+export function sourceOf(segment: Buffer, form: BlockForm): SegmentSource {
+  return {
+    path: `${FOLDER}/1.log`,
+    life: lifeOf(segment),
+    form,
+    *readAt(target, position, length) {
+      const from = Math.min(position, segment.length)
+      return yield* immediate(() => segment.copy(target, 0, from, position + length))
+    },
+  }
+}
 
 /** A block as it lies in a segment. */
 export interface Place {

@@ -118,7 +118,9 @@ export function* writeManifest(
 }
 
 /** Whether it can be a manifest: a checksum can be made right by anybody. */
-function isManifest(content: Record<string, unknown>): content is Record<string, unknown> & Manifest {
+function isManifest(
+  content: Record<string, unknown>,
+): content is Record<string, unknown> & Manifest {
   const { number, nextFile, packed, journal, clearedSequence, index, edition, floor } = content
   return (
     isU48(number) &&

@@ -83,7 +83,9 @@ function tryWrongKey({ content, form }: SmallStore, random: SeededRandom, seed: 
 
 function writeEqual(form: DamagedForm, random: SeededRandom): void {
   const environment = environmentWith(new Map())
-  const value = 'the same value, long enough for some blocks of the cipher '.repeat(1 + random.below(9))
+  const value = 'the same value, long enough for some blocks of the cipher '.repeat(
+    1 + random.below(9),
+  )
   for (let round = 0; round < 2; round++) {
     const db = openAt(environment, form)
     for (let i = 0; i < EQUAL_VALUES / 2; i++) db.putSync('the key', value, { durability: 'os' })

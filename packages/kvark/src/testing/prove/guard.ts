@@ -33,7 +33,7 @@ export function guarded(most: number, act: () => void): Guarded {
       if (size > largest) largest = size
       // Not even tried: it may be more than the machine has.
       if (size > most) throw new RangeError(`a buffer of ${size} bytes was asked for`)
-      return original.call(Buffer, size, ...rest) as Buffer
+      return original.call(Buffer, size, ...rest)
     }
     Object.assign(Buffer, { [name]: counted })
   }
@@ -55,6 +55,6 @@ export function guarded(most: number, act: () => void): Guarded {
 /** The error as a `KvarkError` that is meant; anything else is thrown, also when it was wrapped as `IO`. */
 export function asHonest(error: unknown): KvarkError {
   if (!(error instanceof KvarkError)) throw error
-  if (error.code === 'IO' && error.errno === undefined) throw error.cause ?? error
-  return error
+  if (error.code !== 'IO' || error.errno !== undefined) return error
+  throw error.cause instanceof Error ? error.cause : error
 }

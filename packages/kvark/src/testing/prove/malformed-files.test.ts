@@ -52,5 +52,8 @@ test('the guard lets our errors pass, and no others, no large buffers and no lon
   }
   assert.throws(() => guarded(1000, swallowed), /2147483648 bytes/)
   const wait = new Int32Array(new SharedArrayBuffer(4))
-  assert.throws(() => guarded(1000, () => void Atomics.wait(wait, 0, 0, 1100)), /it took 1\d\d\d ms/)
+  assert.throws(
+    () => guarded(1000, () => void Atomics.wait(wait, 0, 0, 1100)),
+    /it took 1\d\d\d ms/,
+  )
 })

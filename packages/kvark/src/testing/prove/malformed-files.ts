@@ -35,11 +35,12 @@ const WRITTEN = 16
 const SALVAGED = 10
 const KEYS = ['', 'key 0', 'key 4', 'key 9', 'last', 'spread', 'none']
 
+/** Values that no field has, or only some other. */
 const WEIRD: readonly Json[] = [
-  ...[null, true, false, 0, 1, -1, 0.5, 255, 65_536, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 48],
-  ...[2 ** 53, 1e300, -(2 ** 40), '', 'a', '1', 'x'.repeat(300), '__proto__', [], {}],
-  ...[[null], [[]], { length: 1e9 }, [1, 2, 3], { number: 1 }],
-]
+  [null, true, false, 0, 1, -1, 0.5, 255, 65_536, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 48],
+  [2 ** 53, 1e300, -(2 ** 40), '', 'a', '1', 'x'.repeat(300), '__proto__', [], {}],
+  [[null], [[]], { length: 1e9 }, [1, 2, 3], { number: 1 }],
+].flat(1)
 
 /** What repairs a damaged store into another folder, once there is such a thing. */
 export type Salvage = (environment: Environment, form: DamagedForm) => Promise<void>
@@ -75,7 +76,11 @@ class Mutator {
       () => this.#splice(),
       () => this.#file(),
     ]
-    if (this.#index !== undefined) kinds.push(() => this.#footer(), () => this.#shard())
+    if (this.#index !== undefined)
+      kinds.push(
+        () => this.#footer(),
+        () => this.#shard(),
+      )
     return this.#random.pick(kinds)()
   }
 

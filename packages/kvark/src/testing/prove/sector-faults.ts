@@ -18,7 +18,7 @@ import { storeForm } from '../../storage/block-form.ts'
 import { SECTOR_BYTES, WINDOW_BYTES } from '../../storage/segment-format.ts'
 import { END, ENTRY, NEED, SegmentWalk } from '../../storage/segment-walk.ts'
 import type { Content } from '../damage.ts'
-import { blocksOf, changed, headerBytesOf, isSegment, lifeOf } from '../tampering.ts'
+import { blocksOf, changed, headerBytesOf, isSegment, sourceOf } from '../tampering.ts'
 import type { Portion, Row, Tally } from './row.ts'
 import { formOf, isEncrypted, knownStore, namesOf, type SmallStore } from './small-store.ts'
 import { assertSound, isNoticed } from './trial.ts'
@@ -129,15 +129,7 @@ function recordsOf(bytes: Buffer, { form }: SmallStore): number[] {
     { checksum, compression, encryption: undefined },
     () => new Uint8Array(0),
   )
-  const source = {
-    path: 'a segment',
-    life: lifeOf(bytes),
-    form: blocks,
-    *readAt(target: Buffer, position: number, length: number) {
-      return bytes.copy(target, 0, position, position + length)
-    },
-  }
-  const walk = new SegmentWalk(source, 0, bytes.length)
+  const walk = new SegmentWalk(sourceOf(bytes, blocks), 0, bytes.length)
   const starts: number[] = []
   for (;;) {
     const step = walk.next()

@@ -42,7 +42,7 @@ const SPREAD_BYTES = 15_600
 
 /** The options of a subject as those that a store to be damaged takes. */
 export function formOf({ options }: CrashSubject): DamagedForm {
-  return options as DamagedForm
+  return options
 }
 
 export function isEncrypted(form: DamagedForm): boolean {

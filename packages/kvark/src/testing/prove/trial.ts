@@ -62,5 +62,7 @@ function isClose({ content, form, earlier }: SmallStore, damaged: Content): bool
   const isOld = manifest && earlier.some((files) => files.get(MANIFEST)?.equals(manifest))
   const names = differences(content, damaged).filter((one) => one !== MANIFEST || !isOld)
   const bytes = damaged.get(name)?.subarray(0, at)
-  return names.length === 1 && names[0] === name && content.get(name)!.subarray(0, at).equals(bytes!)
+  return (
+    names.length === 1 && names[0] === name && content.get(name)!.subarray(0, at).equals(bytes!)
+  )
 }
