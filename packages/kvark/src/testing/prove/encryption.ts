@@ -12,14 +12,7 @@
 import assert from 'node:assert/strict'
 import { SeededRandom } from '../../bytes/random.ts'
 import { KvarkError } from '../../errors.ts'
-import {
-  contentOf,
-  type DamagedForm,
-  differences,
-  environmentWith,
-  openAt,
-  write,
-} from '../damage.ts'
+import { contentOf, type DamagedForm, differences, openAt, write } from '../damage.ts'
 import { EncryptionLog, rollbacks } from '../rollbacks.ts'
 import { blocksOf, changed, headerBytesOf, isSegment, repair } from '../tampering.ts'
 import type { Portion, Row, Tally } from './row.ts'
@@ -82,7 +75,7 @@ function tryWrongKey({ content, form }: SmallStore, random: SeededRandom, seed: 
 }
 
 function writeEqual(form: DamagedForm, random: SeededRandom): void {
-  const environment = environmentWith(new Map())
+  const environment = stillEnvironment(new Map(), random.uint32())
   const value = 'the same value, long enough for some blocks of the cipher '.repeat(
     1 + random.below(9),
   )
