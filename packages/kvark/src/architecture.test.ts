@@ -48,7 +48,13 @@ const knowsSeveralEngines = ['engines.ts', 'worker.ts', 'testing']
 /** Where a module of Node may be imported: parts, or files by the start of their path. Others may be used anywhere. */
 const doors: Readonly<Record<string, readonly string[]>> = {
   'node:fs': ['vfs/node', 'cli', 'testing'],
-  'node:crypto': ['storage', 'environment', 'testing/format-reader.ts', 'testing/golden.ts'],
+  'node:crypto': [
+    'storage',
+    'environment',
+    'testing/format-reader.ts',
+    'testing/golden.ts',
+    'testing/rollbacks.ts',
+  ],
   'node:worker_threads': ['bytes/byte-pool.ts', 'environment', 'worker.ts'],
   'node:timers': ['environment', 'cli', 'testing'],
   'node:perf_hooks': ['environment', 'cli', 'testing'],

@@ -8,6 +8,16 @@ export const MAX_U48: number = 2 ** 48 - 1
 
 const TWO_32 = 0x1_0000_0000
 
+/** Whether a value of unknown origin is an integer that 32 bits hold. */
+export function isU32(value: unknown): value is number {
+  return isU48(value) && value < TWO_32
+}
+
+/** Whether it is one that 48 bits hold. */
+export function isU48(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= MAX_U48
+}
+
 /** Bytes that `value` (0 … 2^32 − 1) takes as a varint: 1 to 5. */
 export function varintLength(value: number): number {
   return value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x20_0000 ? 3 : value < 0x1000_0000 ? 4 : 5

@@ -12,6 +12,7 @@
  *    `readOnlyCompatible` bits refuse writing only, `compatible` ones nothing.
  */
 
+import { isU32 } from '../bytes/varint.ts'
 import type { Environment } from '../environment/environment.ts'
 import type { Routine } from '../environment/routine.ts'
 import { corruption, KvarkError } from '../errors.ts'
@@ -122,7 +123,7 @@ function parse(content: unknown, path: string): { descriptor: Descriptor; proof:
   if (!isRecord(content)) throw corruption(path, 0, 'no descriptor of a store')
   const { kvark, storeId, engine, hashSeed, options, codecs, features } = content
   const { checksum, compression, encryption, edition, proof } = content
-  if (!isWord(kvark) || kvark === 0) throw corruption(path, 0, 'no descriptor of a store')
+  if (!isU32(kvark) || kvark === 0) throw corruption(path, 0, 'no descriptor of a store')
   if (kvark > FORMAT) {
     throw new KvarkError(
       'VERSION',
@@ -134,18 +135,18 @@ function parse(content: unknown, path: string): { descriptor: Descriptor; proof:
     typeof storeId !== 'string' ||
     !/^[0-9a-f]{32}$/.test(storeId) ||
     typeof engine !== 'string' ||
-    !isWord(hashSeed) ||
+    !isU32(hashSeed) ||
     !isRecord(options) ||
     !isRecord(codecs) ||
     typeof codecs['keys'] !== 'string' ||
     typeof codecs['values'] !== 'string' ||
     !Array.isArray(features) ||
     features.length !== 3 ||
-    !features.every(isWord) ||
+    !features.every(isU32) ||
     !CHECKSUMS.includes(checksum as ChecksumName) ||
     !COMPRESSIONS.includes(compression as CompressionName) ||
     !(encryption === null || isStoredKey(encryption)) ||
-    !isWord(edition)
+    !isU32(edition)
   ) {
     throw corruption(path, 0, 'a descriptor with missing or wrong fields')
   }
@@ -197,9 +198,4 @@ function isStoredKey(value: unknown): value is StoredKey {
 
 function isHex(value: unknown): value is string {
   return typeof value === 'string' && /^(?:[0-9a-f]{2})+$/.test(value)
-}
-
-/** An unsigned number of 32 bits. */
-function isWord(value: unknown): value is number {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < 2 ** 32
 }

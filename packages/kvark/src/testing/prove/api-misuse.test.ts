@@ -5,6 +5,7 @@ import { optionSets } from '../crash/subjects.ts'
 import { apiMisuse, runMisuse } from './api-misuse.ts'
 import { faultyLog } from './faulty-engine.ts'
 import { misuses } from './misuse-cases.ts'
+import { portionOf } from './row.ts'
 
 const subject = optionSets.log[0]!
 
@@ -15,8 +16,8 @@ test('every case has a name of its own, and there are enough', () => {
 
 test('all cases', async () => {
   const distinct = new Set<number>()
-  for (let seed = 1; seed <= apiMisuse.portions!(subject); seed++) {
-    const tally = await apiMisuse.run({ subject, seed })
+  for (let seed = 1; seed <= apiMisuse.portions!([subject]); seed++) {
+    const tally = await apiMisuse.run(portionOf(subject, seed))
     for (const hash of tally.distinct!) distinct.add(hash)
   }
   assert.equal(distinct.size, misuses.length)
@@ -30,7 +31,7 @@ test('a store that does not write any more is found', async () => {
     write: (batch) => (++writes === 21 ? DONE : engine.write(batch)),
   }))
   await assert.rejects(
-    runMisuse({ subject, seed: 1 + Math.floor(refusals / 100) }, modules),
+    runMisuse(portionOf(subject, 1 + Math.floor(refusals / 100)), modules),
     /after case \d+/,
   )
 })

@@ -20,7 +20,7 @@ import { parseArgs } from 'node:util'
 import { optionSets } from '../crash/subjects.ts'
 import { type Failure, fails, type Progress, prove, setsOf } from './proof.ts'
 import { type Report, reportedRow, withTable, writeReport } from './report.ts'
-import type { Row } from './row.ts'
+import { portionOf, type Row } from './row.ts'
 import { rows } from './rows.ts'
 import { shortest } from './shrink.ts'
 import { TIERS } from './tiers.ts'
@@ -126,7 +126,7 @@ async function tell({ task, options, message }: Failure): Promise<void> {
   say(`\n${task.row} failed with ${task.engine} (${options}), portion ${task.seed}:\n${message}\n`)
   say(`The same again:\n  ${command}`)
   const subject = optionSets[task.engine as keyof typeof optionSets][task.set]!
-  const steps = rowNamed(task.row).stepsOf?.({ subject, seed: task.seed })
+  const steps = rowNamed(task.row).stepsOf?.(portionOf(subject, task.seed))
   if (steps === undefined) return
   const deadline = Date.now() + SHRINK_MS
   const found = await shortest(steps, async (fewer) => {

@@ -5,17 +5,18 @@ import { DELETE } from '../../engine/write-batch.ts'
 import { optionSets } from '../crash/subjects.ts'
 import { faultyLog } from './faulty-engine.ts'
 import { modelOperations, runModel } from './model-operations.ts'
+import { portionOf } from './row.ts'
 
 const [plain, , sealed] = optionSets.log
 
 test('two portions, one with its mirror', async () => {
-  const { done } = await modelOperations.run({ subject: plain!, seed: 1 })
-  const { more } = await modelOperations.run({ subject: sealed!, seed: 8 })
+  const { done } = await modelOperations.run(portionOf(plain!, 1))
+  const { more } = await modelOperations.run(portionOf(sealed!, 8))
   assert.ok(done >= 20_000 && more!['mirrored']! >= 2000)
 })
 
 test('a portion is the same each time', async () => {
-  const portion = { subject: plain!, seed: 3 }
+  const portion = portionOf(plain!, 3)
   assert.deepEqual(await modelOperations.run(portion), await modelOperations.run(portion))
 })
 
@@ -27,7 +28,7 @@ test('a lookup that misses an entry is found', async () => {
       return status === FOUND && ++lookups === 300 ? MISSING : status
     },
   }))
-  await assert.rejects(runModel({ subject: plain!, seed: 1 }, modules), /the last steps:/)
+  await assert.rejects(runModel(portionOf(plain!, 1), modules), /the last steps:/)
 })
 
 test('a write that is acknowledged but not carried out is found', async () => {
@@ -35,7 +36,7 @@ test('a write that is acknowledged but not carried out is found', async () => {
   const modules = faultyLog((engine) => ({
     write: (batch) => (++writes === 200 ? DONE : engine.write(batch)),
   }))
-  await assert.rejects(runModel({ subject: plain!, seed: 1 }, modules), /the last steps:/)
+  await assert.rejects(runModel(portionOf(plain!, 1), modules), /the last steps:/)
 })
 
 test('a deletion that is acknowledged and dropped is found', async () => {
@@ -47,5 +48,5 @@ test('a deletion that is acknowledged and dropped is found', async () => {
       return drops ? DONE : engine.write(batch)
     },
   }))
-  await assert.rejects(runModel({ subject: plain!, seed: 1 }, modules), /the last steps:/)
+  await assert.rejects(runModel(portionOf(plain!, 1), modules), /the last steps:/)
 })

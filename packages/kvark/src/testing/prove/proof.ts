@@ -11,7 +11,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { optionSets } from '../crash/subjects.ts'
+import { type CrashSubject, optionSets } from '../crash/subjects.ts'
 import type { Row } from './row.ts'
 import type { Outcome, Task } from './worker.ts'
 
@@ -99,7 +99,9 @@ class State implements Progress {
   readonly more: Record<string, number> = {}
   readonly spread: Record<string, number> = {}
   readonly failures: Failure[] = []
-  readonly #first: number
+  readonly #seed: number
+  /** How many portions are carried out, of how many that there are; for rows in which everything gets its turn. */
+  readonly #portions: { readonly taken: number; readonly all: number } | undefined
   readonly #mostFailures: number
   #begun = 0
 
@@ -108,15 +110,19 @@ class State implements Progress {
     this.engine = engine
     this.goal = Math.max(1, Math.ceil(row.goal * share))
     this.#mostFailures = mostFailures ?? MOST_FAILURES
-    this.#first = (seed - 1) * SEEDS_APART + 1
+    this.#seed = seed
+    const all = row.portions?.(setsOf(engine))
+    this.#portions = all === undefined ? undefined : { taken: Math.ceil(all * share), all }
   }
 
   get ended(): boolean {
+    if (this.#portions !== undefined && this.#begun >= this.#portions.taken) return true
     return this.expected >= 1 || this.failures.length >= this.#mostFailures
   }
 
   /** How far it will be when what is under way has ended: 1 is the goal. */
   get expected(): number {
+    if (this.#portions !== undefined) return this.#begun / this.#portions.taken
     const each = this.portions === 0 ? 0 : this.done / this.portions
     // Portions that have not ended yet keep the others from beginning too many of the same row.
     const running = this.#begun - this.portions
@@ -124,9 +130,17 @@ class State implements Progress {
     return Math.min(1 - 1 / this.goal, (this.done + running * each) / this.goal + running * 1e-9)
   }
 
+  /** Portions of which there are so many are taken at equal distances, beginning elsewhere with another seed of the proof. */
+  #nextSeed(): number {
+    const number = this.#begun++
+    if (this.#portions === undefined) return (this.#seed - 1) * SEEDS_APART + number + 1
+    const { taken, all } = this.#portions
+    return ((Math.floor((number * all) / taken) + this.#seed - 1) % all) + 1
+  }
+
   async go(worker: Worker): Promise<void> {
     const sets = setsOf(this.engine)
-    const seed = this.#first + this.#begun++
+    const seed = this.#nextSeed()
     const set = seed % sets.length
     const task = { row: this.row.name, engine: this.engine, set, seed }
     const outcome = await worker.run(task)
@@ -151,10 +165,8 @@ class State implements Progress {
   }
 }
 
-export function setsOf(engine: string): readonly { readonly name: string }[] {
-  const sets = (optionSets as Readonly<Record<string, readonly { name: string }[] | undefined>>)[
-    engine
-  ]
+export function setsOf(engine: string): readonly CrashSubject[] {
+  const sets = (optionSets as Readonly<Record<string, readonly CrashSubject[] | undefined>>)[engine]
   if (sets === undefined) throw new Error(`there is no engine '${engine}'`)
   return sets
 }

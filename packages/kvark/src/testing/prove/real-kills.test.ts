@@ -5,11 +5,12 @@ import { engines } from '../../engines.ts'
 import { optionSets } from '../crash/subjects.ts'
 import { faultyLog } from './faulty-engine.ts'
 import { runKills } from './real-kills.ts'
+import { portionOf } from './row.ts'
 
 const sealed = optionSets.log.find(({ name }) => name === 'xxh64 lz4 aes-256-gcm')!
 
 test('a small portion on a store that is compressed and encrypted', async () => {
-  const { done, more } = await runKills({ subject: sealed, seed: 1 }, engines, 4)
+  const { done, more } = await runKills(portionOf(sealed, 1), engines, 4)
   assert.equal(done, 4)
   assert.ok(more!['started']! > 0)
 })
@@ -35,7 +36,7 @@ test('an entry that is lost is found', async () => {
     },
   }))
   await assert.rejects(
-    runKills({ subject: sealed, seed: 2 }, modules, 4),
+    runKills(portionOf(sealed, 2), modules, 4),
     /kill \d of seed 3 failed; .*The store must hold/s,
   )
 })

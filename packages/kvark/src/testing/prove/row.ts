@@ -17,8 +17,15 @@ export interface Portion {
   readonly subject: CrashSubject
   /** 1, 2, 3, … */
   readonly seed: number
+  /** All option sets of the engine, of which `subject` is the one whose turn it is. */
+  readonly subjects: readonly CrashSubject[]
   /** Only these steps of the session; where there are none, all. */
   readonly steps?: readonly number[]
+}
+
+/** A portion by itself. */
+export function portionOf(subject: CrashSubject, seed: number): Portion {
+  return { subject, subjects: [subject], seed }
 }
 
 /** What a portion did. */
@@ -43,10 +50,11 @@ export interface Row {
   /** How many for one engine make a whole proof. */
   readonly goal: number
   /**
-   * Where everything there is gets its turn: how many portions with these options that is. All of them are carried out, also where
-   * the goal is reached before; a part of a proof takes the same part of them.
+   * Where everything there is gets its turn: how many portions that is for these option sets together, seed 1 … that many. Which set
+   * a portion takes its seed says, not `subject`. All of them are carried out, also where the goal is reached before; a part of a
+   * proof takes the same part of them.
    */
-  readonly portions?: (subject: CrashSubject) => number
+  readonly portions?: (subjects: readonly CrashSubject[]) => number
   readonly run: (portion: Portion) => Promise<Tally>
   /** Where a portion is a session: its steps, some of which can be left out to find out which ones a failure needs. */
   readonly stepsOf?: (portion: Portion) => readonly number[]

@@ -4,12 +4,13 @@ import { engines } from '../../engines.ts'
 import type { Routine } from '../../environment/routine.ts'
 import { optionSets } from '../crash/subjects.ts'
 import { faultyLog } from './faulty-engine.ts'
+import { portionOf } from './row.ts'
 import { runSoak } from './soak.ts'
 
 const subject = optionSets.log[0]!
 
 test('a short portion', async () => {
-  const { done, more } = await runSoak({ subject, seed: 1 }, engines, 3)
+  const { done, more } = await runSoak(portionOf(subject, 1), engines, 3)
   assert.equal(done, 3)
   assert.ok(more!['sessions']! > 0)
 })
@@ -22,7 +23,7 @@ test('memory that is never given back is found', async () => {
       return engine.write(batch)
     },
   }))
-  await assert.rejects(runSoak({ subject, seed: 2 }, modules, 4), /memory has grown from/)
+  await assert.rejects(runSoak(portionOf(subject, 2), modules, 4), /memory has grown from/)
   assert.ok(kept.length > 0)
 })
 
@@ -35,5 +36,8 @@ test('files that are never closed are found', {
       yield* engine.close()
     },
   }))
-  await assert.rejects(runSoak({ subject, seed: 3 }, modules, 1), /descriptors that are open still/)
+  await assert.rejects(
+    runSoak(portionOf(subject, 3), modules, 1),
+    /descriptors that are open still/,
+  )
 })

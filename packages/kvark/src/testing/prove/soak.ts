@@ -32,7 +32,7 @@ import { withContext } from '../crash/seeds.ts'
 import { Session } from '../crash/session.ts'
 import { type ModelMix, ModelRun } from '../model/run.ts'
 import { OptionWorld } from './model-operations.ts'
-import type { Portion, Row, Tally } from './row.ts'
+import { type Portion, portionOf, type Row, type Tally } from './row.ts'
 
 const SECONDS = 10
 /** A process that has soaked so long has compiled what it needs: from then on memory must stay. */
@@ -84,7 +84,7 @@ export async function runSoak(
     await run.begin()
     while (performance.now() - start < seconds * 1000) {
       for (let step = 0; step < RUN_STEPS; step++) await run.step()
-      await session({ subject, seed: seed * 100_000 + ++sessions }, random)
+      await session(portionOf(subject, seed * 100_000 + ++sessions), random)
       const files = readdirSync(join(folder, 'store')).length
       assert.ok(files <= MOST_FILES, `${files} files in the folder`)
       collect()

@@ -6,12 +6,13 @@ import type { FileLock, Files } from '../../vfs/files.ts'
 import { nodeFiles } from '../../vfs/node.ts'
 import { optionSets } from '../crash/subjects.ts'
 import { planted } from './faulty-engine.ts'
+import { portionOf } from './row.ts'
 import { runProcesses, twoProcesses } from './two-processes.ts'
 
 const subject = optionSets.log[0]!
 
 test('a portion of cases', async () => {
-  assert.deepEqual(await twoProcesses.run({ subject, seed: 4 }), { done: 3 })
+  assert.deepEqual(await twoProcesses.run(portionOf(subject, 4)), { done: 3 })
 })
 
 test('a process that does not ask for the lock is found', async () => {
@@ -28,7 +29,7 @@ test('a process that does not ask for the lock is found', async () => {
       ),
   })
   await assert.rejects(
-    runProcesses({ subject, seed: 1 }, nodeEnvironment(files)),
+    runProcesses(portionOf(subject, 1), nodeEnvironment(files)),
     /must reject with LOCKED/,
   )
 })

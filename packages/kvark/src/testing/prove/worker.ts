@@ -34,9 +34,10 @@ export async function carryOut(task: Task): Promise<Outcome> {
       task.engine
     ]
     const subject = sets?.[task.set]
-    if (row === undefined || subject === undefined) throw new Error(`there is no ${task.row}`)
+    if (row === undefined || sets === undefined || subject === undefined)
+      throw new Error(`there is no ${task.row}`)
     const { seed, steps } = task
-    const tally = await row.run({ subject, seed, ...(steps && { steps }) })
+    const tally = await row.run({ subject, subjects: sets, seed, ...(steps && { steps }) })
     return { tally, cpuMs: cpuMs() }
   } catch (error) {
     const failure = error instanceof Error ? (error.stack ?? error.message) : String(error)

@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { readU16 } from '../../bytes/varint.ts'
+import { PlainForm } from '../../storage/block-form.ts'
+import { optionSets } from '../crash/subjects.ts'
+import { byteCorruption } from './byte-corruption.ts'
+import { withPlanted } from './with-planted.ts'
+
+const subjects = optionSets.log
+const subject = subjects[0]!
+const portions = byteCorruption.portions!(subjects)
+
+test('there is more than the goal', () => {
+  assert.ok(portions * 500 > byteCorruption.goal)
+  assert.ok(portions > subjects.length)
+})
+
+test('a slice of a segment and one of the last store', async () => {
+  for (const seed of [4, portions]) {
+    const { done } = await byteCorruption.run({ subject, subjects, seed })
+    assert.ok(done > 0 && done <= 500)
+  }
+})
+
+test('finds that a block is believed whose checksum is wrong', async () => {
+  const believe = () => (bytes: Buffer, at: number) => readU16(bytes, at + 8)
+  await withPlanted(PlainForm.prototype, 'check', believe, async () => {
+    await assert.rejects(byteCorruption.run({ subject, subjects, seed: 4 }), /\(seed 4\)/)
+  })
+})
