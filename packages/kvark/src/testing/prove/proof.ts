@@ -10,6 +10,7 @@
 
 import { type ChildProcess, fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type CrashSubject, optionSets } from '../crash/subjects.ts'
 import type { Row } from './row.ts'
@@ -19,6 +20,8 @@ const WORKER = fileURLToPath(new URL('worker.js', import.meta.url))
 const MOST_FAILURES = 3
 /** No portion takes nearly as long. */
 const LONGEST_MS = 180_000
+/** How long a lane waits that finds nothing to do. */
+const IDLE_MS = 100
 /** Runs of different seeds share no portion. */
 const SEEDS_APART = 1_000_000
 
@@ -65,8 +68,13 @@ export async function prove(options: ProofOptions): Promise<Progress[]> {
     const worker = new Worker()
     try {
       while (Date.now() < options.deadline) {
-        const [state] = states.filter((one) => !one.ended).sort((a, b) => a.expected - b.expected)
-        if (state === undefined) break
+        const [state] = states.filter((one) => one.ready).sort((a, b) => a.expected - b.expected)
+        if (state === undefined) {
+          if (states.every((one) => one.ended)) break
+          // All that is left waits for a process of its own.
+          await setTimeout(IDLE_MS)
+          continue
+        }
         await state.go(worker)
         options.onProgress?.(states)
       }
@@ -74,7 +82,11 @@ export async function prove(options: ProofOptions): Promise<Progress[]> {
       worker.end()
     }
   }
-  await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) }, lane))
+  try {
+    await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) }, lane))
+  } finally {
+    for (const state of states) state.end()
+  }
   return states
 }
 
@@ -104,15 +116,23 @@ class State implements Progress {
   readonly #portions: { readonly taken: number; readonly all: number } | undefined
   readonly #mostFailures: number
   #begun = 0
+  readonly #own: Worker | undefined
+  #busy = false
 
   constructor(row: Row, engine: string, { share, seed, mostFailures }: ProofOptions) {
     this.row = row
     this.engine = engine
     this.goal = Math.max(1, Math.ceil(row.goal * share))
+    this.#own = row.ownProcess ? new Worker() : undefined
     this.#mostFailures = mostFailures ?? MOST_FAILURES
     this.#seed = seed
     const all = row.portions?.(setsOf(engine))
     this.#portions = all === undefined ? undefined : { taken: Math.ceil(all * share), all }
+  }
+
+  /** Whether a portion can be begun. */
+  get ready(): boolean {
+    return !this.ended && !(this.#busy && this.#own !== undefined)
   }
 
   get ended(): boolean {
@@ -130,6 +150,10 @@ class State implements Progress {
     return Math.min(1 - 1 / this.goal, (this.done + running * each) / this.goal + running * 1e-9)
   }
 
+  end(): void {
+    this.#own?.end()
+  }
+
   /** Portions of which there are so many are taken at equal distances, beginning elsewhere with another seed of the proof. */
   #nextSeed(): number {
     const number = this.#begun++
@@ -143,7 +167,9 @@ class State implements Progress {
     const seed = this.#nextSeed()
     const set = seed % sets.length
     const task = { row: this.row.name, engine: this.engine, set, seed }
-    const outcome = await worker.run(task)
+    this.#busy = true
+    const outcome = await (this.#own ?? worker).run(task)
+    this.#busy = false
     this.portions++
     this.cpuMs += outcome.cpuMs
     const options = sets[set]!.name
@@ -179,7 +205,7 @@ class Worker {
     const child = (this.#child ??= fork(WORKER, { execArgv: ['--enable-source-maps'] }))
     return await new Promise<Outcome>((resolve) => {
       const settle = (outcome: Outcome): void => {
-        clearTimeout(timer)
+        globalThis.clearTimeout(timer)
         child.removeAllListeners()
         resolve(outcome)
       }
@@ -187,7 +213,10 @@ class Worker {
         this.end()
         settle({ failure, cpuMs: 0 })
       }
-      const timer = setTimeout(() => fail(`no end after ${LONGEST_MS / 1000} s`), LONGEST_MS)
+      const timer = globalThis.setTimeout(
+        () => fail(`no end after ${LONGEST_MS / 1000} s`),
+        LONGEST_MS,
+      )
       child.once('message', (outcome) => settle(outcome as Outcome))
       child.once('exit', (code, signal) => fail(`the process ended with ${signal ?? code}`))
       child.once('error', (error) => fail(String(error)))

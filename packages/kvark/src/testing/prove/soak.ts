@@ -180,6 +180,7 @@ function collector(): () => void {
 }
 
 export const soak: Row = {
+  ownProcess: true,
   name: 'soak',
   what: 'random operations and failing disks for minutes in one process',
   unit: 'seconds',
