@@ -174,7 +174,7 @@ class Survey {
         reading.mark = absorber.mark
       } else if (step === ENTRY) {
         yield* this.#settle(reading)
-        yield* this.#entry(reading, walk)
+        this.#entry(reading, walk)
       } else if (step === COMPLETE) {
         yield* this.#settle(reading)
         this.#complete(reading, walk)
@@ -202,7 +202,7 @@ class Survey {
     this.sequence = Math.max(this.sequence, firstSequence - 1, syncedSequence)
   }
 
-  *#entry(reading: Reading, walk: SegmentWalk): Routine<void> {
+  #entry(reading: Reading, walk: SegmentWalk): void {
     const { entry, extent, address } = walk
     const { kind, sequence, total, keyLength } = entry
     const keyAt = walk.at + entry.length
