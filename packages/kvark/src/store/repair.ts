@@ -218,7 +218,7 @@ class Repair {
     }
     if (keys === undefined || values === undefined) {
       throw lost(
-        "Nothing else tells the codecs of the store. Restore that file from a backup of this store, or give the options 'keys' and 'values', such as 'utf8'.",
+        "Nothing else tells the codecs of the store. Restore that file from a backup of this store, or give the options 'keys' and 'values', such as 'utf8' (on the command line --keys and --values).",
       )
     }
     const size = (yield* this.#environment.files.stat(path))?.size ?? 0
