@@ -10,6 +10,7 @@ import assert from 'node:assert/strict'
 import type { Environment } from '../environment/environment.ts'
 import { nodeEnvironment } from '../environment/node.ts'
 import { KvarkError } from '../errors.ts'
+import type { ChecksumName } from '../storage/block-form.ts'
 import type { CompressionName } from '../storage/compression.ts'
 import { openSync } from '../store/open.ts'
 import type { Encryption, EngineMap } from '../store/options.ts'
@@ -34,6 +35,7 @@ export type DamagedStore = EngineMap<string, string>['log']['store']
 
 /** How a store has its data in files. */
 export interface DamagedForm {
+  readonly checksum?: ChecksumName
   readonly compression?: CompressionName
   readonly encryption?: Encryption
 }

@@ -191,7 +191,9 @@ class Survey {
     const { previousChecksum, firstSequence, syncedSequence } = walk.frame!
     if (reading.inFrame) this.#damaged(reading, reading.read)
     if (reading.lostFrom >= 0) this.#found(reading, address)
-    else if (reading.link !== undefined && reading.link !== previousChecksum) {
+    else if (
+      reading.link === undefined ? address > reading.read : reading.link !== previousChecksum
+    ) {
       // Nothing but zeros, and yet something has been there.
       const reason = 'a part of the segment is missing'
       this.#lose(reading, reading.read, address, reason)
@@ -265,8 +267,8 @@ class Survey {
     reading.link = walk.checksum
     reading.read = walk.position
     reading.inFrame = false
-    reading.mark = this.#absorber.mark
     this.#endFrame(reading)
+    reading.mark = this.#absorber.mark
   }
 
   /** Something cannot be read from `address` on. */
@@ -371,7 +373,7 @@ class Reading {
   readonly isLast: boolean
   /** Behind the last thing that is whole. */
   read = FILE_HEADER_BYTES
-  /** Checksum of the frame before, where that is known. */
+  /** Checksum of the frame before; `undefined`: behind damage, and before the first frame where the header is lost. */
   link: number | undefined
   inFrame = false
   /** What the absorber had when the last frame began, or where that is complete, ended. */
