@@ -250,7 +250,7 @@ class Repair {
       )
     }
     if (module.salvage === undefined) {
-      const able = Object.keys(modules).filter((name) => modules[name]!.salvage)
+      const able = Object.keys(modules).filter((name) => modules[name]!.salvage !== undefined)
       throw new KvarkError(
         'UNSUPPORTED',
         `The engine '${engine}' cannot repair its stores in this version. Restore the store from a backup.`,

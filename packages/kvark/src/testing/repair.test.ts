@@ -186,7 +186,7 @@ function tryRepair(
   try {
     report = repairSync(FOLDER, TO, options)
   } catch (error) {
-    assert.ok(error instanceof KvarkError, `untyped: ${error}`)
+    assert.ok(error instanceof KvarkError, `untyped: ${String(error)}`)
     assert.ok(['CORRUPTION', 'NOT_FOUND', 'VERSION'].includes(error.code), String(error.stack))
     assert.equal(environment.files.stat(TO).sync(), undefined, 'nothing is left')
     return error
@@ -557,14 +557,14 @@ test('a device that cannot read some places loses these and nothing else', async
   const open = (path: string, mode: OpenMode): FileHandle => {
     const handle = files.open(path, mode).sync()
     if (mode !== 'read' || !segments.some((name) => path === `${FOLDER}/${name}`)) return handle
-    const { read } = handle
+    const read = handle.read.bind(handle)
     handle.read = (target, offset, length, position) =>
       immediate(() => {
         if (position < 8192 && position + length > 4096) {
           refused++
           throw new KvarkError('IO', 'EIO on purpose.', { path, errno: 'EIO' })
         }
-        return read.call(handle, target, offset, length, position).sync()
+        return read(target, offset, length, position).sync()
       })
     return handle
   }
