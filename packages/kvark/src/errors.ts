@@ -84,7 +84,7 @@ export function corruption(path: string, offset: number, what: string): KvarkErr
   return new KvarkError(
     'CORRUPTION',
     `${path}: ${what} at offset ${offset}. What was written is not what is there now; the rest of the store stays readable. ` +
-      'Run `kvark verify` to see how far the damage goes, and restore the damaged part from a backup.',
+      'Run `kvark verify` to see how far the damage goes, and restore the damaged part from a backup, or save the rest with `kvark repair`.',
     { path, offset },
   )
 }

@@ -7,7 +7,10 @@ export type {
   EngineStats,
   Inspection,
   Limits,
+  LostKey,
+  LostRange,
   Progress,
+  RepairReport,
   Supports,
   VerifyReport,
 } from './engine/facts.ts'
@@ -48,6 +51,7 @@ export type {
   StoreOptions,
 } from './store/options.ts'
 export { type RekeyOptions, rekey, rekeySync } from './store/rekey.ts'
+export { type RepairOptions, repair, repairSync } from './store/repair.ts'
 export type {
   AtomicStore,
   AtomicTable,

@@ -575,6 +575,69 @@ test('a damaged store gives no backup: exit code 3', async () => {
   assert.ok(!existsSync(copy))
 })
 
+test('repair: exit code 0 where nothing is lost, 6 where something is', async () => {
+  const store = freshStore()
+  const whole = freshStore()
+  assert.match(await failure(1, store, 'repair', whole), /There is no store/)
+  const db = await open(store)
+  for (let i = 0; i < 300; i++) db.putSync(`key ${i}`, `value ${i} `.repeat(30))
+  await db.put('long', 'first')
+  await db.sync()
+  await db.put('long', 'value '.repeat(20_000))
+  assert.match(await failure(4, store, 'repair', whole), new RegExp(`${process.pid}`))
+  await db.close()
+  assert.match(
+    await output(store, 'repair', whole),
+    /^Repaired to .*: 301 entries, .*; nothing is lost\n$/,
+  )
+  assert.equal(await output(whole, 'get', 'key 7', '--raw'), 'value 7 '.repeat(30))
+  assert.match(await failure(2, store, 'repair', whole), /is not empty/)
+  assert.match(await failure(2, store, 'repair', store), /is the folder of the store/)
+  assert.match(await failure(2, store, 'repair', freshStore(), '--values', 'json'), /values/)
+
+  const segment = join(store, readdirSync(store).find((name) => name.endsWith('.log'))!)
+  const bytes = readFileSync(segment)
+  bytes[bytes.indexOf('value 9 ')]! ^= 1
+  bytes[bytes.indexOf('value value') + 50_000]! ^= 1
+  writeFileSync(segment, bytes)
+  const repaired = await kvark(store, ['repair', freshStore()])
+  assert.deepEqual([repaired.code, repaired.stderr], [6, ''])
+  assert.match(
+    repaired.stdout.toString(),
+    /^LOST .*\.log, bytes \d+ to \d+: .*\nLOST .*\n {2}key long lost version 302 and has version 301 again\nRepaired to .*: 300 entries, .*; 2 places could not be read\n$/,
+  )
+  const again = await kvark(store, ['repair', freshStore(), '--json', '--encoding', 'hex'])
+  const report = json(again.stdout.toString()) as { entries: number; lost: object[] }
+  assert.deepEqual([again.code, report.entries, report.lost.length], [6, 300, 2])
+  assert.deepEqual((report.lost[1] as { keys: object[] }).keys, [
+    { key: Buffer.from('long').toString('hex'), version: 302, kept: 301 },
+  ])
+
+  const signal = AbortSignal.abort(new Interrupted('SIGINT'))
+  const to = freshStore()
+  failed(130, await kvark(store, ['repair', to], { signal }))
+  assert.ok(!existsSync(to))
+  writeFileSync(join(store, 'KVARK'), 'damaged')
+  assert.match(await failure(3, store, 'repair', to), /--keys and --values/)
+  const codecs = ['--keys', 'utf8', '--values', 'utf8']
+  assert.equal((await kvark(store, ['repair', to, ...codecs])).code, 6)
+  assert.equal(await output(to, 'get', 'long'), 'first\n')
+  const watched = await kvark(store, ['repair', freshStore(), ...codecs], { terminal: true })
+  assert.match(watched.stderr, /Repairing .*%/)
+})
+
+test('an encrypted store is repaired with its secret', async () => {
+  const store = freshStore()
+  const env = { KVARK_PASSPHRASE: 'correct horse' }
+  await kvark(store, ['set', 'a', '1'], { env })
+  const to = freshStore()
+  assert.match(await failure(5, store, 'repair', to), /Give its secret with --key-file/)
+  const wrong = await kvark(store, ['repair', to], { env: { KVARK_PASSPHRASE: 'wrong' } })
+  assert.match(failed(5, wrong), /does not open/)
+  assert.equal((await kvark(store, ['repair', to], { env })).code, 0)
+  assert.equal((await kvark(to, ['get', 'a'], { env })).stdout.toString(), '1\n')
+})
+
 test('verify finds damage: exit code 3', async () => {
   const store = freshStore()
   const db = await open(store)

@@ -17,6 +17,8 @@ export const EXIT_USAGE = 2
 export const EXIT_STORAGE = 3
 export const EXIT_LOCKED = 4
 export const EXIT_PERMISSION = 5
+/** `repair` has made the new store, but not all could be read. */
+export const EXIT_LOST = 6
 
 const EXIT_CODES: Readonly<Record<ErrorCode, number>> = {
   NOT_FOUND: EXIT_NO,

@@ -19,6 +19,7 @@ import { importEntries } from './commands/import.ts'
 import { inspect } from './commands/inspect.ts'
 import type { RangeArguments } from './commands/range.ts'
 import { type RekeyArguments, rekeyStore } from './commands/rekey.ts'
+import { repairCommand } from './commands/repair.ts'
 import { rm } from './commands/rm.ts'
 import { type ScanArguments, scan } from './commands/scan.ts'
 import { set } from './commands/set.ts'
@@ -118,7 +119,7 @@ Examples:
 
 Exit codes:
   0 done   1 not there, or the answer is no   2 wrong usage   3 disk or damage
-  4 the store is in use   5 not allowed   130 interrupted`
+  4 the store is in use   5 not allowed   6 repaired, but not all of it   130 interrupted`
 
 const COMPRESSIONS: readonly CompressionName[] = ['none', 'lz4', 'deflate', 'zstd']
 
@@ -284,6 +285,22 @@ function addCareCommands(program: Command, run: Run): void {
         ['kvark backup ./backup', 'a store like the first'],
         ['kvark scan --data-dir ./backup', 'restoring is opening it'],
         ['kvark backup "/mnt/disk/$(date +%F)"', 'one for each day, on another disk'],
+      ),
+    )
+  program
+    .command('repair')
+    .description('copy what can be read of a damaged store to a new one, and tell what is lost')
+    .argument('<to>', 'the folder: nothing is there yet, or it is empty')
+    .option('--keys <codec>', 'codec of the keys, where the store cannot tell any more')
+    .option('--values <codec>', 'codec of the values, likewise')
+    .action((to: string, options: CodecOptions) =>
+      run((context) => repairCommand(context, to, options)),
+    )
+    .addHelpText(
+      'after',
+      examples(
+        ['kvark repair ./repaired', 'exit code 6 if anything is lost'],
+        ['kvark repair ./repaired --json > report.json', 'the report for a program'],
       ),
     )
   program

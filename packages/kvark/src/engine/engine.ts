@@ -24,7 +24,8 @@
 import type { Environment } from '../environment/environment.ts'
 import type { Effect, Routine } from '../environment/routine.ts'
 import type { KvarkError } from '../errors.ts'
-import type { StoreForm } from '../storage/block-form.ts'
+import type { ChecksumName, StoreForm } from '../storage/block-form.ts'
+import type { CompressionName } from '../storage/compression.ts'
 import type { Descriptor } from '../storage/descriptor.ts'
 import type { Durability } from '../storage/durability.ts'
 import type {
@@ -33,6 +34,7 @@ import type {
   Inspection,
   Limits,
   Progress,
+  RepairReport,
   Supports,
   VerifyReport,
 } from './facts.ts'
@@ -47,6 +49,7 @@ export type {
   Inspection,
   Limits,
   Progress,
+  RepairReport,
   Supports,
   VerifyReport,
 }
@@ -190,6 +193,29 @@ export interface EngineContext {
   readonly created: boolean
 }
 
+/** What the store hands to an engine that salvages. Both folders exist and are locked. */
+export interface SalvageContext {
+  readonly environment: Environment
+  /** Of the damaged store, which is only read. */
+  readonly folder: string
+  readonly descriptor: Descriptor
+  /** How both stores have their data in files. */
+  readonly form: StoreForm
+  /** The new store; nothing of the engine's is in its folder yet. */
+  readonly to: { readonly folder: string; readonly descriptor: Descriptor }
+  readonly progress: Progress | undefined
+  readonly signal: AbortSignal | undefined
+}
+
+/** What the files of a store say of it whose descriptor is lost. */
+export interface StoreIdentity {
+  readonly storeId: string
+  /** Nothing else can be read without what the descriptor held. */
+  readonly encrypted: boolean
+  readonly checksum: ChecksumName
+  readonly compression: CompressionName
+}
+
 /** Everything the store needs to know of an engine before one is open. */
 export interface EngineModule {
   readonly name: string
@@ -203,4 +229,12 @@ export interface EngineModule {
     Record<string, (environment: Environment, args: never) => Routine<unknown>>
   >
   open(context: EngineContext): Routine<Engine>
+  /**
+   * Writes everything that can still be read of a damaged store to a new one: of each key the newest version that survives. Damage of
+   * any kind is in the report, its keys internal ones; only what prevents reading or writing altogether is thrown. Durable when it
+   * returns. Absent: the engine cannot.
+   */
+  salvage?(context: SalvageContext): Routine<RepairReport>
+  /** What the files in `folder` say of the store that they belong to; `undefined`: nothing. Comes with `salvage`. */
+  identify?(environment: Environment, folder: string): Routine<StoreIdentity | undefined>
 }

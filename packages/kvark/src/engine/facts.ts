@@ -51,6 +51,36 @@ export interface BackupReport {
   readonly version: number
 }
 
+/** A key whose newest value could not be read. */
+export interface LostKey {
+  readonly key: Uint8Array
+  /** Of the write that is lost. */
+  readonly version: number
+  /** The older version that the new store has instead; `undefined`: it does not have the key. */
+  readonly kept: number | undefined
+}
+
+/** A part of a file that could not be read. */
+export interface LostRange {
+  readonly path: string
+  /** First byte, and the one behind the last. Of a file that is missing as a whole `to` is its length, where that is known. */
+  readonly from: number
+  readonly to: number
+  /** What is wrong there, for people. */
+  readonly reason: string
+  /** Keys that are known to have lost their value there. There may be more: most often a key is lost with its value. */
+  readonly keys?: readonly LostKey[]
+}
+
+export interface RepairReport {
+  /** Entries in the new store. */
+  readonly entries: number
+  /** Bytes of data written to it. */
+  readonly bytes: number
+  /** What could not be read; empty when all is there. */
+  readonly lost: readonly LostRange[]
+}
+
 /** Numbers of one engine; the store adds its own. All plain, JSON-able. */
 export interface EngineStats {
   /** Live entries (an upper bound where expired ones are still counted). */

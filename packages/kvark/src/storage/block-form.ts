@@ -290,6 +290,27 @@ export class SealedForm implements BlockForm {
   }
 }
 
+/** The same form, to salvage from: a block that says it is of a form unknown here is damaged, like any other that cannot be read. */
+export function salvagingForm(form: BlockForm): BlockForm {
+  const orDamaged = (read: () => number): number => {
+    try {
+      return read()
+    } catch (error) {
+      if (error instanceof KvarkError && error.code === 'VERSION') return -1
+      throw error
+    }
+  }
+  return {
+    headerBytes: form.headerBytes,
+    sealed: form.sealed,
+    writesOnce: form.writesOnce,
+    proof: (header) => form.proof(header),
+    seal: (...block) => form.seal(...block),
+    check: (...block) => orDamaged(() => form.check(...block)),
+    open: (...block) => orDamaged(() => form.open(...block)),
+  }
+}
+
 /** The form that is described. `random`: for nonces. */
 export function storeForm(description: FormDescription, random: RandomBytes): StoreForm {
   const { checksum, compression, encryption } = description

@@ -78,16 +78,17 @@ export function* checkProof(
   }
 }
 
-/** Makes `folder` a store. Durable when it returns. */
+/** Makes `folder` a store, or writes the descriptor of one under another `name` for the time being. Durable when it returns. */
 export function* writeDescriptor(
   environment: Environment,
   folder: string,
   descriptor: Descriptor,
   cipher: StoreCipher | undefined,
+  name: string = DESCRIPTOR_NAME,
 ): Routine<void> {
   const proof = cipher && proofOf(descriptor, cipher)
   const content = { ...contentOf(descriptor), ...(proof === undefined ? {} : { proof }) }
-  yield* writeSealed(environment, folder, DESCRIPTOR_NAME, content)
+  yield* writeSealed(environment, folder, name, content)
 }
 
 function contentOf(descriptor: Descriptor): object {

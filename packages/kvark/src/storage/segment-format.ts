@@ -42,6 +42,7 @@ export const CONTIGUOUS_BYTES = 2048
 
 export const FIRST = 1
 export const LAST = 2
+const ALL_FLAGS = FIRST | LAST
 
 /** Frame kinds. */
 export const ENTRIES = 1
@@ -130,6 +131,36 @@ export function readSegmentHeader(
   }
 }
 
+/** What a segment says of itself to somebody who does not know its store. */
+export interface SegmentIdentity {
+  readonly storeId: string
+  readonly life: number
+  /** It was written with a key. */
+  readonly encrypted: boolean
+}
+
+/** Reads who a segment is from its first bytes; `undefined` where neither copy of the header is whole. */
+export function identifySegment(source: Buffer, length: number): SegmentIdentity | undefined {
+  if (length < FILE_HEADER_BYTES) return undefined
+  const at = [0, SECTOR_BYTES].find((copy) => isSummed(source.subarray(copy, copy + HEADER_BYTES)))
+  if (at === undefined) return undefined
+  const proof = source.subarray(at + HEADER_BYTES, at + HEADER_BYTES + PROOF_BYTES)
+  return { ...namesIn(source, at), encrypted: proof.some((byte) => byte !== 0) }
+}
+
+/** Which life a segment may have had whose header is damaged: what a copy says that still names the store. */
+export function possibleLives(source: Buffer, length: number, storeId: string): number[] {
+  if (length < FILE_HEADER_BYTES) return []
+  return [0, SECTOR_BYTES]
+    .map((copy) => namesIn(source, copy))
+    .filter((names) => names.storeId === storeId)
+    .map(({ life }) => life)
+}
+
+function namesIn(source: Buffer, at: number): { storeId: string; life: number } {
+  return { storeId: source.toString('hex', at + 16, at + 32), life: readU32(source, at + 32) }
+}
+
 /** Whether both copies of the header are whole and the same, with nothing behind them. */
 export function headerIntact(source: Buffer, form: BlockForm): boolean {
   const first = source.subarray(0, SECTOR_BYTES)
@@ -143,13 +174,18 @@ export function headerIntact(source: Buffer, form: BlockForm): boolean {
 function isHeader(source: Buffer, at: number, form: BlockForm): boolean {
   const header = source.subarray(at, at + HEADER_BYTES)
   return (
-    crc32(header.subarray(0, 60)) === readU32(header, 60) &&
-    header.subarray(0, 8).equals(MAGIC) &&
+    isSummed(header) &&
     // A newer format may prove it in another way; it is refused for its number.
     (header[8] !== FORMAT_VERSION ||
       source
         .subarray(at + HEADER_BYTES, at + HEADER_BYTES + PROOF_BYTES)
         .equals(form.proof(header)))
+  )
+}
+
+function isSummed(header: Buffer): boolean {
+  return (
+    crc32(header.subarray(0, 60)) === readU32(header, 60) && header.subarray(0, 8).equals(MAGIC)
   )
 }
 
@@ -223,8 +259,8 @@ export function nextBlock(
 }
 
 /**
- * The offset of the first good block behind a damaged one at `window[base + offset]`: where its length leads, else at the
- * start of a sector, where frames begin after a sync. −1 when there is none in the window.
+ * The offset of the first good block behind damage at `window[base + offset]`, wherever in the window it begins; −1 when there is none.
+ * Nothing that the damaged place says of itself is believed, its length least of all.
  */
 export function blockBehindDamage(
   form: BlockForm,
@@ -235,13 +271,13 @@ export function blockBehindDamage(
   life: number,
   windowStart: number,
 ): number {
-  const isGood = (at: number): boolean =>
-    form.check(window, base + at, base + end, life, windowStart + at) >= 0
-  const claimed = offset + form.headerBytes + readU16(window, base + offset + 8)
-  const next = claimed < end ? nextBlock(form, window, base, claimed, end) : -1
-  if (next >= 0 && isGood(next)) return next
-  for (let at = alignSector(offset + 1); at + form.headerBytes <= end; at += SECTOR_BYTES) {
-    if (isGood(at)) return at
+  for (let at = blockStart(form, offset + 1); at + form.headerBytes <= end; ) {
+    // What cannot be a block is most of it; the checksum of the rest takes long.
+    const possible = readU16(window, base + at + 8) !== 0 && window[base + at + 10]! <= ALL_FLAGS
+    if (possible && form.check(window, base + at, base + end, life, windowStart + at) >= 0) {
+      return at
+    }
+    at = blockStart(form, at + 1)
   }
   return -1
 }

@@ -9,11 +9,13 @@
  * 2. `next` never touches the file; `fill` does, one extent at a time.
  * 3. With a `Chain` nothing can be missing unnoticed: a frame that does not name the one before it, or an end that is not the
  *    one expected, is `DAMAGED`.
- * 4. An entry that runs through several windows is reported with `spread`: its header is at hand, its bytes are had from
+ * 4. A salvaging walk also takes a malformed entry for damage, and anything but zeros between blocks. It asks for no chain: what is
+ *    missing is for its caller to see, from frames without their end and from the checksums that they name.
+ * 5. An entry that runs through several windows is reported with `spread`: its header is at hand, its bytes are had from
  *    `readSpread`.
  */
 
-import { readU32 } from '../bytes/varint.ts'
+import { readU16, readU32 } from '../bytes/varint.ts'
 import type { Routine } from '../environment/routine.ts'
 import { corruption } from '../errors.ts'
 import type { BlockForm } from './block-form.ts'
@@ -91,6 +93,9 @@ export class SegmentWalk {
   #nextInFrame = 0
 
   readonly #chain: Chain | undefined
+  #salvaging = false
+  /** What was damaged was an entry: the rest of its frame is passed over. */
+  #malformed = false
   /** Checksum of the last complete frame, once it is known. */
   #link: number | undefined
   /** The end has been looked at. */
@@ -106,6 +111,13 @@ export class SegmentWalk {
     this.#extentStart = this.#extentEnd = this.#position - (this.#position & WINDOW_MASK)
     this.extent =
       extent ?? Buffer.allocUnsafeSlow(Math.min(EXTENT_BYTES, Math.max(0, end - this.#extentStart)))
+  }
+
+  /** A walk over all that a damaged segment still has. */
+  static salvaging(source: SegmentSource, end: number, extent?: Buffer): SegmentWalk {
+    const walk = new SegmentWalk(source, FILE_HEADER_BYTES, end, extent)
+    walk.#salvaging = true
+    return walk
   }
 
   /** Where the walk goes on: the end of what was reported. */
@@ -127,9 +139,9 @@ export class SegmentWalk {
     this.#skipping = true
   }
 
-  /** After `DAMAGED`: goes on at the next good block of the window, else in the next window. */
+  /** After `DAMAGED`: goes on at the next good block of the window, else in the next window; behind a malformed entry, at the next frame. */
   skipDamage(): void {
-    if (this.#ended) return
+    if (this.#ended || this.#malformed) return
     const offset = this.address & WINDOW_MASK
     const windowStart = this.address - offset
     const base = windowStart - this.#extentStart
@@ -241,6 +253,7 @@ export class SegmentWalk {
   }
 
   #damaged(address: number): WalkStep {
+    this.#malformed = false
     this.address = address
     this.#position = address
     return DAMAGED
@@ -259,7 +272,7 @@ export class SegmentWalk {
 
   /** Whether there is nothing from one address to another, as far as that is at hand and asked. */
   #isEmpty(from: number, to: number): boolean {
-    if (!this.#chain?.strict) return true
+    if (!this.#chain?.strict && !this.#salvaging) return true
     const end = Math.min(to, this.#extentEnd) - this.#extentStart
     for (let at = from - this.#extentStart; at < end; at++) if (this.extent[at] !== 0) return false
     return true
@@ -268,7 +281,14 @@ export class SegmentWalk {
   #entry(): WalkStep {
     const at = this.#position - this.#extentStart
     const end = this.#payloadEnd - this.#extentStart
-    if (!this.entry.read(this.extent, at, end)) {
+    if (this.#salvaging) {
+      if (!isSound(this.entry, this.extent, at, end)) {
+        this.#skipping = true
+        this.#damaged(this.#position)
+        this.#malformed = true
+        return DAMAGED
+      }
+    } else if (!this.entry.read(this.extent, at, end)) {
       throw corruption(this.source.path, this.#position, 'an entry is malformed')
     }
     this.address = this.#position
@@ -279,6 +299,15 @@ export class SegmentWalk {
     this.#carry = this.spread ? total - room : 0
     this.#position += this.spread ? room : total
     return ENTRY
+  }
+}
+
+/** Reads an entry's header; false where it cannot be what was written, whatever a checksum says. */
+function isSound(entry: EntryHeader, bytes: Buffer, at: number, end: number): boolean {
+  try {
+    return entry.read(bytes, at, end) && entry.kind !== 0 && entry.sequence !== 0
+  } catch {
+    return false
   }
 }
 
@@ -346,20 +375,33 @@ function checkPayload(
   length: number,
 ): void {
   const { form, life } = source
-  let at = windowStart === 0 ? FILE_HEADER_BYTES : 0
-  for (;;) {
+  const first = windowStart === 0 ? FILE_HEADER_BYTES : 0
+  const isWhole = (at: number): boolean => {
+    const from = at + form.headerBytes
+    const payload = form.open(extent, base + at, base + end, life, windowStart + at)
+    return payload >= 0 && offset >= from && offset + length <= from + payload
+  }
+  for (let at = first; ; ) {
     at = nextBlock(form, extent, base, at, end)
     if (at < 0 || at > offset) break
-    const from = at + form.headerBytes
     // Only the block's own damage counts, if the length of one before it can still be believed.
-    const claimed = from + extent.readUInt16LE(base + at + 8)
-    if (claimed <= offset) {
-      at = claimed
-      continue
+    const claimed = at + form.headerBytes + readU16(extent, base + at + 8)
+    if (claimed > offset) {
+      if (isWhole(at)) return
+      break
     }
-    const payload = form.open(extent, base + at, base + end, life, windowStart + at)
-    if (payload < 0 || offset < from || offset + length > from + payload) break
-    return
+    at = claimed
+  }
+  // Or it cannot, and the block begins somewhere else.
+  for (let at = first - 1; ; ) {
+    at = blockBehindDamage(form, extent, base, at, end, life, windowStart)
+    if (at < 0 || at > offset) break
+    const claimed = at + form.headerBytes + readU16(extent, base + at + 8)
+    if (claimed > offset) {
+      if (isWhole(at)) return
+      break
+    }
+    at = claimed - 1
   }
   throw corruption(source.path, windowStart + offset, 'the block that holds the entry is damaged')
 }

@@ -137,17 +137,18 @@ export class Segment implements SegmentSource, PageSource {
     for (;;) {
       const next = nextBlock(form, target, at, offset, end)
       const gap = next < 0 ? Math.max(offset, end) : next
-      if (target.compare(ZEROS, 0, gap - offset, at + offset, at + gap) !== 0) {
-        // A block whose length was lost looks like padding.
-        this.#damaged(windowStart + offset, windowStart + gap)
-      }
-      if (next < 0) break
-      const length = form.open(target, at + next, at + end, this.life, windowStart + next)
+      // A block whose length was lost looks like padding.
+      const bad = target.compare(ZEROS, 0, gap - offset, at + offset, at + gap) !== 0
+      if (!bad && next < 0) break
+      const from = bad ? offset : next
+      const length = bad
+        ? -1
+        : form.open(target, at + from, at + end, this.life, windowStart + from)
       if (length < 0) {
-        const good = blockBehindDamage(form, target, at, next, end, this.life, windowStart)
+        const good = blockBehindDamage(form, target, at, from, end, this.life, windowStart)
         offset = good < 0 ? end : good
-        this.#damaged(windowStart + next, windowStart + offset)
-      } else offset = next + form.headerBytes + length
+        this.#damaged(windowStart + from, windowStart + offset)
+      } else offset = from + form.headerBytes + length
     }
   }
 

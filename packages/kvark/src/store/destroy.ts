@@ -38,7 +38,7 @@ export interface DestroyReport {
 
 /**
  * Removes the store in the folder `path` for good, and the folder if nothing else is in it. Also removes a damaged store, and what
- * an interrupted backup or destroy has left.
+ * an interrupted backup, repair or destroy has left.
  *
  * `NOT_FOUND` where there is no store, `LOCKED` while it is open, `VERSION` when a newer kvark has made it. After an error part of
  * it may be gone: what is left does not open as a store, and `destroy` can be called again.

@@ -7,7 +7,7 @@
  *
  * 1. A folder with files that are not ours is never written to, and one without a store is only when one is to be made.
  * 2. Data without its descriptor is damage, not an empty place.
- * 3. While a store is not whole, as a backup puts it together or a destroy takes it apart, its descriptor has another name
+ * 3. While a store is not whole, as a backup or repair puts it together or a destroy takes it apart, its descriptor has another name
  *    (`UNFINISHED_NAME`): nobody can open it, and yet everybody can see what it is.
  */
 
@@ -37,6 +37,15 @@ const DATA_NAME = /^(?:MANIFEST|\d+\.[a-z]+)$/
 
 export type FolderState = 'missing' | 'empty' | 'foreign' | 'store'
 
+/** Whether data of a store is in a folder, whole or not, with its descriptor or without. */
+export function* holdsData(files: Files, folder: string): Routine<boolean> {
+  const stat = yield* files.stat(folder)
+  if (stat?.kind !== 'folder') return false
+  const names = yield* files.list(folder)
+  if (names.includes(DESCRIPTOR_NAME)) return true
+  return names.some((name) => DATA_NAME.test(name)) && !names.includes(UNFINISHED_NAME)
+}
+
 /** What is in the place of a store. */
 export function* look(files: Files, folder: string): Routine<FolderState> {
   const stat = yield* files.stat(folder)
@@ -50,7 +59,7 @@ export function* look(files: Files, folder: string): Routine<FolderState> {
   if (data !== undefined && names.includes(UNFINISHED_NAME)) {
     throw new KvarkError(
       'CORRUPTION',
-      `${folder} holds a part of a store: a backup into it, or its removal, was interrupted. Remove it with destroy() or \`kvark destroy\`.`,
+      `${folder} holds a part of a store: a backup or repair into it, or its removal, was interrupted. Remove it with destroy() or \`kvark destroy\`.`,
       { path: folder },
     )
   }
@@ -58,7 +67,7 @@ export function* look(files: Files, folder: string): Routine<FolderState> {
     const path = `${folder}/${DESCRIPTOR_NAME}`
     throw new KvarkError(
       'CORRUPTION',
-      `${folder} holds data of a store (${data}) but no ${DESCRIPTOR_NAME}, which says how to read it. Restore that file from a backup.`,
+      `${folder} holds data of a store (${data}) but no ${DESCRIPTOR_NAME}, which says how to read it. Restore that file from a backup, or run \`kvark repair\`.`,
       { path },
     )
   }

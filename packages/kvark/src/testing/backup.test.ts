@@ -59,7 +59,7 @@ test('what a process that died during a backup has left is named, and destroyed'
   const other = await open(join(folder, 'other'))
   assert.match(
     (await rejects('INVALID_ARGUMENT', () => other.backup(path))).message,
-    /an interrupted backup has left/,
+    /an interrupted backup or repair has left/,
   )
   await other.close()
   assert.deepEqual(destroySync(path).kept, [])

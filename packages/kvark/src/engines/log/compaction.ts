@@ -16,7 +16,6 @@
  * or when there are many short segments.
  */
 
-import { GrowingFloats } from '../../bytes/growing.ts'
 import type { Progress } from '../../engine/engine.ts'
 import { Effect, effect, type Routine, runSync } from '../../environment/routine.ts'
 import { asKvarkError, KvarkError } from '../../errors.ts'
@@ -25,12 +24,19 @@ import { TEMPORARY_SUFFIX } from '../../storage/sealed-file.ts'
 import { Segment } from '../../storage/segment.ts'
 import type { SegmentHeader } from '../../storage/segment-format.ts'
 import { openFile } from '../../vfs/open-file.ts'
-import { SHARDS, TWO_32 } from './hash-index.ts'
-import { type RewriteArguments, type RewriteResult, releaseResult, rewrite } from './jobs.ts'
+import { TWO_32 } from './hash-index.ts'
+import {
+  outputsFor,
+  type RewriteArguments,
+  type RewriteResult,
+  releaseResult,
+  rewrite,
+} from './jobs.ts'
+import { type LiveOffsets, liveOffsets } from './live.ts'
 import { packedName } from './manifest.ts'
 import type { LogOptions } from './options.ts'
 import { persist } from './persist.ts'
-import { type LogSegment, SLOT_BYTES } from './segments.ts'
+import type { LogSegment } from './segments.ts'
 import type { LogState } from './state.ts'
 
 /** Stale share from which compaction starts. */
@@ -43,7 +49,6 @@ const VICTIM_SHARE = 0.1
 /** The index is stored when so much has been written since. */
 const CHECKPOINT_BYTES = 64 * 1024 * 1024
 const MOVES_A_STEP = 4096
-const WORDS_A_STEP = 32_768
 /** Segments shorter than this share of a full one are put together with others. */
 const SMALL_SHARE = 0.25
 /**
@@ -304,7 +309,7 @@ export class Compactor {
     const numbers = this.#outputs(victims.reduce((sum, one) => sum + liveBytes(one), 0))
     if (victims.some((one) => one.file.writer)) state.journal.roll()
     const packedAt = state.journal.sequence
-    const live = yield* this.#liveOf(victims, signal)
+    const live = yield* liveOffsets(state, victims, signal)
     const args = this.#arguments(victims, live, numbers)
     try {
       const result = yield* this.#rewrite(args)
@@ -350,50 +355,14 @@ export class Compactor {
     return rounds
   }
 
-  /** Offsets of the live entries of each victim. */
-  *#liveOf(
-    victims: readonly LogSegment[],
-    signal: AbortSignal | undefined,
-  ): Routine<GrowingFloats[]> {
-    const { index, context } = this.#state
-    const slots: ({ readonly first: number; readonly list: GrowingFloats } | undefined)[] = []
-    const lists = victims.map((victim) => {
-      const list = new GrowingFloats()
-      const offsets = { first: victim.slot, list }
-      for (let i = 0; i < victim.slots; i++) slots[victim.slot + i] = offsets
-      return list
-    })
-    let scanned = 0
-    for (let shard = 0; shard < SHARDS; shard++) {
-      const table = index.tables[shard]!
-      scanned += table.length
-      for (let i = 0; i < table.length; i += 2) {
-        const low = table[i]!
-        if (low === 0) continue
-        const slot = ((table[i + 1]! & 0xff) << 6) | (low >>> 26)
-        const found = slots[slot]
-        found?.list.push((low & (SLOT_BYTES - 1)) + (slot - found.first) * SLOT_BYTES)
-      }
-      if (scanned > WORDS_A_STEP) {
-        scanned = 0
-        yield* context.environment.pause
-        signal?.throwIfAborted()
-        if (this.#state.index !== index) return lists.map(() => new GrowingFloats())
-      }
-    }
-    return lists
-  }
-
   #outputs(liveBytes: number): number[] {
-    const size = this.#options.segmentBytes
-    // Long entries can leave half of each empty: only two that follow each other have more than one takes.
-    const count = Math.ceil((liveBytes * 3) / size) + 2
+    const count = outputsFor(liveBytes, this.#options.segmentBytes)
     return Array.from({ length: count }, () => this.#state.nextFile++)
   }
 
   #arguments(
     victims: readonly LogSegment[],
-    live: readonly GrowingFloats[],
+    live: readonly LiveOffsets[],
     outputs: readonly number[],
   ): RewriteArguments {
     const state = this.#state

@@ -7,7 +7,8 @@
  * 1. Every live offset must be met and every block read must be whole: else it fails, and the inputs stay.
  * 2. Outputs are complete and synced when it returns.
  * 3. Outputs are in the order of sequences, as every segment is.
- * 4. An entry that has expired becomes a deletion: an older one of its key may still lie elsewhere.
+ * 4. Where an input is damaged (`chain` is missing), the same holds of what is live in it.
+ * 5. An entry that has expired becomes a deletion: an older one of its key may still lie elsewhere.
  */
 
 import { GrowingFloats, GrowingIntegers } from '../../bytes/growing.ts'
@@ -17,7 +18,12 @@ import { DELETE, PUT } from '../../engine/write-batch.ts'
 import type { Environment } from '../../environment/environment.ts'
 import type { Routine } from '../../environment/routine.ts'
 import { corruption } from '../../errors.ts'
-import { type BlockForm, type FormDescription, storeForm } from '../../storage/block-form.ts'
+import {
+  type BlockForm,
+  type FormDescription,
+  salvagingForm,
+  storeForm,
+} from '../../storage/block-form.ts'
 import { type EntryHeader, entryHeaderLength, writeEntryHeader } from '../../storage/entry.ts'
 import { FILE_HEADER_BYTES, type SegmentHeader } from '../../storage/segment-format.ts'
 import {
@@ -41,7 +47,8 @@ export interface RewriteInput {
   readonly path: string
   readonly life: number
   readonly end: number
-  readonly chain: Chain
+  /** None: it is damaged. What is not live is passed over then. */
+  readonly chain: Chain | undefined
   readonly minSequence: number
   /** Position of its first byte, for the moves. */
   readonly base: number
@@ -85,6 +92,12 @@ export interface RewriteResult {
   readonly expired: number
   readonly expiredHash: Uint32Array
   readonly expiredFrom: Float64Array
+}
+
+/** How many segments so many bytes of entries may need. */
+export function outputsFor(liveBytes: number, segmentBytes: number): number {
+  // Long entries can leave half of each empty: only two that follow each other have more than one takes.
+  return Math.ceil((liveBytes * 3) / segmentBytes) + 2
 }
 
 /** Gives back the memory of a result that has been dealt with. */
@@ -134,7 +147,7 @@ function* copyLive(
   try {
     for (const input of args.inputs) {
       const handle = yield* openFile(environment.files, input.path, 'read')
-      const source = sourceOf(handle, input, form)
+      const source = sourceOf(handle, input, input.chain ? form : salvagingForm(form))
       const live = input.live.subarray(0, input.liveCount).sort()
       inputs.push({ input, handle, source, live, met: 0 })
     }
@@ -160,7 +173,11 @@ function* copyLive(
       }
       const { walk, segment } = merge
       if (step === DAMAGED) {
-        throw corruption(segment.input.path, walk.address, 'a block is damaged')
+        if (segment.input.chain !== undefined) {
+          throw corruption(segment.input.path, walk.address, 'a block is damaged')
+        }
+        walk.skipDamage()
+        continue
       }
       const { kind, sequence } = walk.entry
       const alive = segment.live[segment.met] === walk.address

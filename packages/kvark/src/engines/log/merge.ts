@@ -35,8 +35,8 @@ export interface Lane<T> {
   readonly source: SegmentSource
   /** Where its data ends; asked when the lane is opened. */
   readonly end: () => number
-  /** What a walk over all of it must find; asked after `end`. */
-  readonly chain: () => Chain
+  /** What a walk over all of it must find; asked after `end`. None: it is salvaged from. */
+  readonly chain: () => Chain | undefined
   /** No entry has a lower sequence. */
   readonly minSequence: number
 }
@@ -126,7 +126,11 @@ export class Merge<T> {
         const bytes = this.#open.length < WIDE_LANES ? this.#extentBytes : NARROW_EXTENT_BYTES
         const extent = this.#memory.allocate(bytes)
         const { source, end, chain } = waiting
-        const walk = new SegmentWalk(source, FILE_HEADER_BYTES, end(), extent, chain())
+        const found = { end: end(), chain: chain() }
+        const walk =
+          found.chain === undefined
+            ? SegmentWalk.salvaging(source, found.end, extent)
+            : new SegmentWalk(source, FILE_HEADER_BYTES, found.end, extent, found.chain)
         const seeking = waiting.minSequence < this.#after
         this.#open.push({ lane: waiting, walk, ready: false, seeking })
         continue

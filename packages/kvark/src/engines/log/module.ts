@@ -4,6 +4,8 @@ import type { EngineModule } from '../../engine/engine.ts'
 import { LogEngine } from './engine.ts'
 import { type RewriteArguments, rewrite } from './jobs.ts'
 import { LIMITS, SUPPORTS } from './limits.ts'
+import { salvage } from './salvage.ts'
+import { identify } from './salvage-files.ts'
 
 const MIB = 1024 * 1024
 
@@ -40,4 +42,6 @@ export const log: EngineModule = {
     rewrite: (environment, args: RewriteArguments) => rewrite(environment, args),
   },
   open: (context) => LogEngine.open(context),
+  salvage: (context) => salvage(context),
+  identify: (environment, folder) => identify(environment, folder),
 }
