@@ -16,8 +16,11 @@
 import assert from 'node:assert/strict'
 import { SeededRandom } from '../../bytes/random.ts'
 import type { Environment } from '../../environment/environment.ts'
+import { KvarkError } from '../../errors.ts'
 import { FILE_HEADER_BYTES, SECTOR_BYTES } from '../../storage/segment-format.ts'
-import { type Content, type DamagedForm, type DamagedStore, openAt } from '../damage.ts'
+import { openSync } from '../../store/open.ts'
+import { repairSync } from '../../store/repair.ts'
+import { type Content, type DamagedForm, type DamagedStore, FOLDER, openAt } from '../damage.ts'
 import { blocksOf, changed, isSegment, repair, repairBlock, repairHeader } from '../tampering.ts'
 import { Forger, isRecord, type Json } from './forger.ts'
 import { asHonest, guarded, mostFor } from './guard.ts'
@@ -33,6 +36,7 @@ const VERIFIED = 4
 const WRITTEN = 16
 /** One in so many is salvaged. */
 const SALVAGED = 10
+const SALVAGED_FOLDER = '/salvaged'
 const KEYS = ['', 'key 0', 'key 4', 'key 9', 'last', 'spread', 'none']
 
 /** Values that no field has, or only some other. */
@@ -42,8 +46,8 @@ const WEIRD: readonly Json[] = [
   [[null], [[]], { length: 1e9 }, [1, 2, 3], { number: 1 }],
 ].flat(1)
 
-/** What repairs a damaged store into another folder, once there is such a thing. */
-export type Salvage = (environment: Environment, form: DamagedForm) => Promise<void>
+/** What repairs a damaged store into another folder. */
+export type Salvage = (environment: Environment, form: DamagedForm) => void
 
 /** What can be done to a store. */
 class Mutator {
@@ -287,7 +291,7 @@ function use(environment: Environment, form: DamagedForm, turn: number): boolean
 }
 
 /** `salvage`: tried on one in ten, whatever opening said. */
-export function malformedFilesRow(salvage?: Salvage): Row {
+export function malformedFilesRow(salvage: Salvage = salvageInto): Row {
   const run = async ({ subject, subjects, seed }: Portion): Promise<Tally> => {
     const random = new SeededRandom(seed)
     const form = formOf(subject)
@@ -300,6 +304,7 @@ export function malformedFilesRow(salvage?: Salvage): Row {
     let opened = 0
     let slowest = 0
     let largest = 0
+    let salvaged = 0
     for (let i = 0; i < opens; i++) {
       const { files, hint } = mutator.next()
       const bytes = [...files.values()].reduce((sum, one) => sum + one.length, 0)
@@ -310,7 +315,10 @@ export function malformedFilesRow(salvage?: Salvage): Row {
         })
         slowest = Math.max(slowest, done.ms)
         largest = Math.max(largest, done.largest)
-        if (salvage && i % SALVAGED === 0) await salvage(stillEnvironment(files, seed), form)
+        if (i % SALVAGED === 0) {
+          salvaged++
+          guarded(mostFor(bytes), () => salvage(stillEnvironment(files, seed), form))
+        }
       } catch (cause) {
         const told = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause)
         throw new Error(`${subject.name}: ${hint} (open ${i}, seed ${seed}): ${told}`, { cause })
@@ -319,6 +327,7 @@ export function malformedFilesRow(salvage?: Salvage): Row {
     assert.ok(opened > 0 && opened < opens, `${opened} of ${opens} opened`)
     const more = {
       'that opened': opened,
+      salvaged,
       'slowest of each portion, ms': Math.round(slowest),
       'largest buffer of each portion, KiB': Math.round(largest / 1024),
     }
@@ -326,14 +335,32 @@ export function malformedFilesRow(salvage?: Salvage): Row {
   }
   return {
     name: 'malformed-files',
-    what:
-      'files of every kind changed with all checksums and proofs made right, or spliced; opened, read, scanned, verified, written to' +
-      (salvage ? '; one in ten salvaged' : '; nothing is salvaged yet'),
+    what: 'files of every kind changed with all checksums and proofs made right, or spliced; opened, read, scanned, verified, written to; one in ten salvaged',
     unit: 'opens',
     rule: 'only KvarkError; none takes a second; no buffer larger than twice the files and 16 MiB',
     goal: 200_000,
     run,
   }
+}
+
+/** Repairs the store into a folder beside it; only `KvarkError`s come of that, and what is made of it is whole. */
+function salvageInto(environment: Environment, form: DamagedForm): void {
+  const { encryption } = form
+  try {
+    const options = {
+      environment,
+      keys: 'utf8',
+      values: 'utf8',
+      ...(encryption && { encryption }),
+    } as const
+    repairSync(FOLDER, SALVAGED_FOLDER, options)
+  } catch (error) {
+    if (!(error instanceof KvarkError)) throw error
+    return
+  }
+  const db = openSync(SALVAGED_FOLDER, { environment, ...(encryption && { encryption }) })
+  assert.deepEqual(db.verifySync().problems, [], 'what was salvaged is not whole')
+  db.closeSync()
 }
 
 export const malformedFiles: Row = malformedFilesRow()
