@@ -1,6 +1,6 @@
-/** Opening a file in a routine that may be cut off while it waits for it. */
+/** Opening and closing files in a routine that may be cut off while it waits for that. */
 
-import { Effect } from '../environment/routine.ts'
+import { Effect, effect } from '../environment/routine.ts'
 import type { FileHandle, Files, OpenMode } from './files.ts'
 
 /** `files.open`; when the routine is ended before it gets the handle, that is closed. */
@@ -20,4 +20,21 @@ export function openFile(files: Files, path: string, mode: OpenMode): Effect<Fil
         .async()
         .catch(() => {}),
   )
+}
+
+/** Closes all of them, in one effect: a routine that is ended meanwhile leaves none of them open. */
+export function closeAll(handles: Iterable<FileHandle>): Effect<void> {
+  return effect(function* () {
+    let failed = false
+    let failure: unknown
+    for (const handle of handles) {
+      try {
+        yield* handle.close()
+      } catch (error) {
+        if (!failed) failure = error
+        failed = true
+      }
+    }
+    if (failed) throw failure
+  })
 }

@@ -23,7 +23,7 @@ import { BackgroundJob } from '../../storage/background.ts'
 import { TEMPORARY_SUFFIX } from '../../storage/sealed-file.ts'
 import { Segment } from '../../storage/segment.ts'
 import type { SegmentHeader } from '../../storage/segment-format.ts'
-import { openFile } from '../../vfs/open-file.ts'
+import { closeAll, openFile } from '../../vfs/open-file.ts'
 import { TWO_32 } from './hash-index.ts'
 import {
   outputsFor,
@@ -451,7 +451,7 @@ export class Compactor {
       kept = true
       return outputs
     } finally {
-      if (!kept) for (const file of files) yield* file.handle.close()
+      if (!kept) yield* closeAll(files.map(({ handle }) => handle))
     }
   }
 

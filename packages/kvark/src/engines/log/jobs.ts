@@ -38,7 +38,7 @@ import {
 } from '../../storage/segment-walk.ts'
 import { APPEND_BUFFER_BYTES, AppendBuffer, SegmentWriter } from '../../storage/segment-writer.ts'
 import type { FileHandle } from '../../vfs/files.ts'
-import { openFile } from '../../vfs/open-file.ts'
+import { closeAll, openFile } from '../../vfs/open-file.ts'
 import { TWO_32 } from './hash-index.ts'
 import { EXTENT_BYTES, JobMemory } from './job-memory.ts'
 import { Merge } from './merge.ts'
@@ -202,8 +202,8 @@ function* copyLive(
       throw corruption(input.path, live[met]!, 'there is no entry where the index points')
     }
   } finally {
-    for (const { handle } of inputs) yield* handle.close()
     for (const { live } of args.inputs) release(live)
+    yield* closeAll(inputs.map(({ handle }) => handle))
   }
 }
 

@@ -27,6 +27,7 @@ import {
   WINDOW_MASK,
   writeSegmentHeader,
 } from '../../storage/segment-format.ts'
+import { closeAll } from '../../vfs/open-file.ts'
 import { readCheckpoint } from './checkpoint.ts'
 import { HashIndex, SHARDS } from './hash-index.ts'
 import {
@@ -152,7 +153,7 @@ class Recovery {
 
   *abandon(): Routine<void> {
     this.#state?.journal?.abandon()
-    for (const file of this.#opened) yield* file.handle.close()
+    yield* closeAll(this.#opened.map(({ handle }) => handle))
   }
 
   *#manifest(names: readonly string[]): Routine<Manifest> {

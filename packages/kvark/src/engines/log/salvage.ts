@@ -37,6 +37,7 @@ import {
   readSpread,
   SegmentWalk,
 } from '../../storage/segment-walk.ts'
+import { closeAll } from '../../vfs/open-file.ts'
 import { Absorber } from './absorb.ts'
 import { HashIndex } from './hash-index.ts'
 import { outputsFor, type RewriteArguments, releaseResult, rewrite } from './jobs.ts'
@@ -69,7 +70,7 @@ export function* salvage(context: SalvageContext): Routine<RepairReport> {
     const copied = yield* copy(context, environment, survey)
     return { ...copied, lost }
   } finally {
-    for (const { handle } of opened) yield* handle.close()
+    yield* closeAll(opened.map(({ handle }) => handle))
   }
 }
 
