@@ -3,7 +3,9 @@ import { test } from 'node:test'
 import { SeededRandom } from '../bytes/random.ts'
 import type { Environment } from '../environment/environment.ts'
 import { memoryEnvironment } from '../environment/node.ts'
+import { simulatedEnvironment } from '../environment/simulated.ts'
 import { openSync } from '../store/open.ts'
+import { SimulatedFiles } from '../vfs/simulated.ts'
 
 const OPTIONS = {
   durability: 'none',
@@ -81,4 +83,50 @@ test('without an index, where compaction took the end of the journal but not wha
   db = open()
   assert.deepEqual([...db.keys()].sort(), ['large', 'last', 'small'])
   db.closeSync()
+})
+
+test('without an index, where the first frame behind a compaction is torn', () => {
+  const files = new SimulatedFiles()
+  const db = openSync('/store', {
+    ...OPTIONS,
+    environment: simulatedEnvironment({ seed: 1, files }),
+  })
+  for (let i = 0; i < 6; i++) db.putSync(`key ${i}`, 'durable', { durability: 'disk' })
+  db.compactSync()
+  const puts = ['a', 'b', 'c'].map(
+    (key) => ({ type: 'put', key, value: key.repeat(9000) }) as const,
+  )
+  db.batchSync(puts, { durability: 'os' })
+  // The machine stops when half of the batch, and the name of its file, are on the disk.
+  const log = files
+    .list('/store')
+    .sync()
+    .findLast((name) => name.endsWith('.log'))!
+  files.syncFolder('/store').sync()
+  const handle = files.open(`/store/${log}`, 'write').sync()
+  handle.truncate(20_000).sync()
+  handle.sync().sync()
+  const environment = simulatedEnvironment({ seed: 2, files: files.crash() })
+  loseIndex(environment)
+  const again = openSync('/store', { ...OPTIONS, environment })
+  assert.deepEqual([...again.keys()].sort(), ['key 0', 'key 1', 'key 2', 'key 3', 'key 4', 'key 5'])
+  again.closeSync()
+})
+
+test('without an index, damage at the end of a segment before what compaction took is no crash', () => {
+  const environment = memoryEnvironment()
+  const { files } = environment
+  const open = () => openSync('/store', { ...OPTIONS, environment })
+  const db = open()
+  db.putSync('large', 'large'.repeat(8000))
+  db.putSync('small', 'first')
+  db.putSync('small', 'second')
+  db.compactSync()
+  db.closeSync()
+  loseIndex(environment)
+  const handle = files.open('/store/1.log', 'write').sync()
+  handle.write(Uint8Array.of(1), 0, 1, handle.size().sync() - 100).sync()
+  handle.close().sync()
+  assert.throws(open, { code: 'CORRUPTION', path: '/store/1.log' })
+  assert.throws(open, { code: 'CORRUPTION', path: '/store/1.log' })
 })

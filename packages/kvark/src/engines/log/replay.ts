@@ -341,6 +341,10 @@ export class Replay {
   /** Drops everything behind `end` of segment `i`, unless somebody may have been told that it is durable. */
   *#cut(i: number, end: number, at: number = end): Routine<void> {
     const file = this.#row[i]!
+    const record = this.#record(file)
+    if (record !== undefined && end < record.end) {
+      throw corruption(file.path, at, 'a block of what was written and closed is damaged')
+    }
     this.#checkFloor(file, end)
     yield* this.#drop(i + 1, at, i)
     file.end = end
@@ -377,7 +381,8 @@ export class Replay {
 
   /** Whether a frame behind the stop (without one: behind the row) says that what is missing was durable when it was made. */
   *promisedBehind(i: number = this.#row.length, at = 0): Routine<boolean> {
-    const sequence = this.tail.sequence + 1
+    // Nothing is cut off that lies before the floor. Without a stored index the frames read so far may all be older.
+    const sequence = Math.max(this.tail.sequence, this.#state.manifest.floor.sequence) + 1
     const row = [...this.#row, ...this.#behind]
     for (let k = i; k < row.length; k++) {
       const file = row[k]!
