@@ -16,7 +16,7 @@ import { systemErrorOf } from './system-error.ts'
 
 export type Inode = FileInode | FolderInode
 
-const CHUNK_BYTES = 16 * 1024
+const CHUNK_BYTES = 4 * 1024
 
 export class FileInode {
   readonly kind = 'file'

@@ -32,8 +32,8 @@ const OPENS = 600
 const SLOW_OPENS = 80
 const SLOW_TURNS = 8
 /** One in so many is verified, and one is written to. */
-const VERIFIED = 4
-const WRITTEN = 16
+const VERIFIED = 8
+const WRITTEN = 32
 /** One in so many is salvaged. */
 const SALVAGED = 10
 const SALVAGED_FOLDER = '/salvaged'

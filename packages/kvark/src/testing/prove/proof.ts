@@ -18,6 +18,8 @@ import type { Outcome, Task } from './worker.ts'
 
 const WORKER = fileURLToPath(new URL('worker.js', import.meta.url))
 const MOST_FAILURES = 3
+/** All cores have work: threads for garbage would only be in the way of another worker. */
+const FLAGS = ['--enable-source-maps', '--single-threaded-gc']
 /** No portion takes nearly as long. */
 const LONGEST_MS = 180_000
 /** How long a lane waits that finds nothing to do. */
@@ -83,7 +85,8 @@ export async function prove(options: ProofOptions): Promise<Progress[]> {
     }
   }
   try {
-    await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) }, lane))
+    // One more than there are cores: some portions do little but wait for processes.
+    await Promise.all(Array.from({ length: availableParallelism() + 1 }, lane))
   } finally {
     for (const state of states) state.end()
   }
@@ -202,7 +205,7 @@ class Worker {
   #child: ChildProcess | undefined
 
   async run(task: Task): Promise<Outcome> {
-    const child = (this.#child ??= fork(WORKER, { execArgv: ['--enable-source-maps'] }))
+    const child = (this.#child ??= fork(WORKER, { execArgv: FLAGS }))
     return await new Promise<Outcome>((resolve) => {
       const settle = (outcome: Outcome): void => {
         globalThis.clearTimeout(timer)
