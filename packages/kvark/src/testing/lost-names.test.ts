@@ -70,3 +70,32 @@ for (const lost of ['1.log', '2.log']) {
     )
   })
 }
+
+test('the first segment behind a compaction is missing, others of it are left: what came after the compaction is gone', () => {
+  const files = new SimulatedFiles()
+  const db = openOn(files)
+  // A segment of its own, of which nothing gets stale.
+  db.putSync('large', VALUE + VALUE)
+  db.putSync('small', 'first')
+  db.putSync('small', 'second')
+  db.compactSync()
+  const before = new Set(files.list('/store').sync())
+  for (let i = 0; i < 2; i++) db.putSync(`late ${i}`, VALUE, { durability: 'os' })
+  files.syncFolder('/store').sync()
+  const late = files
+    .list('/store')
+    .sync()
+    .filter((name) => !before.has(name))
+  assert.equal(late.length, 2)
+  const last = files.open(`/store/${late[1]}`, 'write').sync()
+  last.sync().sync()
+  const after = files.crash()
+  after.remove(`/store/${late[0]}`).sync()
+  const again = openOn(after)
+  assert.deepEqual([...again.keys()].sort(), ['large', 'small'])
+  again.putSync('after', 'kept')
+  again.closeSync()
+  const third = openOn(after)
+  assert.deepEqual([...third.keys()].sort(), ['after', 'large', 'small'])
+  third.closeSync()
+})

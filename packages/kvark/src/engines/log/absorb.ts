@@ -21,12 +21,14 @@ import type { LogState } from './state.ts'
 
 const BATCH_BYTES = 64 * 1024 * 1024
 const BATCH_ENTRIES = 1 << 20
-const FIRST_ENTRIES = 1 << 12
+/** Most stores that are opened have little to read back. */
+const FIRST_ENTRIES = 1 << 8
+const FIRST_KEY_BYTES = 1 << 12
 
 export class Absorber {
   readonly #state: LogState
   readonly #lookup: Lookup
-  #keys: Buffer = Buffer.allocUnsafeSlow(1 << 16)
+  #keys: Buffer = Buffer.allocUnsafeSlow(FIRST_KEY_BYTES)
   #used = 0
   #count = 0
   #bytes = 0

@@ -91,7 +91,9 @@ export function* writeCheckpoint(
   const draft = `${folder}/${indexName(number)}.${life.toString(16)}${TEMPORARY_SUFFIX}`
   state.drafts.add(draft)
   const handle = files.open(draft, 'create').sync()
-  let buffer = ownBytes(BUFFER_BYTES)
+  let bytes = MAGIC.length + SHARDS * headerBytes
+  for (let shard = 0; shard < SHARDS; shard++) bytes += index.dumpLength(shard) * 4
+  let buffer = ownBytes(Math.min(BUFFER_BYTES, bytes))
   let whole = false
   try {
     let position = 0

@@ -137,11 +137,17 @@ export class Replay {
     for (let i = first; i < row.length; i++) {
       const file = row[i]!
       const resumed = footer !== undefined && file.number === footer.replay.segment
-      if (!resumed && !this.#follows(file, previous)) {
-        if (previous === undefined) yield* this.#drop(i, FILE_HEADER_BYTES)
-        else if (i === first) throw corruption(previous.path, previous.end, 'its end is missing')
-        else yield* this.#cut(i - 1, previous.end)
-        return previous
+      const place = resumed ? 'next' : this.#placeOf(file, previous)
+      if (place !== 'next') {
+        if (i > first) {
+          yield* this.#cut(i - 1, previous!.end)
+          return previous
+        }
+        if (place === 'changed') {
+          throw corruption(previous!.path, previous!.end, 'its end is missing')
+        }
+        yield* this.#drop(i, FILE_HEADER_BYTES)
+        return undefined
       }
       const from = resumed ? footer.replay.address : FILE_HEADER_BYTES
       const stop = yield* this.#segment(file, from)
@@ -158,20 +164,22 @@ export class Replay {
   }
 
   /**
-   * Whether a segment goes on where the one before it ended. Where compaction has taken that one away the chain begins
-   * anew; where it should be there and is not, its name never reached the disk, though the later one did.
+   * Whether a segment is the `next` one, which goes on where the one before it ended. Where compaction has taken that one away the
+   * chain begins anew. An `orphan`'s predecessor should be there and is not: its name never reached the disk, though the later one
+   * did. The end of a `changed` one's is not what it was.
    */
-  #follows(file: Segment, previous: Segment | undefined): boolean {
+  #placeOf(file: Segment, previous: Segment | undefined): 'next' | 'orphan' | 'changed' {
     const { tail } = this
     const { manifest } = this.#state
     const { previousNumber, previousEnd, previousChecksum } = file.header
     if (previous && previousNumber === previous.number) {
-      return previousEnd === previous.end && previousChecksum === tail.checksum
+      const same = previousEnd === previous.end && previousChecksum === tail.checksum
+      return same ? 'next' : 'changed'
     }
     const known = this.#record(file) !== undefined || previousNumber === manifest.floor.segment
-    if (!known) return false
+    if (!known) return 'orphan'
     tail.checksum = previousChecksum
-    return true
+    return 'next'
   }
 
   /** What the manifest says of a segment of the journal. */

@@ -66,6 +66,9 @@ async function proveAll(): Promise<number> {
     seed: numberOf('seed'),
     ...(values['quick-end'] && { mostFailures: 1 }),
     deadline: begun + minutes * 60_000,
+    onFailure({ task }) {
+      say(`${task.row} FAILED: ${commandOf(task)}`)
+    },
     onProgress(progress) {
       if (Date.now() - told < TELL_MS) return
       told = Date.now()
@@ -122,7 +125,7 @@ async function repeat(): Promise<number> {
 
 /** Tells of a failure, with the fewest steps that it needs. */
 async function tell({ task, options, message }: Failure): Promise<void> {
-  const command = `npm run prove -- --row ${task.row} --engine ${task.engine} --portion ${task.seed}`
+  const command = commandOf(task)
   say(`\n${task.row} failed with ${task.engine} (${options}), portion ${task.seed}:\n${message}\n`)
   say(`The same again:\n  ${command}`)
   const subject = optionSets[task.engine as keyof typeof optionSets][task.set]!
@@ -137,6 +140,10 @@ async function tell({ task, options, message }: Failure): Promise<void> {
       `With ${found.length} of its ${steps.length} steps:\n  ${command} --steps ${found.join(',')}`,
     )
   }
+}
+
+function commandOf({ row, engine, seed }: Task): string {
+  return `npm run prove -- --row ${row} --engine ${engine} --portion ${seed}`
 }
 
 function write(report: Report): void {

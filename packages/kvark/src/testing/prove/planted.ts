@@ -112,7 +112,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'a segment whose predecessor never got its name is damage',
     file: 'engines/log/replay.ts',
-    find: '    if (!known) return false\n',
+    find: "    if (!known) return 'orphan'\n",
     replace: "    if (!known) throw corruption(file.path, 0, 'the one before it is missing')\n",
     rows: ['crash-states'],
   },

@@ -37,6 +37,8 @@ export interface ProofOptions {
   readonly mostFailures?: number
   /** When it ends at the latest, ms since 1970. */
   readonly deadline: number
+  /** Hears of each failure when it comes. */
+  readonly onFailure?: (failure: Failure) => void
   /** Hears how far it is; at every portion. */
   readonly onProgress?: (progress: readonly Progress[]) => void
 }
@@ -118,15 +120,17 @@ class State implements Progress {
   /** How many portions are carried out, of how many that there are; for rows in which everything gets its turn. */
   readonly #portions: { readonly taken: number; readonly all: number } | undefined
   readonly #mostFailures: number
+  readonly #onFailure: ProofOptions['onFailure']
   #begun = 0
   readonly #own: Worker | undefined
   #busy = false
 
-  constructor(row: Row, engine: string, { share, seed, mostFailures }: ProofOptions) {
+  constructor(row: Row, engine: string, { share, seed, mostFailures, onFailure }: ProofOptions) {
     this.row = row
     this.engine = engine
     this.goal = Math.max(1, Math.ceil(row.goal * share))
     this.#own = row.ownProcess ? new Worker() : undefined
+    this.#onFailure = onFailure
     this.#mostFailures = mostFailures ?? MOST_FAILURES
     this.#seed = seed
     const all = row.portions?.(setsOf(engine))
@@ -177,7 +181,9 @@ class State implements Progress {
     this.cpuMs += outcome.cpuMs
     const options = sets[set]!.name
     if ('failure' in outcome) {
-      this.failures.push({ task, options, message: outcome.failure })
+      const failure = { task, options, message: outcome.failure }
+      this.failures.push(failure)
+      this.#onFailure?.(failure)
       return
     }
     const { done, distinct, more = {} } = outcome.tally
