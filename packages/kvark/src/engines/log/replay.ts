@@ -141,7 +141,7 @@ export class Replay {
       if (place !== 'next') {
         if (i > first) {
           yield* this.#cut(i - 1, previous!.end)
-          return previous
+          return this.#isPassed(previous) ? undefined : previous
         }
         if (place === 'changed') {
           throw corruption(previous!.path, previous!.end, 'its end is missing')
@@ -160,7 +160,12 @@ export class Replay {
       previous = file
     }
     this.#checkFloor(previous, previous?.end ?? 0)
-    return found < 0 ? undefined : previous
+    return found < 0 || this.#isPassed(previous) ? undefined : previous
+  }
+
+  /** Whether the journal had gone on behind a segment, and compaction has taken that: nothing is added to it any more. */
+  #isPassed(file: Segment | undefined): boolean {
+    return file !== undefined && file.number < this.#state.manifest.floor.segment
   }
 
   /**

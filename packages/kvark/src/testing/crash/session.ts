@@ -39,6 +39,7 @@ const STEPS_APART = 2 ** 32
 const SLOWNESS = 3e6
 /** So many of the last steps are told when something fails. */
 const TOLD = 30
+const LEAST_STREAM = 33_000
 const LONGEST_STREAM = 70_000
 
 export interface SessionOptions {
@@ -180,7 +181,7 @@ export class Session {
   #step(): Promise<void> {
     const steps: readonly [weight: number, step: () => Promise<void> | void][] = [
       [60, () => this.#write()],
-      [2, () => this.#stream()],
+      [4, () => this.#stream()],
       [8, () => this.#settle()],
       [5, () => this.#sync()],
       [5, () => this.#turn()],
@@ -227,7 +228,8 @@ export class Session {
     await this.#hearRefusals()
     const key = `key${this.#random.below(MIX.keys)}`
     const value = `${this.#name}.${++this.#writes} `.padEnd(
-      this.#random.below(LONGEST_STREAM),
+      // Short ones are written as any other value.
+      this.#random.chance(0.2) ? this.#random.below(LEAST_STREAM) : this.#longStream(),
       'kvark',
     )
     const durability = this.#random.pick(MIX.durabilities)
@@ -240,6 +242,10 @@ export class Session {
       for (let at = 0; at < bytes.length; at += piece) yield bytes.subarray(at, at + piece)
     }
     await this.db.putStream(key, pieces(), { durability }).then(acknowledge, failed)
+  }
+
+  #longStream(): number {
+    return LEAST_STREAM + this.#random.below(LONGEST_STREAM - LEAST_STREAM)
   }
 
   /** What is noted when a write is acknowledged, or fails. */

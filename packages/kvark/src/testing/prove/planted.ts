@@ -61,13 +61,6 @@ export const plantedBugs: readonly PlantedBug[] = [
     rows: ['crash-states'],
   },
   {
-    name: 'the name of the segment that a stream became is not synced',
-    file: 'storage/journal.ts',
-    find: '    this.active = segment\n    this.#unnamed.push(segment)\n    this.sequence++\n',
-    replace: '    this.active = segment\n    this.sequence++\n',
-    rows: ['crash-states'],
-  },
-  {
     name: 'a frame shares a sector with what is durable',
     file: 'storage/journal.ts',
     find: '    this.#writer?.beforeSync()\n',
