@@ -10,6 +10,14 @@ const PAGE_BYTES = 4096
 /** Smaller ones would waste more of their pages than the allocator keeps. */
 const LEAST_BYTES = 1.9 * PAGE_BYTES
 
+/**
+ * Small arrays are plain ones: up to 64 bytes they lie in V8's own heap, as long as nobody asks for their `buffer`, and opening a small
+ * store makes hundreds.
+ */
+function isSmall(bytes: number): boolean {
+  return bytes < LEAST_BYTES
+}
+
 /** How many bytes to ask for: about `wanted`, at least `least`. Large memory takes whole pages. */
 export function roomFor(least: number, wanted: number): number {
   if (wanted < LEAST_BYTES) return wanted
@@ -17,9 +25,8 @@ export function roomFor(least: number, wanted: number): number {
   return pages * PAGE_BYTES
 }
 
-/** Zeros. Small ones are plain buffers; large ones can grow up to `most`, which takes nothing but addresses until then. */
+/** Zeros, that can grow up to `most`, which takes nothing but addresses until then. */
 function allocate(bytes: number, most: number = bytes): ArrayBuffer {
-  if (bytes < LEAST_BYTES) return new ArrayBuffer(bytes)
   try {
     return new ArrayBuffer(bytes, { maxByteLength: most })
   } catch {
@@ -30,16 +37,20 @@ function allocate(bytes: number, most: number = bytes): ArrayBuffer {
 
 /** `length` doubles, all zero. */
 export function ownFloats(length: number): Float64Array {
+  if (isSmall(length * 8)) return new Float64Array(length)
   return new Float64Array(allocate(length * 8), 0, length)
 }
 
 /** `length` words, all zero, that can be `extended` to `most`. */
 export function ownIntegers(length: number, most: number = length): Uint32Array {
+  if (isSmall(length * 4)) return new Uint32Array(length)
   return new Uint32Array(allocate(length * 4, most * 4), 0, length)
 }
 
 /** The same memory with `length` words, the new ones zero; `undefined` where it cannot grow so far. */
-export function extended({ buffer }: Uint32Array, length: number): Uint32Array | undefined {
+export function extended(array: Uint32Array, length: number): Uint32Array | undefined {
+  if (isSmall(array.byteLength)) return undefined
+  const { buffer } = array
   if (!(buffer instanceof ArrayBuffer) || buffer.maxByteLength < length * 4) return undefined
   try {
     buffer.resize(length * 4)
@@ -51,16 +62,19 @@ export function extended({ buffer }: Uint32Array, length: number): Uint32Array |
 
 /** `length` bytes, all zero. */
 export function ownBytes(length: number): Buffer {
-  return Buffer.from(allocate(length), 0, length)
+  return isSmall(length) ? Buffer.alloc(length) : Buffer.from(allocate(length), 0, length)
 }
 
 /** Gives the memory of an array back; it is empty from then on. */
-export function release({ buffer }: ArrayBufferView): void {
+export function release(array: ArrayBufferView): void {
+  if (isSmall(array.byteLength)) return
+  const { buffer } = array
   if (buffer instanceof ArrayBuffer && buffer.resizable) buffer.resize(0)
 }
 
 /** Where buffers come from and go to. */
 export interface BufferMemory {
+  /** At least so many bytes. */
   allocate(length: number): Buffer
   release(buffer: Buffer): void
 }

@@ -20,16 +20,8 @@ import {
   write,
 } from './damage.ts'
 import { Random } from './random.ts'
-import {
-  blocksOf,
-  changed,
-  footerOf,
-  headerBytesOf,
-  repairBlock,
-  resealed,
-  sourceOf,
-  withFooter,
-} from './tampering.ts'
+import { footerJson, withFooterJson } from './stored-index.ts'
+import { blocksOf, changed, headerBytesOf, repairBlock, resealed, sourceOf } from './tampering.ts'
 
 const { content, expected } = makeStore()
 const other = makeStore(1000).content
@@ -320,7 +312,7 @@ for (const form of [
 
 test('a stored index whose footer was forged, checksum and all, is built anew', () => {
   const original = content.get(index)!
-  const footer = JSON.parse(footerOf(original).toString('utf8')) as Record<string, unknown>
+  const footer = JSON.parse(footerJson(original)) as Record<string, unknown>
   const [segment] = footer['segments'] as object[]
   const forged = [
     '{',
@@ -335,7 +327,7 @@ test('a stored index whose footer was forged, checksum and all, is built anew', 
     JSON.stringify({ ...footer, clock: null }),
   ]
   for (const text of forged) {
-    const bytes = withFooter(original, Buffer.from(text))
+    const bytes = withFooterJson(original, text)
     assert.equal(tryWith(index, bytes, text).refused, undefined, text)
   }
 })
@@ -391,11 +383,11 @@ test('a forged length of a value does not make room for gigabytes', () => {
 })
 
 test('figures of a stored index that are more than its segments hold make compaction plan no files for them', () => {
-  const footer = JSON.parse(footerOf(content.get(index)!).toString('utf8')) as {
+  const footer = JSON.parse(footerJson(content.get(index)!)) as {
     segments: { tombstones: number }[]
   }
   footer.segments[0]!.tombstones = 2 ** 40
-  const bytes = withFooter(content.get(index)!, Buffer.from(JSON.stringify(footer)))
+  const bytes = withFooterJson(content.get(index)!, JSON.stringify(footer))
   const environment = environmentWith(changed(content, index, bytes))
   const db = openAt(environment)
   db.compactSync()

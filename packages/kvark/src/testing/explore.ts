@@ -17,7 +17,6 @@ import type { Environment } from '../environment/environment.ts'
 import { simulatedEnvironment } from '../environment/simulated.ts'
 import { SimulatedFiles } from '../vfs/simulated.ts'
 import { CRASH_MODES, type CrashMode } from '../vfs/simulated-disk.ts'
-import { hashOf } from './crash/disk-hash.ts'
 
 /** What a program gets. */
 export interface ProgramContext<Fact> {
@@ -96,15 +95,14 @@ export async function exploreCrashes<Fact = unknown>(
   exploration: CrashExploration<Fact>,
 ): Promise<CrashReport> {
   const { seed: first = 1, runs = 10 } = exploration
-  const seen = new Set<number>()
+  const seen = new Set<string>()
   let crashes = 0
   for (let seed = first; seed < first + runs; seed++) {
     const found = await runProgram(exploration, seed)
     crashes += found.crashes
     for (const { files, promised, how } of found.disks) {
-      const hash = hashOf(files)
       // The same disk is another case where less was promised.
-      const once = hash + promised.length / 2 ** 20
+      const once = `${files.fingerprint} ${promised.length}`
       if (seen.has(once)) continue
       seen.add(once)
       const environment = simulatedEnvironment({ seed, files })

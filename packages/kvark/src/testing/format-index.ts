@@ -4,6 +4,7 @@ import { crc32 } from 'node:zlib'
 import { check, decrypt, ENVELOPE, type StoredContent, type StoredFiles } from './format-reader.ts'
 
 const SHARDS = 256
+const RECORD = 24
 const SLOT_NUMBER = 2 ** 26
 
 interface Footer {
@@ -35,10 +36,10 @@ export function readIndex(files: StoredFiles, content: StoredContent): IndexedPl
   const start = end - bytes.readUInt32LE(end)
   const stored = bytes.subarray(start, end)
   check(crc32(stored) === bytes.readUInt32LE(end + 4), `${name}: checksum of the footer`)
-  const json = keys
+  const plain = keys
     ? decrypt(keys.cipher, keys.of(name, 0), stored, stored.subarray(ENVELOPE), Buffer.from(name))
     : stored
-  const footer = JSON.parse(json.toString('utf8')) as Footer
+  const footer = JSON.parse(plain.toString('utf8', SHARDS * RECORD)) as Footer
   check(footer.format === 1 && footer.storeId === descriptor.storeId, `${name}: store`)
   check(footer.life === life, `${name}: life`)
 
@@ -46,25 +47,28 @@ export function readIndex(files: StoredFiles, content: StoredContent): IndexedPl
   const sequences: number[] = []
   let at = 8
   for (let shard = 0; shard < SHARDS; shard++) {
-    const count = bytes.readUInt32LE(at)
-    const slots = bytes.readUInt32LE(at + 4)
-    const from = at + (keys ? 56 : 24)
+    const record = plain.subarray(shard * RECORD, (shard + 1) * RECORD)
+    const count = record.readUInt32LE(0)
+    const slots = record.readUInt32LE(4)
+    sequences.push(record.readUIntLE(8, 6))
+    if (slots === 0) {
+      check(count === 0, `${name}: count of shard ${shard}`)
+      continue
+    }
+    const from = at + (keys ? 32 : 0)
     const behind = from + slots * 8
-    sequences.push(bytes.readUIntLE(at + 8, 6))
-    const header = crc32(bytes.subarray(at, at + 20), shard + 1)
-    const sum = crc32(bytes.subarray(at + 24, behind), header)
-    check(sum === bytes.readUInt32LE(at + 20), `${name}: checksum of shard ${shard}`)
+    const sum = crc32(bytes.subarray(at, behind), shard + 1)
+    check(sum === record.readUInt32LE(20), `${name}: checksum of shard ${shard}`)
     let table = bytes.subarray(from, behind)
     if (keys) {
-      const associated = Buffer.concat([Buffer.of(shard), bytes.subarray(at, at + 20)])
       const key = keys.of('index', life)
-      table = decrypt(keys.cipher, key, bytes.subarray(at + 24, from), table, associated)
+      table = decrypt(keys.cipher, key, bytes.subarray(at, from), table, Buffer.of(shard))
     }
     const used = Array.from({ length: slots }, (_, slot) => slot).filter(
       (slot) => table.readUInt32LE(slot * 8) !== 0,
     )
     check(used.length === count, `${name}: count of shard ${shard}`)
-    const homes = bytes.readUInt32LE(at + 16)
+    const homes = record.readUInt32LE(16)
     let before = -1
     for (const slot of used) {
       const high = table.readUInt32LE(slot * 8 + 4)

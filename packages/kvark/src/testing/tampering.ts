@@ -26,6 +26,7 @@ import {
   FOLDER,
   openAt,
 } from './damage.ts'
+import { repairIndex } from './stored-index.ts'
 
 /** A store through its life. */
 export interface StoreHistory {
@@ -224,21 +225,6 @@ export function closeFrame(content: Content, form: DamagedForm): { name: string;
   return { name, at: before?.end ?? FILE_HEADER_BYTES }
 }
 
-/** A stored index with another footer, of which the checksum is right. */
-export function withFooter(index: Buffer, footer: Uint8Array): Buffer {
-  const end = index.length - 16
-  const trailer = Buffer.from(index.subarray(end))
-  trailer.writeUInt32LE(footer.length, 0)
-  trailer.writeUInt32LE(crc32(footer), 4)
-  return Buffer.concat([index.subarray(0, end - index.readUInt32LE(end)), footer, trailer])
-}
-
-/** The footer of a stored index, as it is in the file. */
-export function footerOf(index: Buffer): Buffer {
-  const end = index.length - 16
-  return index.subarray(end - index.readUInt32LE(end), end)
-}
-
 /** Makes the checksum of the block at `at` right, as far as its lengths lead into the file. */
 export function repairBlock(
   segment: Buffer,
@@ -270,7 +256,7 @@ export function repair(
   at: number,
   form: DamagedForm,
 ): void {
-  if (name.endsWith('.index')) repairIndex(bytes, original, at, form)
+  if (name.endsWith('.index')) repairIndex(bytes, original, at, form.encryption !== undefined)
   else if (!isSegment(name)) repairSealed(bytes)
   else if (at < FILE_HEADER_BYTES) repairHeader(bytes, at < SECTOR_BYTES ? 0 : SECTOR_BYTES)
   else {
@@ -291,29 +277,6 @@ export function repairSealed(bytes: Buffer): void {
   const end = bytes.length - 9
   const sum = crc32(bytes.subarray(0, end)).toString(16).padStart(8, '0')
   bytes.write(sum, end, 'latin1')
-}
-
-export function repairIndex(
-  bytes: Buffer,
-  original: Buffer,
-  changedAt: number,
-  { encryption }: DamagedForm,
-): void {
-  const headerBytes = encryption ? 56 : 24
-  let at = 8
-  for (let shard = 0; shard < 256; shard++) {
-    const end = at + headerBytes + original.readUInt32LE(at + 4) * 8
-    if (changedAt >= at && changedAt < end) {
-      const claimed = Math.min(bytes.length, at + headerBytes + bytes.readUInt32LE(at + 4) * 8)
-      const header = crc32(bytes.subarray(at, at + 20), shard + 1)
-      bytes.writeUInt32LE(crc32(bytes.subarray(at + 24, claimed), header), at + 20)
-      return
-    }
-    at = end
-  }
-  const end = bytes.length - 16
-  const start = Math.max(0, end - bytes.readUInt32LE(end))
-  bytes.writeUInt32LE(crc32(bytes.subarray(start, end)), end + 4)
 }
 
 /** An environment for `db` alone, with the files of `content`. */

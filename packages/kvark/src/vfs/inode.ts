@@ -11,12 +11,14 @@
  */
 
 import { resolve, sep } from 'node:path'
+import { crc32 } from 'node:zlib'
 import type { FileStat, OpenMode } from './files.ts'
 import { systemErrorOf } from './system-error.ts'
 
 export type Inode = FileInode | FolderInode
 
 const CHUNK_BYTES = 4 * 1024
+const ZEROS = crc32(new Uint8Array(CHUNK_BYTES))
 
 export class FileInode {
   readonly kind = 'file'
@@ -73,6 +75,18 @@ export class FileInode {
     return copy
   }
 
+  /** A checksum of all bytes; chunks that did not change since the last time are not read again. */
+  get checksum(): number {
+    let sum = crc32(String(this.size))
+    for (const [i, chunk] of this.#chunks.entries()) {
+      if (chunk === undefined) continue
+      chunk.checksum ??= crc32(chunk.bytes)
+      // One of zeros is as good as none.
+      if (chunk.checksum !== ZEROS) sum = crc32(`${i} ${chunk.checksum}`, sum)
+    }
+    return sum
+  }
+
   /** Takes over the bytes of another file. */
   become(other: FileInode): void {
     const { size } = other
@@ -83,9 +97,12 @@ export class FileInode {
   /** The bytes of a chunk, to write to. */
   #own(index: number): Uint8Array {
     const chunk = this.#chunks[index]
-    if (chunk?.owner === this) return chunk.bytes
+    if (chunk?.owner === this) {
+      chunk.checksum = undefined
+      return chunk.bytes
+    }
     const bytes = chunk === undefined ? new Uint8Array(CHUNK_BYTES) : chunk.bytes.slice()
-    this.#chunks[index] = { bytes, owner: this }
+    this.#chunks[index] = { bytes, owner: this, checksum: undefined }
     return bytes
   }
 }
@@ -94,6 +111,8 @@ interface Chunk {
   readonly bytes: Uint8Array
   /** The file that alone has it. */
   owner: FileInode | undefined
+  /** Of `bytes`, where it is known. */
+  checksum: number | undefined
 }
 
 export class FolderInode {

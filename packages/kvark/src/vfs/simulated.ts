@@ -13,6 +13,7 @@
  * 3. A full disk takes the part of a write that fits before it fails, as a real one does.
  */
 
+import { crc32 } from 'node:zlib'
 import { SeededRandom } from '../bytes/random.ts'
 import { Effect } from '../environment/routine.ts'
 import type { FileHandle, FileLock, FileStat, Files, OpenMode } from './files.ts'
@@ -107,6 +108,25 @@ export class SimulatedFiles implements Files {
   /** The path of every handle that is open: none once every store is closed. */
   get openPaths(): string[] {
     return [...this.#open.keys()].map(({ path }) => path)
+  }
+
+  /** What tells one disk from another: a hash, below 2⁵³, of all names and bytes that programs see. */
+  get fingerprint(): number {
+    let low = 0
+    let high = 1
+    const walk = (folder: FolderInode, path: string): void => {
+      for (const name of [...folder.names.keys()].sort()) {
+        const inode = folder.names.get(name)!
+        const below = `${path}/${name}`
+        const content = inode.kind === 'file' ? `${inode.size} ${inode.checksum}` : 'folder'
+        const sum = crc32(`${below} ${content}`)
+        low = crc32(`${low}`, sum)
+        high = (Math.imul(high, 0x9e3779b1) ^ sum) >>> 0
+        if (inode.kind === 'folder') walk(inode, below)
+      }
+    }
+    walk(this.#tree.root, '')
+    return (high & 0x1f_ffff) * 2 ** 32 + low
   }
 
   /** Lets a call fail, or hands every call to a rule until `clearFaults`. */

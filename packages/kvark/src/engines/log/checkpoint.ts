@@ -1,8 +1,9 @@
 /**
  * The stored index, so that opening does not read the data: `N.index`, named by the manifest.
  *
- *   │ magic 8 │ shard 0 │ shard 1 │ … │ shard 255 │ footer: JSON │ footer length u32 │ footer checksum u32 │ magic 8 │
- *   shard     │ count u32 │ slots u32 │ sequence u48 │ 0 u16 │ homes u32 │ checksum u32 │ envelope 32? │ slots × (low u32, high u32) │
+ *   │ magic 8 │ slots │ slots │ … │ footer: table of shards, JSON │ footer length u32 │ footer checksum u32 │ magic 8 │
+ *   slots     │ envelope 32? │ slots × (low u32, high u32) │                              of each shard that holds something
+ *   table     │ count u32 │ slots u32 │ sequence u48 │ 0 u16 │ homes u32 │ checksum u32 │                   of all 256 shards
  *
  * The slots of a shard are its table as it is in memory, so that opening only copies it; of a table that is mostly empty, only those
  * in use (`slots` = `count`).
@@ -33,12 +34,15 @@ import { SLOTS } from './segments.ts'
 import type { LogState } from './state.ts'
 
 const MAGIC = Buffer.from('kvarkidx', 'latin1')
-const PLAIN_HEADER_BYTES = 24
-/** Slots begin at multiples of 8. */
-const SEALED_HEADER_BYTES = 56
+/** In front of encrypted slots, which begin at multiples of 8. */
+const SEALED_BYTES = 32
+/** What the table of shards says of one. */
+const RECORD_BYTES = 24
+const SLOTS_AT = 4
 const SEQUENCE_AT = 8
 const HOMES_AT = 16
 const CHECKSUM_AT = 20
+const TABLE_BYTES = SHARDS * RECORD_BYTES
 const PURPOSE = 'index'
 const TRAILER_BYTES = 16
 const BUFFER_BYTES = 256 * 1024
@@ -87,12 +91,12 @@ export function* writeCheckpoint(
   const { folder } = state.context
   const { index } = state
   const { cipher } = state.context.form
-  const headerBytes = cipher ? SEALED_HEADER_BYTES : PLAIN_HEADER_BYTES
   const draft = `${folder}/${indexName(number)}.${life.toString(16)}${TEMPORARY_SUFFIX}`
   state.drafts.add(draft)
   const handle = files.open(draft, 'create').sync()
-  let bytes = MAGIC.length + SHARDS * headerBytes
-  for (let shard = 0; shard < SHARDS; shard++) bytes += index.dumpLength(shard) * 4
+  const table = Buffer.alloc(TABLE_BYTES)
+  let bytes = MAGIC.length
+  for (let shard = 0; shard < SHARDS; shard++) bytes += storedLength(index, shard, cipher)
   let buffer = ownBytes(Math.min(BUFFER_BYTES, bytes))
   let whole = false
   try {
@@ -102,7 +106,7 @@ export function* writeCheckpoint(
     let sinceStep = 0
     MAGIC.copy(buffer)
     for (let shard = 0; shard < SHARDS; shard++) {
-      const length = headerBytes + index.dumpLength(shard) * 4
+      const length = storedLength(index, shard, cipher)
       if (used + length > buffer.length) {
         yield* handle.write(buffer, 0, used, position)
         position += used
@@ -112,13 +116,13 @@ export function* writeCheckpoint(
           yield* handle.sync()
         }
         // The shard may have grown meanwhile.
-        const needed = headerBytes + index.dumpLength(shard) * 4
+        const needed = storedLength(index, shard, cipher)
         if (needed > buffer.length) {
           release(buffer)
           buffer = ownBytes(needed * 2)
         }
       }
-      used += writeShard(index, shard, state.journal.sequence, buffer, used, life, cipher)
+      used += writeShard(index, shard, state.journal.sequence, buffer, used, table, life, cipher)
       sinceStep += length
       if (sinceStep > BYTES_A_STEP) {
         sinceStep = 0
@@ -129,8 +133,8 @@ export function* writeCheckpoint(
     yield* handle.write(buffer, 0, used, position)
     position += used
     if (state.index !== index) return false
-    const footer = trailer(footerOf(state, replay, life), number, cipher)
-    yield* handle.write(footer, 0, footer.length, position)
+    const end = endOf(table, footerOf(state, replay, life), number, cipher)
+    yield* handle.write(end, 0, end.length, position)
     yield* handle.sync()
     whole = true
   } finally {
@@ -152,93 +156,128 @@ export function* readCheckpoint(
 ): Routine<CheckpointFooter> {
   const path = `${state.context.folder}/${indexName(number)}`
   const { cipher } = state.context.form
-  const headerBytes = cipher ? SEALED_HEADER_BYTES : PLAIN_HEADER_BYTES
   const handle = yield* openFile(state.context.environment.files, path, 'read')
-  let buffer = ownBytes(0)
+  const window = new Window(handle, path, yield* handle.size())
   try {
-    const size = yield* handle.size()
-    // Of a small index not more than it takes: to map and unmap a megabyte is half of opening a small store.
-    buffer = ownBytes(Math.min(READ_BYTES, size))
-    const { footer, start } = yield* readTrailer(handle, size, path, number, cipher)
+    const { footer, table, start } = yield* readEnd(window, number, cipher)
     if (footer.storeId !== state.storeId) throw corruption(path, 0, 'the index of another store')
     if (footer.life !== life) throw corruption(path, 0, 'an older index')
+    const magic = yield* window.find(0, MAGIC.length)
+    if (!isMagicAt(window.buffer, magic)) throw corruption(path, 0, 'no stored index')
     let position = MAGIC.length
-    let at = 0
-    let read = 0
     for (let shard = 0; shard < SHARDS; shard++) {
-      const rest = read - at
-      const wanted = rest < headerBytes ? headerBytes : shardLength(buffer, at, headerBytes)
-      if (rest < wanted) {
-        // `position` is where this shard begins.
-        if (position + wanted > start) throw corruption(path, position, 'a shard is cut short')
-        if (wanted > buffer.length) {
-          release(buffer)
-          buffer = ownBytes(wanted * 2)
-        }
-        const extent = Math.min(buffer.length, start - position)
-        read = yield* handle.read(buffer, 0, extent, position)
-        if (read < extent) throw corruption(path, position + read, 'it is cut short')
-        at = 0
-        shard--
+      const record = shard * RECORD_BYTES
+      const count = readU32(table, record)
+      const slots = readU32(table, record + SLOTS_AT)
+      sequences[shard] = readU48(table, record + SEQUENCE_AT)
+      if (slots === 0) {
+        if (count > 0) throw corruption(path, start, 'a shard cannot be what was written')
         continue
       }
-      if (shardChecksum(buffer, at, at + wanted, shard) !== readU32(buffer, at + CHECKSUM_AT)) {
+      const length = (cipher ? SEALED_BYTES : 0) + slots * SLOT_BYTES
+      if (position + length > start) throw corruption(path, position, 'a shard is cut short')
+      const at = yield* window.find(position, length)
+      const { buffer } = window
+      const end = at + length
+      if (crc32(buffer.subarray(at, end), shard + 1) !== readU32(table, record + CHECKSUM_AT)) {
         throw corruption(path, position, 'a shard is damaged')
       }
-      sequences[shard] = readU48(buffer, at + SEQUENCE_AT)
-      const from = at + headerBytes
-      const slots = new Uint32Array(
-        buffer.buffer,
-        buffer.byteOffset + from,
-        (wanted - headerBytes) >>> 2,
-      )
-      if (cipher && !openShard(buffer, at, at + wanted, shard, life, cipher)) {
+      if (cipher && !openShard(buffer, at, end, shard, life, cipher)) {
         throw corruption(path, position, 'a shard was changed')
       }
-      if (!index.restore(shard, readU32(buffer, at), readU32(buffer, at + HOMES_AT), slots)) {
+      const homes = readU32(table, record + HOMES_AT)
+      const words = slots * (SLOT_BYTES / 4)
+      const from = buffer.byteOffset + end - words * 4
+      if (!index.restore(shard, count, homes, new Uint32Array(buffer.buffer, from, words))) {
         throw corruption(path, position, 'a shard cannot be what was written')
       }
-      at += wanted
-      position += wanted
+      position += length
     }
     if (position !== start) throw corruption(path, position, 'there is more than the index')
     return footer
   } finally {
-    release(buffer)
+    window.release()
     yield* handle.close()
   }
 }
 
-function shardLength(bytes: Buffer, at: number, headerBytes: number): number {
-  return headerBytes + readU32(bytes, at + 4) * SLOT_BYTES
+/** A part of a file in memory. */
+class Window {
+  readonly path: string
+  readonly size: number
+  readonly #handle: FileHandle
+  /** Of a small file not more than it takes: to map and unmap a megabyte is half of opening a small store. */
+  #buffer: Buffer
+  #from = 0
+  #end = 0
+
+  constructor(handle: FileHandle, path: string, size: number) {
+    this.#handle = handle
+    this.path = path
+    this.size = size
+    this.#buffer = ownBytes(Math.min(READ_BYTES, size))
+  }
+
+  get buffer(): Buffer {
+    return this.#buffer
+  }
+
+  /** Where in `buffer` a part of the file is, from now until the next call. The part is not longer than the file. */
+  *find(position: number, length: number): Routine<number> {
+    if (position < this.#from || position + length > this.#end) {
+      if (length > this.#buffer.length) {
+        release(this.#buffer)
+        this.#buffer = ownBytes(length * 2)
+      }
+      // A small file is read at once, each read being a trip to another thread.
+      const from = this.size <= this.#buffer.length ? 0 : position
+      const extent = Math.min(this.#buffer.length, this.size - from)
+      const read = yield* this.#handle.read(this.#buffer, 0, extent, from)
+      if (read < extent) throw corruption(this.path, from + read, 'it is cut short')
+      this.#from = from
+      this.#end = from + extent
+    }
+    return position - this.#from
+  }
+
+  release(): void {
+    release(this.#buffer)
+  }
 }
 
-/** Writes a shard into `target` at a multiple of 8; returns the bytes that it takes. */
+/** Bytes of a shard in the file. */
+function storedLength(index: HashIndex, shard: number, cipher: StoreCipher | undefined): number {
+  const words = index.dumpLength(shard)
+  return words === 0 ? 0 : (cipher ? SEALED_BYTES : 0) + words * 4
+}
+
+/** Writes a shard into `target` at a multiple of 8, and what it is into `table`; returns the bytes that it takes. */
 function writeShard(
   index: HashIndex,
   shard: number,
   sequence: number,
   target: Buffer,
   at: number,
+  table: Buffer,
   life: number,
   cipher: StoreCipher | undefined,
 ): number {
   const words = index.dumpLength(shard)
-  const from = at + (cipher ? SEALED_HEADER_BYTES : PLAIN_HEADER_BYTES)
+  const record = shard * RECORD_BYTES
+  writeU32(table, record, index.countOf(shard))
+  writeU32(table, record + SLOTS_AT, words / (SLOT_BYTES / 4))
+  writeU48(table, record + SEQUENCE_AT, sequence)
+  writeU32(table, record + HOMES_AT, index.homes[shard]!)
+  if (words === 0) return 0
+  const from = at + (cipher ? SEALED_BYTES : 0)
   const end = from + words * 4
-  target.fill(0, at, from)
-  writeU32(target, at, index.countOf(shard))
-  writeU32(target, at + 4, (words * 4) / SLOT_BYTES)
-  writeU48(target, at + SEQUENCE_AT, sequence)
-  writeU32(target, at + HOMES_AT, index.homes[shard]!)
   index.dump(shard, new Uint32Array(target.buffer, target.byteOffset + from, words))
   if (cipher) {
-    const envelope = at + PLAIN_HEADER_BYTES
-    const place = shardPlace(target, at, shard)
+    target.fill(0, at, from)
     const key = cipher.subkey(PURPOSE, life)
-    cipher.encrypt(key, target, from, end - from, target, from, envelope, place)
+    cipher.encrypt(key, target, from, end - from, target, from, at, Uint8Array.of(shard))
   }
-  writeU32(target, at + CHECKSUM_AT, shardChecksum(target, at, end, shard))
+  writeU32(table, record + CHECKSUM_AT, crc32(target.subarray(at, end), shard + 1))
   return end - at
 }
 
@@ -251,25 +290,12 @@ function openShard(
   life: number,
   cipher: StoreCipher,
 ): boolean {
-  const envelope = at + PLAIN_HEADER_BYTES
-  const from = at + SEALED_HEADER_BYTES
+  const from = at + SEALED_BYTES
   const key = cipher.subkey(PURPOSE, life)
-  const place = shardPlace(bytes, at, shard)
-  const slots = cipher.decrypt(key, bytes, from, end - from, envelope, place)
+  const slots = cipher.decrypt(key, bytes, from, end - from, at, Uint8Array.of(shard))
   if (slots === undefined || readU32(bytes, from - 4) !== 0) return false
   bytes.set(slots, from)
   return true
-}
-
-/** What is authenticated with a shard's slots: which shard it is, and what its header says. */
-function shardPlace(bytes: Buffer, at: number, shard: number): Uint8Array {
-  return Uint8Array.of(shard, ...bytes.subarray(at, at + CHECKSUM_AT))
-}
-
-/** Covers the header before the checksum, all behind it, and which shard it is. */
-function shardChecksum(bytes: Buffer, at: number, end: number, shard: number): number {
-  const header = crc32(bytes.subarray(at, at + CHECKSUM_AT), shard + 1)
-  return crc32(bytes.subarray(at + PLAIN_HEADER_BYTES, end), header)
 }
 
 function footerOf(
@@ -300,51 +326,57 @@ function footerOf(
   }
 }
 
-function trailer(
+/** Footer and trailer. */
+function endOf(
+  table: Buffer,
   footer: CheckpointFooter,
   number: number,
   cipher: StoreCipher | undefined,
 ): Buffer {
-  const plain = Buffer.from(JSON.stringify(footer), 'utf8')
-  const json = cipher ? cipher.seal(indexName(number), plain) : plain
-  const end = Buffer.alloc(TRAILER_BYTES)
-  writeU32(end, 0, json.length)
-  writeU32(end, 4, crc32(json))
-  MAGIC.copy(end, 8)
-  return Buffer.concat([json, end])
+  const plain = Buffer.concat([table, Buffer.from(JSON.stringify(footer), 'utf8')])
+  const stored = cipher ? cipher.seal(indexName(number), plain) : plain
+  const trailer = Buffer.alloc(TRAILER_BYTES)
+  writeU32(trailer, 0, stored.length)
+  writeU32(trailer, 4, crc32(stored))
+  MAGIC.copy(trailer, 8)
+  return Buffer.concat([stored, trailer])
 }
 
-/** The footer, and where it begins. */
-function* readTrailer(
-  handle: FileHandle,
-  size: number,
-  path: string,
+/** The footer, the table of shards, and where both begin. */
+function* readEnd(
+  window: Window,
   number: number,
   cipher: StoreCipher | undefined,
-): Routine<{ readonly footer: CheckpointFooter; readonly start: number }> {
-  const first = Buffer.alloc(MAGIC.length)
-  yield* handle.read(first, 0, first.length, 0)
-  if (!first.equals(MAGIC)) throw corruption(path, 0, 'no stored index')
+): Routine<{
+  readonly footer: CheckpointFooter
+  readonly table: Uint8Array
+  readonly start: number
+}> {
+  const { path, size } = window
   const end = size - TRAILER_BYTES
-  const trailer = Buffer.alloc(TRAILER_BYTES)
-  if (end >= MAGIC.length) yield* handle.read(trailer, 0, trailer.length, end)
-  if (!trailer.subarray(8).equals(MAGIC)) {
+  const trailer = end < MAGIC.length ? 0 : yield* window.find(end, TRAILER_BYTES)
+  if (end < MAGIC.length || !isMagicAt(window.buffer, trailer + 8)) {
     throw corruption(path, Math.max(0, end), 'the end of the stored index is missing')
   }
-  const length = readU32(trailer, 0)
-  const start = end - length
   const damaged = (): KvarkError =>
     corruption(path, end, 'the footer of the stored index is damaged')
+  const length = readU32(window.buffer, trailer)
+  const checksum = readU32(window.buffer, trailer + 4)
+  const start = end - length
   if (start < MAGIC.length) throw damaged()
-  const json = Buffer.alloc(length)
-  yield* handle.read(json, 0, length, start)
-  if (crc32(json) !== readU32(trailer, 4)) throw damaged()
-  const plain = cipher ? cipher.unseal(indexName(number), json) : json
+  const at = yield* window.find(start, length)
+  const stored = Buffer.from(window.buffer.subarray(at, at + length))
+  if (crc32(stored) !== checksum) throw damaged()
+  const plain = cipher ? cipher.unseal(indexName(number), stored) : stored
   if (plain === undefined)
     throw corruption(path, start, 'the footer of the stored index was changed')
-  const footer = parsed(plain)
-  if (!isFooter(footer)) throw damaged()
-  return { footer, start }
+  const footer = parsed(plain.subarray(TABLE_BYTES))
+  if (plain.length < TABLE_BYTES || !isFooter(footer)) throw damaged()
+  return { footer, table: plain, start }
+}
+
+function isMagicAt(bytes: Buffer, at: number): boolean {
+  return bytes.subarray(at, at + MAGIC.length).equals(MAGIC)
 }
 
 /** `undefined`: it is no JSON. A checksum can be made right by anybody. */

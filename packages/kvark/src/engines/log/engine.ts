@@ -86,7 +86,8 @@ export class LogEngine implements Engine {
   /** The key buffer last seen, and a view of it by words. */
   #keyBytes: Uint8Array | undefined
   #keyWords: Uint32Array | undefined
-  readonly #seen: Uint32Array = new Uint32Array(SEEN_SLOTS)
+  /** Made for the first batch of several operations. */
+  #seen: Uint32Array = new Uint32Array(0)
   #generation = 0
   /** Operations that may meet an earlier one of the batch on the same key. */
   #repeated: Uint8Array = new Uint8Array(16)
@@ -361,16 +362,22 @@ export class LogEngine implements Engine {
     const { index, journal } = this.#state
     const generation = ++this.#generation
     this.#hash(batch)
-    if (count > 1) lookup.touch(index, this.#hashes, count)
+    if (count > 1) {
+      lookup.touch(index, this.#hashes, count)
+      if (this.#seen.length === 0) this.#seen = new Uint32Array(SEEN_SLOTS)
+    }
     for (let i = 0; i < count; i++) {
       if (batch.kind[i] === DELETE_RANGE) {
         checkRange(batch, i)
         continue
       }
       const hash = this.#hashes[i]!
-      const seen = hash & (SEEN_SLOTS - 1)
-      this.#repeated[i] = this.#seen[seen] === generation ? 1 : 0
-      this.#seen[seen] = generation
+      if (count === 1) this.#repeated[i] = 0
+      else {
+        const seen = hash & (SEEN_SLOTS - 1)
+        this.#repeated[i] = this.#seen[seen] === generation ? 1 : 0
+        this.#seen[seen] = generation
+      }
       const status = this.#findForWrite(index, hash, batch, i)
       if (status === BLOCKED) return BLOCKED
       let version = 0

@@ -44,8 +44,10 @@ export class JobMemory {
     if (this.#free.length === PIECES.length && kept.length === 0) kept.push(this)
   }
 
+  /** At least so many bytes. */
   allocate(length: number): Buffer {
-    const found = this.#free.findIndex((piece) => piece.length === length)
+    const wanted = Math.max(length, EXTENT_BYTES)
+    const found = this.#free.findIndex((piece) => piece.length === wanted)
     return found < 0 ? Buffer.allocUnsafeSlow(length) : this.#free.splice(found, 1)[0]!
   }
 

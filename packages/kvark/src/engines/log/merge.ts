@@ -123,10 +123,10 @@ export class Merge<T> {
       const waiting = this.#waiting[this.#waiting.length - 1]
       if (waiting && (!lowest || waiting.minSequence <= lowest.walk.entry.sequence)) {
         this.#waiting.pop()
-        const bytes = this.#open.length < WIDE_LANES ? this.#extentBytes : NARROW_EXTENT_BYTES
-        const extent = this.#memory.allocate(bytes)
         const { source, end, chain } = waiting
         const found = { end: end(), chain: chain() }
+        const most = this.#open.length < WIDE_LANES ? this.#extentBytes : NARROW_EXTENT_BYTES
+        const extent = this.#memory.allocate(Math.min(most, wholeWindows(found.end)))
         const walk =
           found.chain === undefined
             ? SegmentWalk.salvaging(source, found.end, extent)
@@ -153,6 +153,11 @@ export class Merge<T> {
       return ENTRY
     }
   }
+}
+
+/** What a whole segment takes: small ones need no more. */
+function wholeWindows(end: number): number {
+  return Math.max(1, Math.ceil(end / WINDOW_BYTES)) * WINDOW_BYTES
 }
 
 /** A frame's address from which on all entries above `after` come: found by halving, since frames are in their order too. */

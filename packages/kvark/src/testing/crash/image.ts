@@ -7,7 +7,7 @@
 import type { SeededRandom } from '../../bytes/random.ts'
 import type { FileCall, SimulatedFiles } from '../../vfs/simulated.ts'
 import type { CrashMode } from '../../vfs/simulated-disk.ts'
-import type { History } from './history.ts'
+import type { Content, History } from './history.ts'
 import { Session, STORE } from './session.ts'
 import type { CrashSubject } from './subjects.ts'
 
@@ -29,22 +29,27 @@ export function imageOf(session: Session, mode: CrashMode, random: SeededRandom)
   return { files: session.files.afterCrash({ mode, random }), history: session.history.copy() }
 }
 
-/**
- * Opens what is left, commits, and opens that again. `begin` gets the session before it opens the store. Tells whether opening had
- * something to mend: it changed files.
- */
+export interface Recovered {
+  /** Opening had something to mend: it changed files. */
+  readonly mended: boolean
+  /** What it found. */
+  readonly content: Content
+}
+
+/** Opens what is left, commits, and opens that again. `begin` gets the session before it opens the store. */
 export async function recoverAndGoOn(
   subject: CrashSubject,
   { files, history }: Image,
   random: SeededRandom,
   begin: (session: Session) => void = () => {},
-): Promise<boolean> {
+): Promise<Recovered> {
   // The stored index is a copy of what the segments say.
   if (random.chance(INDEX_LOST)) removeIndexes(files)
   const session = new Session({ subject, files, seed: random.uint32(), history })
   begin(session)
   await session.open()
-  const recovered = files.calls.some(changesDisk)
+  const mended = files.calls.some(changesDisk)
+  const content = session.history.contentAt(session.history.started)
   // All of it came from the disk: it stays there.
   session.history.acknowledge(session.history.started)
   for (let done = 0; done < COMMITS; done += AT_ONCE) {
@@ -60,7 +65,7 @@ export async function recoverAndGoOn(
   await last.open()
   last.compare()
   await last.close()
-  return recovered
+  return { mended, content }
 }
 
 function removeIndexes(files: SimulatedFiles): void {

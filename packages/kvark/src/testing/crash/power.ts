@@ -18,7 +18,6 @@ import { crc32 } from 'node:zlib'
 import { SeededRandom } from '../../bytes/random.ts'
 import { type FileCall, SimulatedFiles } from '../../vfs/simulated.ts'
 import type { CrashMode } from '../../vfs/simulated-disk.ts'
-import { hashOf } from './disk-hash.ts'
 import { type Image, imageOf, recoverAndGoOn } from './image.ts'
 import { seeds, withContext, withSeed } from './seeds.ts'
 import { Session } from './session.ts'
@@ -72,7 +71,7 @@ async function runPlan(t: TestContext, subject: CrashSubject, plan: Plan): Promi
   let crashes = 0
   const check = async (image: Image, random: SeededRandom, again: boolean): Promise<void> => {
     crashes++
-    images.add(hashOf(image.files))
+    images.add(image.files.fingerprint)
     const inner: Image[] = []
     await recoverAndGoOn(subject, image, random, (session) => {
       if (again) takeImages(session, random, { mode, ...CRASHES_AGAIN }, (one) => inner.push(one))

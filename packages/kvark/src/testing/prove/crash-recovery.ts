@@ -7,12 +7,11 @@
  */
 
 import { SeededRandom } from '../../bytes/random.ts'
-import { hashOf } from '../crash/disk-hash.ts'
-import { changesDisk, recoverAndGoOn } from '../crash/image.ts'
+import { changesDisk } from '../crash/image.ts'
 import { withContext } from '../crash/seeds.ts'
 import { Session } from '../crash/session.ts'
 import type { CrashSubject } from '../crash/subjects.ts'
-import { type Crashed, crashesOf, stepsOf, use } from './crash-states.ts'
+import { type Crashed, crashesOf, Disks, stepsOf, Trials, use } from './crash-states.ts'
 import type { Portion, Row, Tally } from './row.ts'
 
 /** So many disks of a session are opened, and what each recovery may leave is looked at so often. */
@@ -34,25 +33,23 @@ export const crashRecovery: Row = {
 async function run(portion: Portion): Promise<Tally> {
   const { subject, seed } = portion
   const random = new SeededRandom(seed)
-  const seen = new Set<number>()
-  const more = { crashes: 0, recovered: 0 }
+  const trials = new Trials(subject)
+  let crashes = 0
   // The first crashes are others than those of `crash-states`.
   const { disks } = await use(subject, seed + APART, portion.steps ?? stepsOf(portion))
   for (let i = 0; i < DISKS; i++) {
     const first = random.pick(disks)
-    for (const disk of await crashAgain(subject, first, random)) {
-      more.crashes++
-      const hash = hashOf(disk.files)
-      if (seen.has(hash)) continue
-      seen.add(hash)
+    const again = await crashAgain(subject, first, random)
+    crashes += again.crashes
+    for (const disk of again.disks) {
       try {
-        more.recovered += Number(await recoverAndGoOn(subject, disk, random))
+        await trials.stand(disk, random)
       } catch (cause) {
         throw withContext(`the power failed ${first.what}\nand then again ${disk.what}`, cause)
       }
     }
   }
-  return { done: seen.size, distinct: [...seen], more }
+  return trials.tally(crashes)
 }
 
 /** What is left where the power fails again while the store opens and commits. */
@@ -60,7 +57,7 @@ async function crashAgain(
   subject: CrashSubject,
   first: Crashed,
   random: SeededRandom,
-): Promise<Crashed[]> {
+): Promise<{ disks: Crashed[]; crashes: number }> {
   const files = first.files.afterCrash()
   const session = new Session({
     subject,
@@ -68,12 +65,12 @@ async function crashAgain(
     seed: random.uint32(),
     history: first.history.copy(),
   })
-  const found: Crashed[] = []
+  const found = new Disks()
   files.failNext((made) => {
     if (!changesDisk(made)) return undefined
     for (const [mode, after] of crashesOf(files, random)) {
       const what = `before ${made.call} ${made.path}, ${mode}`
-      found.push({ files: after, history: session.history.copy(), what })
+      found.add(after, session.history, what)
     }
     return undefined
   })
@@ -84,8 +81,9 @@ async function crashAgain(
   files.clearFaults()
   await session.abandon()
   const kept: Crashed[] = []
-  while (kept.length < MOST_STATES && found.length > 0) {
-    kept.push(...found.splice(random.below(found.length), 1))
+  const { all, crashes } = found
+  while (kept.length < MOST_STATES && all.length > 0) {
+    kept.push(...all.splice(random.below(all.length), 1))
   }
-  return kept
+  return { disks: kept, crashes }
 }

@@ -6,7 +6,8 @@
  *             ▼   ▼    ▼     ▼
  *           disk, seen before? ─► open ─► a prefix of the history? ─► verify ─► commits ─► open again ─► all there? ─► verify
  *
- * 1. A disk counts once, by what is on it.
+ * 1. A disk counts once, by what is on it. The same disk is another case where more was acknowledged before the power failed: what
+ *    it gives is then judged again.
  * 2. One of a hundred seeds is used twice: its calls must be the same.
  */
 
@@ -15,7 +16,7 @@ import { crc32 } from 'node:zlib'
 import { SeededRandom } from '../../bytes/random.ts'
 import { SimulatedFiles } from '../../vfs/simulated.ts'
 import { CRASH_MODES, type CrashMode } from '../../vfs/simulated-disk.ts'
-import { hashOf } from '../crash/disk-hash.ts'
+import type { Content, History } from '../crash/history.ts'
 import { type Image, recoverAndGoOn } from '../crash/image.ts'
 import { withContext } from '../crash/seeds.ts'
 import { Session } from '../crash/session.ts'
@@ -31,6 +32,7 @@ const REPEATED = 100
 /** A disk after a crash, and how it came about. */
 export interface Crashed extends Image {
   readonly what: string
+  readonly fingerprint: number
 }
 
 export const crashStates: Row = {
@@ -46,19 +48,14 @@ export const crashStates: Row = {
 async function run(portion: Portion): Promise<Tally> {
   const { subject, seed } = portion
   const random = new SeededRandom(seed)
-  const seen = new Set<number>()
-  const more: Record<string, number> = { crashes: 0, recovered: 0 }
   const steps = portion.steps ?? stepsOf(portion)
   // With a script somebody looks for the one moment that matters.
   const apart = portion.steps === undefined ? CALLS_APART : 1
-  const { disks, calls } = await use(subject, seed, steps, apart)
+  const { disks, calls, crashes } = await use(subject, seed, steps, apart)
+  const trials = new Trials(subject)
   for (const disk of disks) {
-    more['crashes']!++
-    const hash = hashOf(disk.files)
-    if (seen.has(hash)) continue
-    seen.add(hash)
     try {
-      more['recovered']! += Number(await recoverAndGoOn(subject, disk, random))
+      await trials.stand(disk, random)
     } catch (cause) {
       throw withContext(`the power failed ${disk.what}`, cause)
     }
@@ -67,7 +64,35 @@ async function run(portion: Portion): Promise<Tally> {
     const again = await use(subject, seed, steps, apart)
     assert.equal(again.calls, calls, 'a seed gives one run')
   }
-  return { done: seen.size, distinct: [...seen], more }
+  return trials.tally(crashes)
+}
+
+/** The trials of a portion's disks, each disk once. */
+export class Trials {
+  readonly #subject: CrashSubject
+  readonly #contents = new Map<number, Content>()
+  #mended = 0
+
+  constructor(subject: CrashSubject) {
+    this.#subject = subject
+  }
+
+  async stand(disk: Crashed, random: SeededRandom): Promise<void> {
+    const known = this.#contents.get(disk.fingerprint)
+    if (known !== undefined) {
+      // What it gives is known: is that enough here, too?
+      disk.history.recovered(known)
+      return
+    }
+    const { mended, content } = await recoverAndGoOn(this.#subject, disk, random)
+    this.#contents.set(disk.fingerprint, content)
+    this.#mended += Number(mended)
+  }
+
+  tally(crashes: number): Tally {
+    const distinct = [...this.#contents.keys()]
+    return { done: distinct.length, distinct, more: { crashes, recovered: this.#mended } }
+  }
 }
 
 /** A session from its first call to its end, and the disks that it could have left on the way. */
@@ -76,18 +101,18 @@ export async function use(
   seed: number,
   steps: readonly number[],
   apart: number = CALLS_APART,
-): Promise<{ disks: readonly Crashed[]; calls: number }> {
+): Promise<{ disks: readonly Crashed[]; calls: number; crashes: number }> {
   const random = new SeededRandom(seed + 1e6)
   const files = new SimulatedFiles()
   const session = new Session({ subject, files, seed })
-  const disks: Crashed[] = []
+  const disks = new Disks()
   let left = random.below(apart)
   files.failNext(({ call, path }) => {
     if (left-- === 0) {
       left = random.below(2 * apart - 1)
       for (const [mode, after] of crashesOf(files, random)) {
         const what = `before ${call} ${path}, ${mode}; the session was:\n${session.trace}`
-        disks.push({ files: after, history: session.history.copy(), what })
+        disks.add(after, session.history, what)
       }
     }
     return undefined
@@ -99,7 +124,23 @@ export async function use(
   }
   const calls = crc32(JSON.stringify(files.calls))
   await session.abandon()
-  return { disks, calls }
+  return { disks: disks.all, calls, crashes: disks.crashes }
+}
+
+/** Disks after crashes: each once, and again where more was acknowledged before it came about. */
+export class Disks {
+  readonly all: Crashed[] = []
+  crashes = 0
+  readonly #acknowledged = new Map<number, number>()
+
+  add(files: SimulatedFiles, history: History, what: string): void {
+    this.crashes++
+    const { fingerprint } = files
+    const before = this.#acknowledged.get(fingerprint)
+    if (before !== undefined && before >= history.acknowledged) return
+    this.#acknowledged.set(fingerprint, history.acknowledged)
+    this.all.push({ files, history: history.copy(), what, fingerprint })
+  }
 }
 
 export function stepsOf({ seed }: Portion): number[] {

@@ -2,6 +2,7 @@
  * Somebody who knows the format of a store and has its key, so that what he writes is wrong in nothing but what he wants:
  *
  *   descriptor, manifest, footer   ─► JSON ─► edited ─► sealed, proved, checksums made
+ *   shard of the stored index      ─► opened ─► edited ─► sealed anew, checksums made
  *   segment                        ─► blocks opened ─► payloads edited ─► sealed anew ─► frames linked, headers and manifest told
  */
 
@@ -18,14 +19,17 @@ import {
 import { openKey, type StoredKey } from '../../storage/store-key.ts'
 import { type Content, FOLDER } from '../damage.ts'
 import {
-  blocksOf,
+  checksumAt,
   footerOf,
-  headerBytesOf,
-  isSegment,
-  lifeOf,
-  resealed,
+  SHARD_ENVELOPE_BYTES,
+  SHARD_RECORD_BYTES,
+  SHARD_TABLE_BYTES,
+  type StoredShard,
+  shardChecksum,
+  shardsOf,
   withFooter,
-} from '../tampering.ts'
+} from '../stored-index.ts'
+import { blocksOf, headerBytesOf, isSegment, lifeOf, resealed } from '../tampering.ts'
 import type { SmallStore } from './small-store.ts'
 
 const PREVIOUS_CHECKSUM_AT = 12
@@ -94,17 +98,54 @@ export class Forger {
     return resealed(JSON.stringify(line))
   }
 
-  /** What the footer of a stored index says, and one that says something else. */
+  /** What the footer of a stored index says behind the table of shards. */
   footer(name: string): Json {
-    const bytes = footerOf(this.#store.content.get(name)!)
-    const plain = this.#cipher ? this.#cipher.unseal(name, bytes)! : bytes
-    return JSON.parse(Buffer.from(plain).toString()) as Json
+    return JSON.parse(this.#footer(name).toString('utf8', SHARD_TABLE_BYTES)) as Json
   }
 
+  /** A stored index whose footer says something else. */
   withFooter(name: string, footer: Json): Buffer {
-    const plain = Buffer.from(JSON.stringify(footer))
-    const bytes = this.#cipher ? this.#cipher.seal(name, plain) : plain
-    return withFooter(this.#store.content.get(name)!, bytes)
+    const table = this.#footer(name).subarray(0, SHARD_TABLE_BYTES)
+    const plain = Buffer.concat([table, Buffer.from(JSON.stringify(footer))])
+    return withFooter(this.#store.content.get(name)!, this.#sealed(name, plain))
+  }
+
+  /** The shards of a stored index that hold something. */
+  shards(name: string): StoredShard[] {
+    return shardsOf(this.#footer(name), this.#cipher !== undefined)
+  }
+
+  /** A stored index of which a shard, and what the table says of it, were edited. */
+  withShard(
+    name: string,
+    shard: StoredShard,
+    edit: (record: Buffer, slots: Buffer) => void,
+  ): Buffer {
+    const index = Buffer.from(this.#store.content.get(name)!)
+    const footer = Buffer.from(this.#footer(name))
+    const { number, at, end } = shard
+    const record = footer.subarray(number * SHARD_RECORD_BYTES, (number + 1) * SHARD_RECORD_BYTES)
+    if (this.#cipher) {
+      const from = at + SHARD_ENVELOPE_BYTES
+      const { life } = this.footer(name) as { life: number }
+      const key = this.#cipher.subkey('index', life)
+      const place = Uint8Array.of(number)
+      const slots = Buffer.from(this.#cipher.decrypt(key, index, from, end - from, at, place)!)
+      edit(record, slots)
+      this.#cipher.encrypt(key, slots, 0, slots.length, index, from, at, place)
+    } else edit(record, index.subarray(at, end))
+    footer.writeUInt32LE(shardChecksum(index, shard), checksumAt(number))
+    return withFooter(index, this.#sealed(name, footer))
+  }
+
+  /** The footer of a stored index as it is sealed. */
+  #footer(name: string): Buffer {
+    const bytes = footerOf(this.#store.content.get(name)!)
+    return this.#cipher ? Buffer.from(this.#cipher.unseal(name, bytes)!) : bytes
+  }
+
+  #sealed(name: string, plain: Uint8Array): Uint8Array {
+    return this.#cipher ? this.#cipher.seal(name, plain) : plain
   }
 
   /** The files with a segment whose payloads were edited, and everything that names its checksums. */

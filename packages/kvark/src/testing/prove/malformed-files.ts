@@ -145,21 +145,21 @@ class Mutator {
   #shard(): { files: Content; hint: string } {
     const random = this.#random
     const name = this.#index!
-    const original = this.#content.get(name)!
-    const bytes = Buffer.from(original)
-    const headerBytes = isEncrypted(this.#form) ? 56 : 24
-    let at = 8
-    for (let shard = random.below(256); shard > 0; shard--) {
-      at += headerBytes + bytes.readUInt32LE(at + 4) * 8
-    }
-    const slots = bytes.readUInt32LE(at + 4) * 8
-    for (let edits = 1 + random.below(3); edits > 0; edits--) {
-      const field = slots > 0 ? random.below(6) : random.below(4)
-      const place = [0, 4, 8, 16][field] ?? headerBytes + 4 * random.below(slots >>> 2)
-      bytes.writeUInt32LE(this.#number(bytes.readUInt32LE(at + place)), at + place)
-    }
-    repair(name, bytes, original, at, this.#form)
-    return { files: changed(this.#content, name, bytes), hint: `${name}, shard at ${at}` }
+    const shard = random.pick(this.#forger.shards(name))
+    const bytes = this.#forger.withShard(name, shard, (record, slots) => {
+      for (let edits = 1 + random.below(3); edits > 0; edits--) {
+        // Count, slots, sequence, homes, or what is in a slot.
+        const place = [0, 4, 8, 16][random.below(6)]
+        if (place !== undefined)
+          record.writeUInt32LE(this.#number(record.readUInt32LE(place)), place)
+        else {
+          const word = 4 * random.below(slots.length >>> 2)
+          slots.writeUInt32LE(this.#number(slots.readUInt32LE(word)), word)
+        }
+      }
+    })
+    const hint = `${name}, shard ${shard.number}`
+    return { files: changed(this.#content, name, bytes), hint }
   }
 
   /** A block as it lies in the file, with its checksum. */

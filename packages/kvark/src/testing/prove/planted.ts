@@ -140,9 +140,9 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'a stored index says that it holds one write more than it does',
     file: 'engines/log/checkpoint.ts',
-    find: '      used += writeShard(index, shard, state.journal.sequence, buffer, used, life, cipher)\n',
+    find: '      used += writeShard(index, shard, state.journal.sequence, buffer, used, table, life, cipher)\n',
     replace:
-      '      used += writeShard(index, shard, state.journal.sequence + 1, buffer, used, life, cipher)\n',
+      '      used += writeShard(index, shard, state.journal.sequence + 1, buffer, used, table, life, cipher)\n',
     rows: ['crash-states'],
   },
   {

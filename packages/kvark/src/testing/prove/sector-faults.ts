@@ -18,6 +18,13 @@ import { storeForm } from '../../storage/block-form.ts'
 import { SECTOR_BYTES, WINDOW_BYTES } from '../../storage/segment-format.ts'
 import { END, ENTRY, NEED, SegmentWalk } from '../../storage/segment-walk.ts'
 import type { Content } from '../damage.ts'
+import {
+  footerOf,
+  INDEX_TRAILER_BYTES,
+  SHARD_RECORD_BYTES,
+  SHARD_TABLE_BYTES,
+  shardsOf,
+} from '../stored-index.ts'
 import { blocksOf, changed, headerBytesOf, isSegment, sourceOf } from '../tampering.ts'
 import type { Portion, Row, Tally } from './row.ts'
 import { formOf, isEncrypted, knownStore, namesOf, type SmallStore } from './small-store.ts'
@@ -28,7 +35,6 @@ const FAULTS = 140
 /** All cuts of a store have had their turn after so many portions with its options. */
 const SHARES = 4
 const KINDS = ['zeroed', 'swapped', 'stale', 'misdirected'] as const
-const SHARDS = 256
 
 interface Sector {
   readonly name: string
@@ -110,13 +116,13 @@ function edgesOf(name: string, bytes: Buffer, store: SmallStore): number[] {
     for (const at of recordsOf(bytes, store)) edges.add(at)
     for (let at = 0; at < bytes.length; at += WINDOW_BYTES) edges.add(at)
   } else if (name.endsWith('.index')) {
-    let at = 8
-    for (let shard = 0; shard < SHARDS; shard++) {
-      // Empty shards are alike.
-      if (bytes.readUInt32LE(at + 4) > 0 || shard % 32 === 0) edges.add(at)
-      at += (isEncrypted(store.form) ? 56 : 24) + bytes.readUInt32LE(at + 4) * 8
-    }
-    edges.add(at).add(bytes.length - 16)
+    // Where the encrypted shards lie is sealed.
+    const shards = isEncrypted(store.form) ? [] : shardsOf(footerOf(bytes), false)
+    for (const { at } of shards) edges.add(at)
+    const start = bytes.length - INDEX_TRAILER_BYTES - footerOf(bytes).length
+    for (let at = start; at < start + SHARD_TABLE_BYTES; at += 32 * SHARD_RECORD_BYTES)
+      edges.add(at)
+    edges.add(start + SHARD_TABLE_BYTES).add(bytes.length - INDEX_TRAILER_BYTES)
   } else for (let at = 0; at < bytes.length; at += 7) edges.add(at)
   return [...edges]
 }
