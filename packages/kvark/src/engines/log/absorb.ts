@@ -22,8 +22,8 @@ import type { LogState } from './state.ts'
 const BATCH_BYTES = 64 * 1024 * 1024
 const BATCH_ENTRIES = 1 << 20
 /** Most stores that are opened have little to read back. */
-const FIRST_ENTRIES = 1 << 5
-const FIRST_KEY_BYTES = 1 << 10
+const FIRST_ENTRIES = 1 << 3
+const FIRST_KEY_BYTES = 1 << 8
 
 export class Absorber {
   readonly #state: LogState

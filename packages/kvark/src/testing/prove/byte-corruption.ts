@@ -11,7 +11,7 @@ import { SeededRandom } from '../../bytes/random.ts'
 import type { CrashSubject } from '../crash/subjects.ts'
 import { changed } from '../tampering.ts'
 import type { Portion, Row, Tally } from './row.ts'
-import { formOf, isEncrypted, knownStore, namesOf, type SmallStore } from './small-store.ts'
+import { formOf, knownStore, namesOf, type SmallStore } from './small-store.ts'
 import { assertSound, isNoticed } from './trial.ts'
 
 const SLICE_BYTES = 500
@@ -36,13 +36,15 @@ export function formsOf(subjects: readonly CrashSubject[]): CrashSubject[] {
 }
 
 /**
- * The store of a form: with all kinds of files where nothing is encrypted. 256 shards to be decrypted would make each byte of an
- * encrypted one take ten times as long; the row `encryption` changes bytes of their stored indexes, too.
+ * The store of a form: with all kinds of files where nothing is encrypted, and with one of the compressions where something is; the row
+ * `encryption` changes bytes of the others' stored indexes.
  */
 function storeOf(subject: CrashSubject): SmallStore {
-  const form = formOf(subject)
-  const plain = !isEncrypted(form)
-  return knownStore(subject, { compacted: plain, spread: plain && form.compression === 'none' })
+  const { compression = 'none', encryption } = formOf(subject)
+  return knownStore(subject, {
+    compacted: !encryption || compression === 'lz4',
+    spread: !encryption && compression === 'none',
+  })
 }
 
 let planned: { readonly subjects: readonly CrashSubject[]; readonly slices: Slice[] } | undefined
