@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Effect } from '../environment/routine.ts'
-import { Cache, PAGE_BYTES, PageTable } from './cache.ts'
+import { Cache, PAGE_BITS, PAGE_BYTES, PageTable, SLAB_BITS, SLAB_MASK } from './cache.ts'
 
 const SOURCE = {
   readPage: () =>
@@ -28,4 +28,39 @@ test('a page that a writer has taken over stays with it when its old frame is us
     loaded.release()
   }
   assert.equal(table.frames[0], writers)
+})
+
+test('the first memory grows while pages are being loaded into it', async () => {
+  const waiting: (() => void)[] = []
+  const fill = (page: number, target: Buffer, at: number): void => {
+    target.fill(page + 1, at, at + PAGE_BYTES)
+  }
+  const source = {
+    readPage: (page: number, target: Buffer, at: number) =>
+      new Effect<void>(
+        () => fill(page, target, at),
+        async () => {
+          await new Promise<void>((resolve) => waiting.push(resolve))
+          fill(page, target, at)
+        },
+      ),
+  }
+  const cache = new Cache(8 * PAGES * PAGE_BYTES)
+  const table = new PageTable(source, 4 * PAGES)
+  const early = [0, 1].map((page) => cache.block(table, page))
+  const loads = early.map((block) => block.load.async())
+  const before = cache.bytes
+  for (let page = 2; page < 4 * PAGES; page++) cache.block(table, page).load.sync()
+  assert.ok(cache.bytes > before)
+  while (waiting.length > 0) waiting.shift()!()
+  await Promise.all(loads)
+  for (let page = 0; page < 4 * PAGES; page++) {
+    const frame = table.frames[page]!
+    const at = (frame & SLAB_MASK) << PAGE_BITS
+    const bytes = cache.slabs[frame >> SLAB_BITS]!.subarray(at, at + PAGE_BYTES)
+    assert.ok(
+      bytes.every((byte) => byte === page + 1),
+      `page ${page}`,
+    )
+  }
 })

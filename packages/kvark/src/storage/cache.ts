@@ -11,7 +11,8 @@
  * 1. A frame holds a page that its source has checked, or nothing.
  * 2. A pinned frame is never reused. A page is pinned from the start of its loading until `release`.
  * 3. A page is loaded once, however many wait for it; at most `LOADS_AT_ONCE` loads are awaited at a time.
- * 4. Memory never exceeds the capacity plus the registered slabs; slabs are allocated when first needed.
+ * 4. Memory never exceeds the capacity plus the registered slabs; slabs are allocated when first needed, and the first one grows:
+ *    what is being loaded then is copied when it is there.
  *
  * Replacement is CLOCK (F. J. Corbató, "A paging experiment with the Multics system", 1968).
  */
@@ -26,6 +27,8 @@ export const PAGE_BYTES: number = 1 << PAGE_BITS
 export const SLAB_BITS = 7
 export const SLAB_MASK: number = (1 << SLAB_BITS) - 1
 const SLAB_BYTES = PAGE_BYTES << SLAB_BITS
+/** What the first slab begins with: a small store needs no more. */
+const FIRST_BYTES = 8 * PAGE_BYTES
 const LOADS_AT_ONCE = 32
 const NO_SLAB: Buffer = Buffer.alloc(0)
 
@@ -178,6 +181,17 @@ export class Cache {
     this.views[slab] = new DataView(memory.buffer, memory.byteOffset, memory.length)
   }
 
+  /** Who reads in the old memory may go on: nothing is written there any more. */
+  #growSlab(slab: number): void {
+    const before = this.slabs[slab]!
+    const rest = (this.#capacity - (slab << SLAB_BITS)) << PAGE_BITS
+    const most = Math.min(SLAB_BYTES, rest)
+    const wanted = slab > 0 ? most : Math.max(FIRST_BYTES, 2 * before.length)
+    const memory = Buffer.allocUnsafeSlow(Math.min(most, wanted))
+    before.copy(memory)
+    this.#setSlab(slab, memory)
+  }
+
   #loadSync(table: PageTable, page: number): number {
     if (table.dropped) return -1
     const present = table.frames[page]!
@@ -230,9 +244,11 @@ export class Cache {
       if (frame < 0) throw exhausted()
       this.counts[1]!++
       this.#pin(frame)
-      await table.source
-        .readPage(page, this.slabs[frame >> SLAB_BITS]!, (frame & SLAB_MASK) << PAGE_BITS)
-        .async()
+      const slab = frame >> SLAB_BITS
+      const memory = this.slabs[slab]!
+      const at = (frame & SLAB_MASK) << PAGE_BITS
+      await table.source.readPage(page, memory, at).async()
+      if (this.slabs[slab] !== memory) memory.copy(this.slabs[slab]!, at, at, at + PAGE_BYTES)
       const other = table.frames[page]!
       if (other >= 0) return other // A synchronous read was faster.
       if (!table.dropped) this.#own(frame, table, page)
@@ -274,11 +290,8 @@ export class Cache {
     if (free !== undefined) return free
     if (this.#fresh < this.#capacity) {
       const frame = this.#fresh++
-      const slab = frame >> SLAB_BITS
-      if (this.slabs[slab] === NO_SLAB) {
-        const rest = (this.#capacity - (slab << SLAB_BITS)) << PAGE_BITS
-        this.#setSlab(slab, Buffer.allocUnsafeSlow(Math.min(SLAB_BYTES, rest)))
-      }
+      const end = ((frame & SLAB_MASK) + 1) << PAGE_BITS
+      if (end > this.slabs[frame >> SLAB_BITS]!.length) this.#growSlab(frame >> SLAB_BITS)
       return frame
     }
     for (let steps = 2 * this.#capacity; steps > 0; steps--) {

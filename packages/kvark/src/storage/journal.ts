@@ -535,8 +535,8 @@ export class Journal {
 
 /** Writes the bytes that are there again, as long as that is wanted, so that a later sync really writes them. */
 function* rewrite(segment: Segment, from: number, wanted: () => boolean): Routine<void> {
-  const extent = Buffer.allocUnsafeSlow(APPEND_BUFFER_BYTES)
   const end = segment.writer === undefined ? segment.end : segment.writer.flushed
+  const extent = Buffer.allocUnsafeSlow(Math.min(APPEND_BUFFER_BYTES, Math.max(1, end - from)))
   for (let at = from; at < end && wanted(); at += extent.length) {
     const length = Math.min(extent.length, end - at)
     const read = yield* segment.handle.read(extent, 0, length, at)
