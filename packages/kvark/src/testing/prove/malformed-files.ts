@@ -25,12 +25,9 @@ import { blocksOf, changed, isSegment, repair, repairBlock, repairHeader } from 
 import { Forger, isRecord, type Json } from './forger.ts'
 import { asHonest, guarded, mostFor } from './guard.ts'
 import type { Portion, Row, Tally } from './row.ts'
-import { formOf, isEncrypted, knownStore, namesOf, stillEnvironment } from './small-store.ts'
+import { formOf, knownStore, namesOf, stillEnvironment } from './small-store.ts'
 
 const OPENS = 600
-/** Of stores with 256 encrypted shards to open, which takes ten times as long; they come every so many turns. */
-const SLOW_OPENS = 80
-const SLOW_TURNS = 8
 /** One in so many is verified, and one is written to. */
 const VERIFIED = 8
 const WRITTEN = 32
@@ -296,16 +293,14 @@ export function malformedFilesRow(salvage: Salvage = salvageInto): Row {
     const random = new SeededRandom(seed)
     const form = formOf(subject)
     const turn = Math.floor((seed - 1) / subjects.length)
-    const compacted = !isEncrypted(form) || turn % SLOW_TURNS === 0
-    const store = knownStore(subject, { compacted, spread: turn % 4 === 1 })
+    const store = knownStore(subject, { compacted: turn % 4 !== 2, spread: turn % 4 === 1 })
     const forger = new Forger(store, (length) => random.bytes(length))
     const mutator = new Mutator(store.content, form, forger, random)
-    const opens = compacted && isEncrypted(form) ? SLOW_OPENS : OPENS
     let opened = 0
     let slowest = 0
     let largest = 0
     let salvaged = 0
-    for (let i = 0; i < opens; i++) {
+    for (let i = 0; i < OPENS; i++) {
       const { files, hint } = mutator.next()
       const bytes = [...files.values()].reduce((sum, one) => sum + one.length, 0)
       const environment = stillEnvironment(files, seed)
@@ -324,14 +319,14 @@ export function malformedFilesRow(salvage: Salvage = salvageInto): Row {
         throw new Error(`${subject.name}: ${hint} (open ${i}, seed ${seed}): ${told}`, { cause })
       }
     }
-    assert.ok(opened > 0 && opened < opens, `${opened} of ${opens} opened`)
+    assert.ok(opened > 0 && opened < OPENS, `${opened} of ${OPENS} opened`)
     const more = {
       'that opened': opened,
       salvaged,
       'slowest of each portion, ms': Math.round(slowest),
       'largest buffer of each portion, KiB': Math.round(largest / 1024),
     }
-    return { done: opens, more }
+    return { done: OPENS, more }
   }
   return {
     name: 'malformed-files',
