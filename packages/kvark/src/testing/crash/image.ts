@@ -5,6 +5,7 @@
  */
 
 import type { SeededRandom } from '../../bytes/random.ts'
+import type { Files } from '../../vfs/files.ts'
 import type { FileCall, SimulatedFiles } from '../../vfs/simulated.ts'
 import type { CrashMode } from '../../vfs/simulated-disk.ts'
 import type { Content, History } from './history.ts'
@@ -15,7 +16,7 @@ const COMMITS = 20
 /** So many wait for the disk together. */
 const AT_ONCE = 5
 /** How often the index has to be built from the segments. */
-const INDEX_LOST = 0.15
+const INDEX_LOST = 0.3
 
 const CHANGES: ReadonlySet<FileCall['call']> = new Set(['write', 'truncate', 'rename', 'remove'])
 
@@ -44,7 +45,7 @@ export async function recoverAndGoOn(
   begin: (session: Session) => void = () => {},
 ): Promise<Recovered> {
   // The stored index is a copy of what the segments say.
-  if (random.chance(INDEX_LOST)) removeIndexes(files)
+  if (random.chance(INDEX_LOST)) removeIndexes(files, STORE)
   const session = new Session({ subject, files, seed: random.uint32(), history })
   begin(session)
   await session.open()
@@ -68,10 +69,11 @@ export async function recoverAndGoOn(
   return { mended, content }
 }
 
-function removeIndexes(files: SimulatedFiles): void {
-  if (files.stat(STORE).sync() === undefined) return
-  for (const name of files.list(STORE).sync()) {
-    if (name.endsWith('.index')) files.remove(`${STORE}/${name}`).sync()
+/** Stored indexes go; what they say has to be found out from the segments. */
+export function removeIndexes(files: Files, folder: string): void {
+  if (files.stat(folder).sync() === undefined) return
+  for (const name of files.list(folder).sync()) {
+    if (name.endsWith('.index')) files.remove(`${folder}/${name}`).sync()
   }
 }
 

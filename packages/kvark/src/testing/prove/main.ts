@@ -5,6 +5,7 @@
  *   npm run prove -- --tier quick|pr|nightly                  2 %, 10 %, all of the goals
  *   npm run prove -- --engine log --row crash-states          some of it
  *   npm run prove -- --seed 7 --minutes 5                     other portions; what is not reached by then is cut short
+ *   npm run prove -- --lanes 1                                so many processes; one for each core unless it is said
  *   npm run prove -- --row crash-states --engine log --portion 17 [--steps 0,4,9]      one portion again, as a failure tells
  *
  * `--quick-end` ends a row at its first failure, which is not looked into.
@@ -40,6 +41,7 @@ const { values } = parseArgs({
     row: { type: 'string', multiple: true },
     seed: { type: 'string', default: '1' },
     minutes: { type: 'string' },
+    lanes: { type: 'string' },
     portion: { type: 'string' },
     steps: { type: 'string' },
     json: { type: 'boolean', default: false },
@@ -64,6 +66,7 @@ async function proveAll(): Promise<number> {
     engines,
     share: tier.share,
     seed: numberOf('seed'),
+    lanes: values.lanes === undefined ? availableParallelism() : numberOf('lanes'),
     ...(values['quick-end'] && { mostFailures: 1 }),
     deadline: begun + minutes * 60_000,
     onFailure({ task }) {
@@ -176,7 +179,7 @@ function rowNamed(name: string): Row {
   throw new Error(`there is no row '${name}'; there are ${rows.map((one) => one.name).join(', ')}`)
 }
 
-function numberOf(name: 'seed' | 'minutes' | 'portion'): number {
+function numberOf(name: 'seed' | 'minutes' | 'lanes' | 'portion'): number {
   const number = Number(values[name])
   if (!(number > 0)) throw new Error(`--${name} is a number above 0`)
   return number

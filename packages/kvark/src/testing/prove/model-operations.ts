@@ -13,6 +13,7 @@ import type { Environment } from '../../environment/environment.ts'
 import { simulatedEnvironment } from '../../environment/simulated.ts'
 import { openWith } from '../../store/opening.ts'
 import { memoryFiles } from '../../vfs/memory.ts'
+import { removeIndexes } from '../crash/image.ts'
 import { withContext } from '../crash/seeds.ts'
 import { type CrashSubject, optionSets } from '../crash/subjects.ts'
 import { type ModelMix, ModelRun, type ModelStore, type ModelWorld } from '../model/run.ts'
@@ -39,6 +40,8 @@ const KEYS = [40, 40, 200, 1000]
 const DURABILITIES = ['none', 'os', 'disk'] as const
 /** The least that `open` takes; all of the data, or a part of it. */
 const CACHE_BYTES = 1024 * 1024
+/** How often opening has to do without the stored index. */
+const INDEX_LOST = 0.2
 /** What is passed to the next flush of what nobody waits for. */
 const FLUSH_MS = 1001
 
@@ -67,6 +70,9 @@ export class OptionWorld implements ModelWorld {
   }
 
   async open(sync: boolean, random: Random): Promise<ModelStore> {
+    if (this.#environment && random.chance(INDEX_LOST)) {
+      removeIndexes(this.#environment.files, this.#path)
+    }
     const opening = openWith(this.#modules, this.#path, {
       engine: this.#subject.engine,
       ...this.#subject.options,

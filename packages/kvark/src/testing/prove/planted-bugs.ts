@@ -76,7 +76,17 @@ async function compile(folder: string): Promise<void> {
 async function proveIn(folder: string, engine: string, rows: readonly string[]): Promise<Report> {
   const main = join(folder, 'dist/testing/prove/main.js')
   const chosen = rows.flatMap((row) => ['--row', row])
-  const args = ['--json', '--quick-end', '--minutes', MINUTES, '--engine', engine, ...chosen]
+  const args = [
+    '--json',
+    '--quick-end',
+    '--lanes',
+    '1',
+    '--minutes',
+    MINUTES,
+    '--engine',
+    engine,
+    ...chosen,
+  ]
   return JSON.parse(await output(['--enable-source-maps', main, ...args], [0, 1])) as Report
 }
 

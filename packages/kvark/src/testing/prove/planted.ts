@@ -135,7 +135,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     file: 'engines/log/compaction.ts',
     find: '      floor: Math.min(state.journal.sequence + 1, ...staying.map((one) => one.floor)),\n',
     replace: '      floor: staying.length >= 0 ? state.journal.sequence + 1 : 0,\n',
-    rows: ['crash-states'],
+    rows: ['crash-recovery'],
   },
   {
     name: 'a stored index says that it holds one write more than it does',

@@ -9,7 +9,6 @@
  */
 
 import { type ChildProcess, fork } from 'node:child_process'
-import { availableParallelism } from 'node:os'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type CrashSubject, optionSets } from '../crash/subjects.ts'
@@ -33,6 +32,8 @@ export interface ProofOptions {
   /** Part of the goals, from 0 to 1. */
   readonly share: number
   readonly seed: number
+  /** Worker processes. More than there are cores are in each other's way. */
+  readonly lanes: number
   /** So many failures of a row end it; default 3. */
   readonly mostFailures?: number
   /** When it ends at the latest, ms since 1970. */
@@ -87,8 +88,7 @@ export async function prove(options: ProofOptions): Promise<Progress[]> {
     }
   }
   try {
-    // One more than there are cores: some portions do little but wait for processes.
-    await Promise.all(Array.from({ length: availableParallelism() + 1 }, lane))
+    await Promise.all(Array.from({ length: options.lanes }, lane))
   } finally {
     for (const state of states) state.end()
   }

@@ -1,6 +1,7 @@
 /** The quick tier of the proof, so that every run of the tests has some of it. */
 
 import assert from 'node:assert/strict'
+import { availableParallelism } from 'node:os'
 import { test } from 'node:test'
 import { optionSets } from '../crash/subjects.ts'
 import { prove } from './proof.ts'
@@ -12,7 +13,15 @@ test('the quick tier of the proof', async (t) => {
   const { share, minutes } = TIERS['quick']!
   const deadline = Date.now() + minutes * 60_000
   const engines = Object.keys(optionSets)
-  const states = await prove({ rows, engines, share, seed: 1, deadline, mostFailures: 1 })
+  const states = await prove({
+    rows,
+    engines,
+    share,
+    seed: 1,
+    lanes: availableParallelism(),
+    deadline,
+    mostFailures: 1,
+  })
   for (const { row, engine, done, goal, unit, cutShort } of states.map(reportedRow)) {
     t.diagnostic(`${row}, ${engine}: ${done} of ${goal} ${unit}${cutShort ? ', CUT SHORT' : ''}`)
   }
