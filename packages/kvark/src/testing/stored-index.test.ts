@@ -24,7 +24,7 @@ for (const subject of encrypted) {
       const bytes = Buffer.from(store.content.get(name)!)
       const sum = shardChecksum(bytes, shard)
       const from = (shard.at + (shard.number % 30)) * 8
-      for (const [i, bit] of [...POLYNOMIAL].entries()) {
+      for (const [i, bit] of POLYNOMIAL.split('').entries()) {
         bytes[(from + i) >>> 3]! ^= Number(bit) << ((from + i) & 7)
       }
       assert.equal(shardChecksum(bytes, shard), sum)

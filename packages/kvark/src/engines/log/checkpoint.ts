@@ -157,8 +157,9 @@ export function* readCheckpoint(
   const path = `${state.context.folder}/${indexName(number)}`
   const { cipher } = state.context.form
   const handle = yield* openFile(state.context.environment.files, path, 'read')
-  const window = new Window(handle, path, yield* handle.size())
+  let window: Window | undefined
   try {
+    window = new Window(handle, path, yield* handle.size())
     const { footer, table, start } = yield* readEnd(window, number, cipher)
     if (footer.storeId !== state.storeId) throw corruption(path, 0, 'the index of another store')
     if (footer.life !== life) throw corruption(path, 0, 'an older index')
@@ -196,7 +197,7 @@ export function* readCheckpoint(
     if (position !== start) throw corruption(path, position, 'there is more than the index')
     return footer
   } finally {
-    window.release()
+    window?.release()
     yield* handle.close()
   }
 }
