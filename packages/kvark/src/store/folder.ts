@@ -26,8 +26,8 @@ export const LOCK_NAME = 'LOCK'
 /** What the descriptor is called while the store is not whole. */
 export const UNFINISHED_NAME: string = `${DESCRIPTOR_NAME}.unfinished${TEMPORARY_SUFFIX}`
 
-/** The lock, and what stands beside it where the system has no lock of the kernel. */
-const LOCK_FILE = /^LOCK(?:\.(?:sqlite(?:-journal)?|pid))?$/
+/** The lock, and what stands beside it where the system has no lock of the kernel, also after a process was killed. */
+const LOCK_FILE = /^LOCK(?:\.(?:sqlite(?:-journal)?|pid(?:\.(?:new|stale)-\d+-\d+)?))?$/
 
 /** What half-written files have behind their name. */
 const HALF_WRITTEN = /(?:\.[0-9a-f]{1,8})?\.tmp$/

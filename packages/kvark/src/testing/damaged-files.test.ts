@@ -325,6 +325,7 @@ test('a stored index whose footer was forged, checksum and all, is built anew', 
     JSON.stringify({ ...footer, segments: [{ ...segment, max: {} }] }),
     JSON.stringify({ ...footer, replay: { segment: 1, address: 'front', sequence: 0 } }),
     JSON.stringify({ ...footer, clock: null }),
+    JSON.stringify({ ...footer, format: 2 }),
   ]
   for (const text of forged) {
     const bytes = withFooterJson(original, text)

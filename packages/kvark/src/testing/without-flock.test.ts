@@ -1,7 +1,7 @@
 /** A whole store where the system has no flock(1), so that other files than `LOCK` stand in its folder. */
 
 import assert from 'node:assert/strict'
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -35,5 +35,16 @@ test('a store is made, held, opened again, backed up and destroyed', () => {
     again.closeSync()
     assert.deepEqual(destroySync(one).kept, [])
   }
+  assert.deepEqual(readdirSync(folder), [])
+})
+
+test('what a killed process left of its locks does not make a folder a foreign one', () => {
+  const place = join(folder, 'killed')
+  mkdirSync(place)
+  for (const name of ['LOCK', 'LOCK.pid.new-4711-0', 'LOCK.pid.stale-4711-12']) {
+    writeFileSync(join(place, name), '')
+  }
+  openSync(place).closeSync()
+  assert.deepEqual(destroySync(place).kept, [])
   assert.deepEqual(readdirSync(folder), [])
 })

@@ -392,9 +392,10 @@ function parsed(json: Uint8Array): unknown {
 /** Whether it can be a footer. */
 function isFooter(footer: unknown): footer is CheckpointFooter {
   if (typeof footer !== 'object' || footer === null) return false
-  const { clearedSequence, clock, previousChecksum, segments, replay } =
+  const { format, clearedSequence, clock, previousChecksum, segments, replay } =
     footer as Partial<CheckpointFooter>
   return (
+    format === 1 &&
     isU48(clearedSequence) &&
     isU48(clock) &&
     isU32(previousChecksum) &&

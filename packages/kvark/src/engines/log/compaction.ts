@@ -74,7 +74,11 @@ export class Compactor {
   #lookAt = 0
   #lookedAt = 0
   #wasCleared = false
+  /** A progress callback of the user's is running: what it calls must leave the compaction alone. */
+  #telling = false
+  /** Complete compactions, and those of them that `compactSync` made. */
   finished = 0
+  #finishedAtOnce = 0
 
   constructor(state: LogState, options: Required<LogOptions>) {
     this.#state = state
@@ -90,6 +94,7 @@ export class Compactor {
 
   /** Looks whether there is work, now and then. */
   consider(): void {
+    if (this.#telling) return
     const written = this.#state.sinceCheckpoint
     if (written < this.#lookAt && written >= this.#lookedAt) return
     this.#lookedAt = written
@@ -127,9 +132,16 @@ export class Compactor {
       signal?.aborted ? signal.reason : compactionFailed(error)
     return new Effect(
       () => {
+        if (this.#telling) {
+          throw new KvarkError(
+            'INVALID_ARGUMENT',
+            'compactSync() was called by the progress callback of a compaction. Call it when that one has ended.',
+          )
+        }
         this.#takeOver()
         try {
           runSync(work())
+          this.#finishedAtOnce++
         } catch (error) {
           throw failed(error)
         }
@@ -137,10 +149,12 @@ export class Compactor {
       async () => {
         // Several may have waited for the same job.
         while (this.#job.running) await this.#job.settled()
+        const before = this.#finishedAtOnce
         try {
           await this.#job.start(work)
         } catch (error) {
-          throw failed(error)
+          // What took it over has done all of it.
+          if (this.#finishedAtOnce === before) throw failed(error)
         }
       },
     )
@@ -286,11 +300,11 @@ export class Compactor {
     this.#wasCleared = false
     const total = rounds.flat().reduce((sum, one) => sum + liveBytes(one), 0)
     let done = 0
-    progress?.(0, total)
+    this.#tell(progress, 0, total)
     for (const victims of rounds) {
       yield* this.#round(victims, signal)
       done += victims.reduce((sum, one) => sum + liveBytes(one), 0)
-      progress?.(done, total)
+      this.#tell(progress, done, total)
       if (!everything) break
     }
     if (rounds.length === 0) {
@@ -298,6 +312,15 @@ export class Compactor {
       yield* persist(this.#state)
     }
     this.finished++
+  }
+
+  #tell(progress: Progress | undefined, done: number, total: number): void {
+    this.#telling = true
+    try {
+      progress?.(done, total)
+    } finally {
+      this.#telling = false
+    }
   }
 
   /** Replaces some segments by what is alive in them. */

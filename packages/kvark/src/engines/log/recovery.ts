@@ -119,7 +119,7 @@ class Recovery {
     const state = new LogState(
       this.#context,
       new Cache(this.#context.cacheBytes),
-      new LogSegments(),
+      new LogSegments(folder),
       new HashIndex(),
       manifest,
       nextFile(names, manifest),

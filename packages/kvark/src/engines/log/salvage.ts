@@ -133,7 +133,7 @@ class Survey {
         created: false,
       },
       new Cache(CACHE_BYTES),
-      new LogSegments(),
+      new LogSegments(folder),
       new HashIndex(),
       FIRST_MANIFEST,
       1,

@@ -76,6 +76,11 @@ export class LogSegments {
   readonly slots: (LogSegment | undefined)[] = []
   /** By file number. */
   readonly all: Map<number, LogSegment> = new Map()
+  readonly #folder: string
+
+  constructor(folder: string) {
+    this.#folder = folder
+  }
 
   /** Gives a file its place in the address space. */
   add(file: Segment, bytes: number, packed: boolean): LogSegment {
@@ -124,7 +129,8 @@ export class LogSegments {
     if (segment === undefined) {
       throw new KvarkError(
         'CORRUPTION',
-        `The index points to position ${position}, where no segment is`,
+        `${this.#folder}: the index points to position ${position}, where no segment is. Remove the file that ends with '.index', so that it is built anew, and run \`kvark verify\`.`,
+        { path: this.#folder },
       )
     }
     return segment
