@@ -3,9 +3,10 @@ import { test } from 'node:test'
 import { simulatedEnvironment } from '../environment/simulated.ts'
 import { KvarkError } from '../errors.ts'
 import { SimulatedFiles } from '../vfs/simulated.ts'
-import { openSubject, sealedSubjects, subjects } from './crash/subjects.ts'
+import { type CrashStore, openSubject, sealedSubjects, subjects } from './crash/subjects.ts'
 
 const PATH = '/store'
+const MOST_TURNS = 500
 
 for (const subject of [subjects.log, ...sealedSubjects.log]) {
   for (const how of ['at once', 'awaited']) {
@@ -49,4 +50,44 @@ for (const subject of [subjects.log, ...sealedSubjects.log]) {
       assert.ok(calls > 20, `${calls} calls`)
     })
   }
+}
+
+test('a call that opens a file while the store is closed under it lets go of it', async () => {
+  const files = new SimulatedFiles()
+  const environment = simulatedEnvironment({ seed: 1, files })
+  let copies = 0
+  const calls = {
+    verify: (db: CrashStore) => db.verify(),
+    compact: (db: CrashStore) => db.compact(),
+    backup: (db: CrashStore) => db.backup(`/copy${copies++}`),
+    resume: (db: CrashStore) => db.resume(),
+  }
+  for (const [name, call] of Object.entries(calls)) {
+    let done = false
+    for (let turns = 0; !done && turns < MOST_TURNS; turns++) {
+      const db = openSubject(subjects.log, PATH, environment).sync()
+      db.putSync('key', 'value')
+      db.compactSync()
+      const ended = call(db).then(
+        () => {
+          done = true
+        },
+        (error: unknown) => {
+          assert.equal((error as KvarkError).code, 'CLOSED', `${name}: ${String(error)}`)
+        },
+      )
+      for (let turn = 1; turn <= turns; turn++) await (turn % 10 === 0 ? nextRound() : null)
+      db.closeSync()
+      await ended
+      // What was cut off lets go a little later.
+      for (let round = 0; round < 10; round++) await nextRound()
+      assert.deepEqual(files.openPaths, [], `${name}, after ${turns} turns`)
+    }
+  }
+})
+
+function nextRound(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve)
+  })
 }
