@@ -33,6 +33,11 @@ export class SeededRandom {
     return Math.floor((this.uint32() / 2 ** 32) * limit)
   }
 
+  /** At least 0, below 1. */
+  fraction(): number {
+    return this.uint32() / 2 ** 32
+  }
+
   /** True with this probability, from 0 to 1. */
   chance(probability: number): boolean {
     return this.uint32() < probability * 2 ** 32

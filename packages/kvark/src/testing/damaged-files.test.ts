@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { SeededRandom } from '../bytes/random.ts'
 import { runSync } from '../environment/routine.ts'
 import type { KvarkError } from '../errors.ts'
 import { PlainForm } from '../storage/block-form.ts'
@@ -19,7 +20,6 @@ import {
   openAt,
   write,
 } from './damage.ts'
-import { Random } from './random.ts'
 import { footerJson, withFooterJson } from './stored-index.ts'
 import { blocksOf, changed, headerBytesOf, repairBlock, resealed, sourceOf } from './tampering.ts'
 
@@ -144,7 +144,7 @@ test('a segment that is cut, removed or foreign is noticed, and nothing is lost'
 })
 
 test('a damaged byte of a segment: the right value or its place, never a wrong value', () => {
-  const random = new Random(20)
+  const random = new SeededRandom(20)
   for (const name of segments) {
     const original = content.get(name)!
     const places = new Set<number>()
@@ -192,7 +192,7 @@ test('a damaged block that looks like padding gives no unchecked value', () => {
 
 test('a stored index that is damaged, cut, foreign or lost is built anew from the data', () => {
   const original = content.get(index)!
-  const random = new Random(21)
+  const random = new SeededRandom(21)
   const places = Array.from({ length: 60 }, () => random.below(original.length))
   const tries: [hint: string, bytes: Buffer | undefined][] = [
     ...[
@@ -230,7 +230,7 @@ test('a stored index that is damaged, cut, foreign or lost is built anew from th
 })
 
 test('with the index lost, a damaged segment still gives no wrong value', () => {
-  const random = new Random(22)
+  const random = new SeededRandom(22)
   for (const name of segments) {
     const original = content.get(name)!
     for (let n = 0; n < 40; n++) {

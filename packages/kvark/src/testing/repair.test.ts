@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { SeededRandom } from '../bytes/random.ts'
 import type { RepairReport, VerifyReport } from '../engine/facts.ts'
 import { log } from '../engines/log/module.ts'
 import type { Environment } from '../environment/environment.ts'
@@ -41,7 +42,6 @@ import {
   FOLDER,
   openAt,
 } from './damage.ts'
-import { Random } from './random.ts'
 import { isSegment, repair as repairChecksum } from './tampering.ts'
 
 const TO = '/repaired'
@@ -68,8 +68,8 @@ interface Entry {
 
 /** Small and large frames, batches, long values, deletions, packed segments and a journal behind them. */
 function write(form: DamagedForm, cleared = false): Written {
-  const random = new Random(7)
-  const chance = new Random(8)
+  const random = new SeededRandom(7)
+  const chance = new SeededRandom(8)
   // The same bytes each time, keys and ids too.
   const environment = {
     ...environmentWith(new Map()),
@@ -288,7 +288,7 @@ interface Damage {
   readonly forged: boolean
 }
 
-function damage(random: Random, { content, form }: Written): Damage {
+function damage(random: SeededRandom, { content, form }: Written): Damage {
   const copy = new Map([...content].filter(([name]) => name !== 'LOCK'))
   const names = [...copy.keys()]
   const hints: string[] = []
@@ -365,7 +365,7 @@ for (const [name, form] of FORMS) {
     })
 
     test('whatever is damaged: an honest error, or a store of values that were written', () => {
-      const random = new Random(form.encryption ? 11 : 3)
+      const random = new SeededRandom(form.encryption ? 11 : 3)
       let repaired = 0
       let losses = 0
       for (let i = 0; i < 150; i++) {
@@ -572,7 +572,7 @@ test('a value that holds a store is never taken for one', () => {
     allowed.add(`own ${name}`)
   }
   again.closeSync()
-  const random = new Random(5)
+  const random = new SeededRandom(5)
   for (let i = 0; i < 40; i++) {
     const files = new Map([...contentOf(environment)].filter(([name]) => name !== 'LOCK'))
     for (const bytes of files.values()) {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { parseArgs } from 'node:util'
+import { SeededRandom } from '../bytes/random.ts'
 import { FILE_HEADER_BYTES, SECTOR_BYTES } from '../storage/segment-format.ts'
 import { type Content, type DamagedForm, openAt } from './damage.ts'
-import { Random } from './random.ts'
 import {
   blocksOf,
   changed,
@@ -37,7 +37,7 @@ function noticed({ refused, later }: Told): boolean {
 }
 
 /** Bytes to try: of all headers and trailers, and some of the rest. */
-function placesIn(name: string, bytes: Buffer, form: DamagedForm, random: Random): number[] {
+function placesIn(name: string, bytes: Buffer, form: DamagedForm, random: SeededRandom): number[] {
   if (every) return [...bytes.keys()]
   const places = new Set<number>()
   const add = (from: number, to: number, step = 1): void => {
@@ -90,7 +90,7 @@ for (const [title, form] of ENCRYPTED) {
     })
 
     test('a changed byte is noticed, also with every checksum made right', () => {
-      const random = new Random(30)
+      const random = new SeededRandom(30)
       const failures: string[] = []
       const attempt = (name: string, at: number, bits: number, repaired: boolean): void => {
         const original = content.get(name)!
@@ -129,7 +129,7 @@ for (const [title, form] of ENCRYPTED) {
     })
 
     test('a block that is taken away, or the end of a file from it on', () => {
-      const random = new Random(32)
+      const random = new SeededRandom(32)
       const failures: string[] = []
       for (const name of segments) {
         const original = content.get(name)!
@@ -176,7 +176,7 @@ for (const [title, form] of ENCRYPTED) {
 
     test('blocks that change places, in a file, between files and between stores', () => {
       const failures: string[] = []
-      const random = new Random(31)
+      const random = new SeededRandom(31)
       const twin = lastOf(historyOf(form))
       const sources = new Map<string, Buffer>()
       for (const name of segments) {
@@ -308,7 +308,7 @@ test('compressed only: a changed byte is noticed, or changes nothing', () => {
   const history = historyOf({ compression: 'lz4' })
   const content = lastOf(history)
   const close = closeFrame(content, history.form)
-  const random = new Random(33)
+  const random = new SeededRandom(33)
   const failures: string[] = []
   for (const [name, original] of content) {
     if (name === 'LOCK') continue

@@ -5,6 +5,7 @@
 
 import assert from 'node:assert/strict'
 import { isDeepStrictEqual } from 'node:util'
+import { SeededRandom } from '../../bytes/random.ts'
 import type { BackupReport } from '../../engine/facts.ts'
 import { nodeEnvironment } from '../../environment/node.ts'
 import { effect } from '../../environment/routine.ts'
@@ -12,7 +13,6 @@ import type { KvarkError } from '../../errors.ts'
 import { readDescriptor } from '../../storage/descriptor.ts'
 import type { BatchOperation } from '../../store/types.ts'
 import { type Change, History, mustHold } from '../crash/history.ts'
-import { Random } from '../random.ts'
 import { bytes, content, names, pattern, rejects, throws, turn } from './check.ts'
 import { type Fault, FaultyFiles } from './faulty-files.ts'
 import type { AnyStore, Case, Chapter, Place } from './place.ts'
@@ -38,14 +38,14 @@ function nameFiles(place: Place, path: string): string[] {
 class Traffic {
   readonly #place: Place
   readonly #db: AnyStore
-  readonly #random: Random
+  readonly #random: SeededRandom
   readonly #history = new History()
   /** By the number of the write: the version that it got, where that is told. */
   readonly #versions: number[] = []
   readonly #backups: { readonly path: string; readonly report: BackupReport }[] = []
   #writing = true
 
-  constructor(place: Place, db: AnyStore, random: Random) {
+  constructor(place: Place, db: AnyStore, random: SeededRandom) {
     this.#place = place
     this.#db = db
     this.#random = random
@@ -376,7 +376,7 @@ const cases: readonly Case[] = [
       name: `backups while others write and compact hold a prefix of the writes, seed ${seed + 1}`,
       async run(place) {
         const db = await place.open()
-        await new Traffic(place, db, new Random(seed + 1)).run()
+        await new Traffic(place, db, new SeededRandom(seed + 1)).run()
       },
     }
   }),

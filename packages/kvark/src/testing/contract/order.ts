@@ -1,8 +1,8 @@
 /** Contract, chapter 5: ranges, for engines that keep entries in the order of their keys. */
 
 import assert from 'node:assert/strict'
+import { SeededRandom } from '../../bytes/random.ts'
 import type { RangeOptions } from '../../store/types.ts'
-import { Random } from '../random.ts'
 import { bytes, collect, rejects, text, throws } from './check.ts'
 import type { BytesStore, Case, Chapter, Place } from './place.ts'
 
@@ -36,7 +36,7 @@ const BOUNDS = [...KEYS, '\0\x02', 'a\x01', 'ac', 'c', '\x81', '\xff\xfe', '\xff
 
 async function filled(place: Place): Promise<BytesStore> {
   const db = await place.openBytes({ durability: 'none' })
-  const random = new Random(1)
+  const random = new SeededRandom(1)
   for (const key of [...KEYS].sort(() => random.fraction() - 0.5))
     await db.put(bytes(key), bytes(`=${key}`))
   return db
@@ -105,7 +105,7 @@ const cases: readonly Case[] = [
     name: 'two bounds, a prefix, a direction and a limit together',
     async run(place) {
       const db = await filled(place)
-      const random = new Random(2)
+      const random = new SeededRandom(2)
       for (let i = 0; i < 400; i++) {
         const options: Record<string, unknown> = {}
         if (random.chance(0.6)) options[random.pick(['gt', 'gte'])] = bytes(random.pick(BOUNDS))
@@ -137,7 +137,7 @@ const cases: readonly Case[] = [
     name: 'seek goes on at a key, within the range',
     async run(place) {
       const db = await filled(place)
-      const random = new Random(3)
+      const random = new SeededRandom(3)
       for (let i = 0; i < 300; i++) {
         const reverse = random.chance(0.5)
         const range = random.chance(0.5) ? {} : { gte: bytes('a'), lt: bytes('\x80') }

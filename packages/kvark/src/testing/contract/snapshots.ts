@@ -1,8 +1,8 @@
 /** Contract, chapter 6: snapshots, each a fixed view of the store. */
 
 import assert from 'node:assert/strict'
+import { SeededRandom } from '../../bytes/random.ts'
 import type { Snapshot } from '../../store/types.ts'
-import { Random } from '../random.ts'
 import { bytes, collect, content, names, pattern, rejects, text, throws } from './check.ts'
 import type { Case, Chapter } from './place.ts'
 
@@ -60,7 +60,7 @@ const cases: readonly Case[] = [
     name: 'many snapshots, released in any order',
     async run(place) {
       const db = await place.open({ durability: 'none' })
-      const random = new Random(6)
+      const random = new SeededRandom(6)
       const living: [Snapshot<string, string>, Record<string, string>][] = []
       const model: Record<string, string> = {}
       for (let round = 0; round < 60; round++) {

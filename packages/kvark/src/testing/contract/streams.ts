@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
+import { SeededRandom } from '../../bytes/random.ts'
 import { nodeEnvironment } from '../../environment/node.ts'
 import type { KvarkError } from '../../errors.ts'
 import type { ByteSource } from '../../store/types.ts'
 import { memoryFiles } from '../../vfs/memory.ts'
-import { Random } from '../random.ts'
 import { bytes, names, pattern, rejects, turn } from './check.ts'
 import { FaultyFiles } from './faulty-files.ts'
 import type { BytesStore, Case, Chapter, Place } from './place.ts'
@@ -50,7 +50,7 @@ function watched(pieces: Iterable<unknown>, gate?: Promise<unknown>): Watched {
 
 /** `value` in pieces of random sizes, some empty; each is overwritten when the next one is asked for. */
 function* cut(value: Uint8Array, seed: number): Generator<Uint8Array> {
-  const random = new Random(seed)
+  const random = new SeededRandom(seed)
   for (let at = 0; at < value.length; ) {
     const most = random.pick([0, 1, 100, 20_000, 300_000, 1_000_000])
     const piece = value.slice(at, at + random.below(most + 1))

@@ -90,7 +90,7 @@ export async function failAt(
   subject: CrashSubject,
   seed: number,
   plan: FaultPlan,
-  steps: number = STEPS,
+  steps: number | readonly number[] = STEPS,
 ): Promise<boolean> {
   const files = new SimulatedFiles()
   files.failedSync = plan.failedSync ?? 'clean'

@@ -4,7 +4,8 @@
  *   step ─► a verb, at once or awaited ─► the store
  *               └────────────────────► the map ─────► what was touched is compared at once, everything now and then
  *
- * 1. Everything comes from the seed, so a run is the same each time, and on every engine.
+ * 1. Everything comes from the seed, so a run is the same each time, and on every engine. Each step has a seed of its own: what is left
+ *    when some steps are taken out does what it did before.
  * 2. What a snapshot, a cursor or a stream must show is a copy of the map, taken when it was.
  * 3. A key is compared with what it must hold whenever a verb has touched it; walks compare all keys.
  *
@@ -12,6 +13,7 @@
  */
 
 import assert from 'node:assert/strict'
+import { SeededRandom } from '../../bytes/random.ts'
 import type { ErrorCode } from '../../errors.ts'
 import type {
   BatchOperation,
@@ -22,7 +24,6 @@ import type {
   Snapshot,
 } from '../../store/types.ts'
 import { collect, rejects, throws } from '../contract/check.ts'
-import { Random } from '../random.ts'
 import { type ModelKey, modelKeys, shownValue, ValuePool } from './things.ts'
 
 export type ModelStore = OrderedStore<Uint8Array, Uint8Array>
@@ -30,9 +31,9 @@ export type ModelStore = OrderedStore<Uint8Array, Uint8Array>
 /** Where a run happens. */
 export interface ModelWorld {
   /** Opens the store, at once or awaited, with options that may differ each time. */
-  open(sync: boolean, random: Random): Promise<ModelStore>
+  open(sync: boolean, random: SeededRandom): Promise<ModelStore>
   /** Changes options of the open store; absent: they stay. */
-  configure?(db: ModelStore, random: Random): void
+  configure?(db: ModelStore, random: SeededRandom): void
   /** Lets time pass; absent: it passes by itself. */
   advance?(): void
 }
@@ -83,13 +84,16 @@ interface HeldWalk {
 
 /** So many of the last lines are kept, at least. */
 const KEPT_LINES = 4000
+/** Sets the seeds of a run's steps apart. */
+const STEPS_APART = 2 ** 32
 const MOST_SNAPSHOTS = 4
 const MOST_WALKS = 4
 
 export class ModelRun {
   readonly #world: ModelWorld
   readonly #mix: ModelMix
-  readonly #random: Random
+  readonly #seed: number
+  #random: SeededRandom
   readonly #keys: readonly ModelKey[]
   readonly #byText: ReadonlyMap<string, ModelKey>
   readonly #pool: ValuePool
@@ -101,6 +105,7 @@ export class ModelRun {
   #sequence = 0
   #actions: readonly (readonly [weight: number, act: () => Promise<void> | void])[] = []
   #weights = 0
+  #steps = 0
   /** What was done, a line each. */
   readonly trace: string[] = []
   /** Calls of the store's verbs whose answer was compared. */
@@ -109,7 +114,8 @@ export class ModelRun {
   constructor(world: ModelWorld, mix: ModelMix, seed: number) {
     this.#world = world
     this.#mix = mix
-    this.#random = new Random(seed)
+    this.#seed = seed
+    this.#random = new SeededRandom(seed)
     this.#keys = modelKeys(mix.keys)
     this.#byText = new Map(this.#keys.map((key) => [key.text, key]))
     this.#pool = new ValuePool(this.#random)
@@ -154,7 +160,10 @@ export class ModelRun {
     this.#weights = this.#actions.reduce((sum, [weight]) => sum + weight, 0)
   }
 
-  async step(): Promise<void> {
+  /** Step `number`; the next one, unless some are to be left out. */
+  async step(number: number = this.#steps): Promise<void> {
+    this.#steps = number + 1
+    this.#random = new SeededRandom(this.#seed + (number + 1) * STEPS_APART)
     let at = this.#random.fraction() * this.#weights
     for (const [weight, act] of this.#actions) {
       at -= weight

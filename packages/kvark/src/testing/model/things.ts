@@ -3,7 +3,7 @@
  * another way; values are windows on one pool, half of which repeats itself, so that making one costs nothing.
  */
 
-import type { Random } from '../random.ts'
+import type { SeededRandom } from '../../bytes/random.ts'
 
 /** Lengths of keys, one after the other; lengths are coded in 1 byte up to 127, in 2 above. */
 const KEY_BYTES = [1, 2, 3, 8, 12, 16, 16, 20, 24, 31, 32, 33, 48, 63, 64, 100, 126, 127, 128, 129]
@@ -45,7 +45,7 @@ function keyBytes(i: number, length: number): Buffer {
 export class ValuePool {
   readonly #pool: Buffer
 
-  constructor(random: Random) {
+  constructor(random: SeededRandom) {
     this.#pool = Buffer.alloc(POOL_BYTES, REPEATED)
     for (let at = 0; at < POOL_BYTES; at += 64) {
       // Of 64 bytes, 32 do not compress.
@@ -54,7 +54,7 @@ export class ValuePool {
   }
 
   /** A value of `length` bytes that is nearly always unlike all others. */
-  take(length: number, random: Random): Uint8Array {
+  take(length: number, random: SeededRandom): Uint8Array {
     const start = random.below(POOL_BYTES - Math.min(length, POOL_BYTES - 1))
     if (start + length <= POOL_BYTES) return this.#pool.subarray(start, start + length)
     const long = Buffer.alloc(length, this.#pool)

@@ -12,10 +12,10 @@ import { FAILED_SYNCS } from '../../vfs/simulated-disk.ts'
 import type { FaultPlan } from '../crash/fault.ts'
 import { failAt } from '../crash/faults.ts'
 import type { CrashSubject } from '../crash/subjects.ts'
-import { INTERRUPTIONS, interruptCalls } from './interrupted-calls.ts'
+import { INTERRUPTIONS, type Interruption, interruptCalls } from './interrupted-calls.ts'
 import type { Portion, Row, Tally } from './row.ts'
 
-const STEPS = 6
+const STEPS: readonly number[] = [0, 1, 2, 3, 4, 5]
 
 type Kind = Omit<FaultPlan, 'nth' | 'forever'> & { readonly name: string }
 
@@ -26,6 +26,8 @@ const KINDS: readonly Kind[] = [
   { name: 'half written, EIO', error: 'EIO', only: isWrite, halfWritten: true },
   { name: 'half written, ENOSPC', error: 'ENOSPC', only: isWrite, halfWritten: true },
 ]
+
+const ALL_KINDS = KINDS.length + INTERRUPTIONS.length
 
 const SYNC_KINDS: readonly Kind[] = FAILED_SYNCS.map((failedSync) => ({
   name: failedSync,
@@ -41,6 +43,7 @@ export const faults: Row = {
   rule: 'typed error or success, nothing acknowledged lost; closing, resuming and opening again work',
   goal: 12_000,
   run: sweepAll,
+  stepsOf: (portion) => (interruptionOf(portion) === undefined ? STEPS : []),
 }
 
 export const syncFailures: Row = {
@@ -50,22 +53,30 @@ export const syncFailures: Row = {
   rule: 'nothing is acknowledged that was not written again',
   goal: 1000,
   run: async (portion) => await sweep(portion, SYNC_KINDS),
+  stepsOf: () => STEPS,
 }
 
 async function sweepAll(portion: Portion): Promise<Tally> {
   const { subject, seed } = portion
-  const kinds = KINDS.length + INTERRUPTIONS.length
-  const interruption = INTERRUPTIONS[(seed % kinds) - KINDS.length]
+  const interruption = interruptionOf(portion)
   if (interruption === undefined) return await sweep(portion, KINDS)
-  const all = Math.floor(seed / kinds) % 2 === 1
+  const all = Math.floor(seed / ALL_KINDS) % 2 === 1
   const done = await interruptCalls(subject, seed, interruption, all)
   return { done, more: { [`${interruption}, ${all ? 'every call' : 'once'}`]: done } }
 }
 
-async function sweep({ subject, seed }: Portion, kinds: readonly Kind[]): Promise<Tally> {
+/** What interrupts the calls of a portion on real files, if it is one of these. */
+function interruptionOf({ seed }: Portion): Interruption | undefined {
+  return INTERRUPTIONS[(seed % ALL_KINDS) - KINDS.length]
+}
+
+async function sweep(
+  { subject, seed, steps = STEPS }: Portion,
+  kinds: readonly Kind[],
+): Promise<Tally> {
   const kind = kinds[seed % kinds.length]!
   const forever = Math.floor(seed / kinds.length) % 2 === 1
-  const done = await sweepOne(subject, seed, kind, forever)
+  const done = await sweepOne(subject, seed, kind, forever, steps)
   return { done, more: { [`${kind.name}, ${forever ? 'for ever' : 'once'}`]: done } }
 }
 
@@ -74,9 +85,10 @@ async function sweepOne(
   seed: number,
   kind: Kind,
   forever: boolean,
+  steps: readonly number[],
 ): Promise<number> {
   for (let nth = 1; ; nth++) {
-    const injected = await failAt(subject, seed, { ...kind, nth, forever }, STEPS)
+    const injected = await failAt(subject, seed, { ...kind, nth, forever }, steps)
     if (!injected) return nth - 1
   }
 }

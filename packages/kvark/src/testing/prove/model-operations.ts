@@ -17,11 +17,12 @@ import { removeIndexes } from '../crash/image.ts'
 import { withContext } from '../crash/seeds.ts'
 import { type CrashSubject, optionSets } from '../crash/subjects.ts'
 import { type ModelMix, ModelRun, type ModelStore, type ModelWorld } from '../model/run.ts'
-import type { Random } from '../random.ts'
 import { referenceModule } from '../reference-engine.ts'
 import type { Portion, Row, Tally } from './row.ts'
 
 const OPERATIONS = 20_000
+/** More than it takes to come to so many operations. */
+const STEPS: readonly number[] = Array.from({ length: 2 * OPERATIONS }, (_, i) => i)
 const MIRRORED = 8
 const MIRRORED_OPERATIONS = 2000
 /** So many of the last steps are told. */
@@ -69,7 +70,7 @@ export class OptionWorld implements ModelWorld {
     this.#clock = environment
   }
 
-  async open(sync: boolean, random: Random): Promise<ModelStore> {
+  async open(sync: boolean, random: SeededRandom): Promise<ModelStore> {
     if (this.#environment && random.chance(INDEX_LOST)) {
       removeIndexes(this.#environment.files, this.#path)
     }
@@ -86,7 +87,7 @@ export class OptionWorld implements ModelWorld {
     return (sync ? opening.sync() : await opening.async()) as unknown as ModelStore
   }
 
-  configure(db: ModelStore, random: Random): void {
+  configure(db: ModelStore, random: SeededRandom): void {
     ;(db as ModelStore & { configure(options: object): void }).configure(this.#live(random))
   }
 
@@ -95,7 +96,7 @@ export class OptionWorld implements ModelWorld {
   }
 
   /** Options that may change while the store is open, as another option set of the engine has them. */
-  #live(random: Random): Record<string, unknown> {
+  #live(random: SeededRandom): Record<string, unknown> {
     const { engine } = this.#subject
     const sets = (optionSets as Readonly<Record<string, readonly CrashSubject[] | undefined>>)[
       engine
@@ -109,21 +110,30 @@ export class OptionWorld implements ModelWorld {
 }
 
 /** A portion on other engines than those of the package. */
-export async function runModel({ subject, seed }: Portion, modules: Modules): Promise<Tally> {
+export async function runModel(
+  { subject, seed, steps = STEPS }: Portion,
+  modules: Modules,
+): Promise<Tally> {
   const random = new SeededRandom(seed)
   const keys = random.pick(KEYS)
-  const { operations } = await runOn(modules, subject, seed, { ...MIX, keys }, OPERATIONS)
+  const mix = { ...MIX, keys }
+  const { operations } = await runOn(modules, subject, seed, mix, steps, OPERATIONS)
   if (seed % MIRRORED !== 0) return { done: operations }
-  const mirrored = await mirror(modules, subject, seed)
+  const mirrored = await mirror(modules, subject, seed, steps)
   return { done: operations + mirrored, more: { mirrored } }
 }
 
 /** The same run on two engines. */
-async function mirror(modules: Modules, subject: CrashSubject, seed: number): Promise<number> {
+async function mirror(
+  modules: Modules,
+  subject: CrashSubject,
+  seed: number,
+  steps: readonly number[],
+): Promise<number> {
   const reference = { name: 'reference', engine: 'reference', options: {} }
   const module = { reference: referenceModule }
-  const wanted = await runOn(module, reference, seed, MIRROR_MIX, MIRRORED_OPERATIONS)
-  const found = await runOn(modules, subject, seed, MIRROR_MIX, MIRRORED_OPERATIONS)
+  const wanted = await runOn(module, reference, seed, MIRROR_MIX, steps, MIRRORED_OPERATIONS)
+  const found = await runOn(modules, subject, seed, MIRROR_MIX, steps, MIRRORED_OPERATIONS)
   const at = wanted.trace.findIndex((line, i) => line !== found.trace[i])
   const told = (trace: readonly string[]): string =>
     trace.slice(Math.max(0, at - 5), at + 1).join('\n')
@@ -140,13 +150,17 @@ async function runOn(
   subject: CrashSubject,
   seed: number,
   mix: ModelMix,
+  steps: readonly number[],
   operations: number,
 ): Promise<ModelRun> {
   const environment = { ...simulatedEnvironment({ seed }), files: memoryFiles() }
   const run = new ModelRun(new OptionWorld(modules, subject, '/store', environment), mix, seed)
   try {
     await run.begin()
-    while (run.operations < operations) await run.step()
+    for (const step of steps) {
+      if (run.operations >= operations) break
+      await run.step(step)
+    }
     await run.finish()
   } catch (cause) {
     throw withContext(`the last steps:\n${run.trace.slice(-TOLD).join('\n')}`, cause)
@@ -161,4 +175,5 @@ export const modelOperations: Row = {
   rule: 'every answer is the model’s, and every engine gives the same',
   goal: 4_000_000,
   run: (portion) => runModel(portion, engines),
+  stepsOf: () => STEPS,
 }
