@@ -38,6 +38,8 @@ export interface Block {
   readonly load: Effect<void>
   /** Ends what `load` began; harmless before it and when repeated. */
   release(): void
+  /** What was loaded before it for the same call is not needed any more: the call has come further. */
+  readonly alone?: true
 }
 
 /** Where a file's pages come from. */

@@ -145,6 +145,7 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
         }
         if (status === BLOCKED) {
           const block = this.#found.block!
+          if (block.alone) for (const one of blocks.splice(0)) one.release()
           blocks.push(block)
           yield* block.load
           status = undefined

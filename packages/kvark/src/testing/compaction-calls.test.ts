@@ -2,16 +2,15 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { nodeEnvironment } from '../environment/node.ts'
+import { simulatedEnvironment } from '../environment/simulated.ts'
 import { openSync } from '../store/open.ts'
-import { memoryFiles } from '../vfs/memory.ts'
 
 const KEYS = 900
 
 type Filled = ReturnType<typeof filled>
 
 function filled() {
-  const environment = { ...nodeEnvironment(), files: memoryFiles() }
+  const environment = simulatedEnvironment({ seed: 1 })
   const compactionThresholdBytes = Number.MAX_SAFE_INTEGER
   const db = openSync('/store', { environment, segmentBytes: 65_536, compactionThresholdBytes })
   for (let i = 0; i < 4 * KEYS; i++) db.putSync(`key${i % KEYS}`, `value ${i} `.repeat(10))
@@ -55,4 +54,35 @@ test('compact that is cut off by closing says so', async () => {
   const compacted = db.compact()
   db.closeSync()
   await assert.rejects(compacted, { code: 'CLOSED' })
+})
+
+test('a walk that passes many dead entries while they are moved gets by with a small cache', async () => {
+  const environment = simulatedEnvironment({ seed: 1 })
+  const compactionThresholdBytes = Number.MAX_SAFE_INTEGER
+  // 64 pages.
+  const cacheBytes = 1024 * 1024
+  const options = { environment, cacheBytes, segmentBytes: 32_768, compactionThresholdBytes }
+  const db = openSync('/store', options)
+  const value = 'x'.repeat(400)
+  const keys = 6000
+  for (let i = 0; i < 2 * keys; i++) db.putSync(`key${i % keys}`, value)
+  const cursor = db.entries()
+  cursor.nextSync()
+  let moving = true
+  const compacted = db.compact().finally(() => {
+    moving = false
+  })
+  let given = 1
+  // The cursor stands before thousands of dead entries, and asks for the next living one again and again.
+  while (moving) {
+    await new Promise((resolve) => setImmediate(resolve))
+    const walk = db.entries()
+    if (!walk.nextSync().done) given++
+    walk.close()
+  }
+  await compacted
+  assert.ok(given > 5)
+  cursor.close()
+  assert.deepEqual(db.verifySync().problems, [])
+  db.closeSync()
 })

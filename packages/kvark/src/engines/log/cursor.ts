@@ -53,6 +53,8 @@ export class LogCursor implements EngineCursor {
   #after = 0
   /** The merge stands on an entry that has not been judged yet. */
   #pending = false
+  /** To judge it has taken something that was not in memory. */
+  #blocked = false
   /** The pending entry's key, when it runs through several windows. */
   #spreadKey: Buffer | undefined
   #closed = false
@@ -87,6 +89,7 @@ export class LogCursor implements EngineCursor {
         }
         if (merge.walk.entry.kind !== PUT) continue
         this.#pending = true
+        this.#blocked = false
         this.#spreadKey = undefined
       }
       const status = this.#judge(found, merge.walk, merge.segment)
@@ -166,7 +169,10 @@ export class LogCursor implements EngineCursor {
       const at = this.#snapshot
       const status = findAt(this.#lookup, snapshots, at, hash, key, start, keyLength)
       if (status === BLOCKED) {
-        found.block = this.#lookup.block
+        const block = this.#lookup.block!
+        // Many dead entries may be passed by in one call, and each takes a page.
+        found.block = this.#blocked ? block : { ...block, alone: true }
+        this.#blocked = true
         return BLOCKED
       }
       live = status !== MISSING && this.#lookup.entry.sequence === entry.sequence

@@ -82,7 +82,11 @@ async function run({ subjects, seed }: Portion): Promise<Tally> {
     const hint = `${subject.name}: ${name}, byte ${at}, ${before} became ${after} (seed ${seed})`
     if (!isNoticed(store, changed(store.content, name, bytes), hint, seed)) harmless++
   }
-  return { done: to - from, more: { 'of the mark of a clean close, harmless': harmless } }
+  return {
+    done: to - from,
+    options: subject.name,
+    more: { 'of the mark of a clean close, harmless': harmless },
+  }
 }
 
 export const byteCorruption: Row = {

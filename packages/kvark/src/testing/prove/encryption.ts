@@ -125,7 +125,8 @@ async function run({ subjects, seed }: Portion): Promise<Tally> {
     'wrong keys': WRONG_KEYS,
     'equal values': EQUAL_VALUES,
   }
-  return { done: ROUNDS + TAMPERINGS + WRONG_KEYS + EQUAL_VALUES, more }
+  const done = ROUNDS + TAMPERINGS + WRONG_KEYS + EQUAL_VALUES
+  return { done, options: subject.name, more }
 }
 
 export const encryption: Row = {

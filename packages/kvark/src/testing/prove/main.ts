@@ -141,7 +141,8 @@ async function tell({ task, options, message }: Failure): Promise<void> {
   })
   if (found.length === steps.length) return
   // Where the end came before it was short, nobody would want to read it.
-  const shown = found.length > MOST_SHOWN ? 'too many to be shown' : `${command} --steps ${found}`
+  const shown =
+    found.length > MOST_SHOWN ? 'too many to be shown' : `${command} --steps ${found.join(',')}`
   say(`With ${found.length} of its ${steps.length} steps:\n  ${shown}`)
 }
 

@@ -42,7 +42,7 @@ async function run({ subject, seed }: Portion): Promise<Tally> {
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
-  return { done: 1 }
+  return { done: 1, options: null }
 }
 
 function plant({ file, find, replace }: PlantedBug, folder: string): void {

@@ -193,7 +193,8 @@ class State implements Progress {
       for (const hash of distinct) this.distinct.add(hash)
       this.done = this.distinct.size
     }
-    this.spread[options] = (this.spread[options] ?? 0) + this.done - before
+    const spread = outcome.tally.options === undefined ? options : outcome.tally.options
+    if (spread !== null) this.spread[spread] = (this.spread[spread] ?? 0) + this.done - before
     for (const [name, count] of Object.entries(more)) {
       this.more[name] = (this.more[name] ?? 0) + count
     }

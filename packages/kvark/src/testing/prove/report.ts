@@ -94,7 +94,7 @@ export function tableOf({ rows, date, node, cores, wallSeconds }: Report): strin
   const lines = rows.map((row) => {
     const sets = Object.values(row.optionSets).filter((count) => count > 0).length
     const cut = row.cutShort ? ` (cut short by time; the goal is ${count(row.goal)})` : ''
-    return `| ${row.engine} | ${row.what} | ${count(row.done)} ${row.unit}${cut} | ${sets} | ${row.failures === 0 ? 'none' : row.failures} |`
+    return `| ${row.engine} | ${row.what} | ${count(row.done)} ${row.unit}${cut} | ${sets === 0 ? '–' : sets} | ${row.failures === 0 ? 'none' : row.failures} |`
   })
   return [
     '| engine | what was done | how often | option sets | failures |',

@@ -34,6 +34,8 @@ export interface Tally {
   readonly done: number
   /** A hash, below 2⁵³, of each thing that must differ from all the others to count. */
   readonly distinct?: readonly number[]
+  /** The option set that it was done with, where that is not the portion's `subject`; `null`: with none in particular. */
+  readonly options?: string | null
   /** What else is worth telling, by name: added up. */
   readonly more?: Readonly<Record<string, number>>
 }
