@@ -153,4 +153,40 @@ export const plantedBugs: readonly PlantedBug[] = [
       '          const moved = index.replace(hash, result.from[next]!, position)\n          if (!moved) index.insert(hash, position)\n',
     rows: ['crash-states'],
   },
+  {
+    name: 'a nonce is used again',
+    file: 'storage/cipher.ts',
+    find: '    const nonce = this.#random(NONCE_BYTES)\n',
+    replace: '    const nonce = new Uint8Array(NONCE_BYTES)\n',
+    rows: ['encryption'],
+  },
+  {
+    name: 'what was decrypted is believed without its tag',
+    file: 'storage/cipher.ts',
+    find: '    decipher.final()\n',
+    replace: '',
+    rows: ['encryption'],
+  },
+  {
+    name: 'a manifest from before the clean close is believed',
+    file: 'engines/log/replay.ts',
+    find: '    if (number > manifest.number) {\n',
+    replace: '    if (number > manifest.number + 1) {\n',
+    rows: ['sector-faults'],
+  },
+  {
+    name: 'the length of a value is believed before the segment is known to go so far',
+    file: 'storage/segment-walk.ts',
+    find: '    if ((yield* source.readAt(Buffer.allocUnsafe(1), last, 1)) === 0) {\n',
+    replace: '    if (last < 0) {\n',
+    rows: ['malformed-files'],
+  },
+  {
+    name: 'two processes have two locks',
+    file: 'store/opening.ts',
+    find: `  const lock = yield* files.lock(\`\${folder}/\${LOCK_NAME}\`, plan.lockTimeoutMs)\n`,
+    replace: `  const lock = yield* files.lock(\`\${folder}/\${LOCK_NAME}.pid.new-\${process.pid}-0\`, plan.lockTimeoutMs)
+`,
+    rows: ['two-processes'],
+  },
 ]
