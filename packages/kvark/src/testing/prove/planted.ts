@@ -185,8 +185,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     name: 'two processes have two locks',
     file: 'store/opening.ts',
     find: `  const lock = yield* files.lock(\`\${folder}/\${LOCK_NAME}\`, plan.lockTimeoutMs)\n`,
-    replace: `  const lock = yield* files.lock(\`\${folder}/\${LOCK_NAME}.pid.new-\${process.pid}-0\`, plan.lockTimeoutMs)
-`,
+    replace: `  const lock = yield* files.lock(\`\${folder}/\${LOCK_NAME}.pid.new-\${process.pid}-0\`, plan.lockTimeoutMs)\n`,
     rows: ['two-processes'],
   },
 ]
