@@ -210,7 +210,8 @@ class Lane {
     const inCopy = this.#random.chance(0.5)
     const copy = join(this.#folder, 'copy')
     const store = join(this.#folder, STORE)
-    if (inCopy) cpSync(store, copy, { recursive: true })
+    // A child may have been killed before it made the folder.
+    if (inCopy && existsSync(store)) cpSync(store, copy, { recursive: true })
     const path = inCopy ? copy : store
     const db = openSubject(this.#subject, path, undefined, this.#modules).sync()
     const found = contentOf(db)
