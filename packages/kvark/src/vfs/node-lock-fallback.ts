@@ -143,11 +143,16 @@ function isStale(holder: string): boolean {
   if (host !== hostname() || !Number.isInteger(pid) || pid <= 0) return false
   const birthNow = birthOf(pid)
   if (birth !== '' && birthNow !== '') return birth !== birthNow
+  return !isAlive(pid)
+}
+
+/** Whether a process of this host has that pid. */
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)
-    return false
+    return true
   } catch (error) {
-    return errnoOf(error) === 'ESRCH'
+    return errnoOf(error) !== 'ESRCH'
   }
 }
 

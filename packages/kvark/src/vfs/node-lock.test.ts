@@ -117,6 +117,29 @@ for (const [driver, run] of Object.entries(drivers)) {
     await run(lock.release())
   })
 
+  test(`${driver}: nobody is named who does not hold the lock`, { skip: noFlock }, async (t) => {
+    const path = join(newFolder(t), 'LOCK')
+    const before = await startHolder(t, path)
+    await before.release()
+    assert.equal(readFileSync(path, 'utf8'), '')
+    // Somebody who has the lock and has not written who he is yet; the file still names one that is gone.
+    const holder = await startHolder(t, path)
+    await before.kill()
+    for (const content of ['', `${before.pid}\n`]) {
+      writeFileSync(path, content)
+      await assert.rejects(
+        async () => {
+          await run(nodeFiles.lock(path, 0))
+        },
+        (error: KvarkError) => error.code === 'LOCKED' && error.pid === undefined,
+      )
+    }
+    // He writes it while we look.
+    const writer = spawn('sh', ['-c', `sleep 0.02; echo ${holder.pid} > '${path}'`])
+    await locked(path, holder.pid)
+    await once(writer, 'exit')
+  })
+
   test(`${driver}: the timeout waits, and no longer`, { skip: noFlock }, async (t) => {
     const path = join(newFolder(t), 'LOCK')
     const holder = await startHolder(t, path)

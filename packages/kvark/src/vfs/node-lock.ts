@@ -10,7 +10,8 @@
  *
  * 1. The lock file is never removed: two processes could then hold locks on two files of one name. Should somebody else
  *    remove it while we wait, the lock is taken anew on the file that has the name now.
- * 2. Its content is the holder's pid, which is for messages only.
+ * 2. Its content is the holder's pid, which is for messages only; nothing while nobody holds it, for a message that names the wrong
+ *    process makes somebody end that one.
  * 3. Node opens descriptors close-on-exec: no other child of ours keeps the lock alive.
  * 4. A registry by device and inode refuses a second lock by this thread without asking the kernel. On file systems that
  *    emulate flock by record locks, merely closing a second descriptor would end the first lock.
@@ -18,16 +19,21 @@
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import fs from 'node:fs'
+import { delay } from '../environment/delay.ts'
 import { Effect, immediate, type Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 import type { FileLock } from './files.ts'
 import { lockedError } from './locked-error.ts'
-import { takeFallbackLock } from './node-lock-fallback.ts'
+import { isAlive, takeFallbackLock } from './node-lock-fallback.ts'
 import { errnoOf, systemError, systemErrorOf } from './system-error.ts'
 
 const { O_CREAT, O_RDWR } = fs.constants
 
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1
+
+/** Who has just got the lock may not have written its pid yet: it is looked for so often, with so long in between. */
+const LOOKS = 10
+const LOOK_MS = 5
 
 /** So often the lock file may vanish while we take it. */
 const ATTEMPTS = 5
@@ -42,7 +48,7 @@ export function* takeLock(path: string, timeoutMs: number): Routine<FileLock> {
     let keep = false
     try {
       const unlock = yield* lockDescriptor(path, fd, timeoutMs)
-      if (unlock === undefined) throw lockedError(path, readPid(fd))
+      if (unlock === undefined) throw lockedError(path, yield* holderOf(fd))
       const key = keyOf(fs.fstatSync(fd, { bigint: true }))
       if (key === keyAt(path)) {
         writePid(fd)
@@ -75,6 +81,7 @@ class HeldLock implements FileLock {
       if (this.#released) return
       this.#released = true
       held.delete(this.#key)
+      erasePid(this.#fd)
       this.#unlock()
       fs.closeSync(this.#fd)
     })
@@ -211,6 +218,24 @@ function writePid(fd: number): void {
   } catch {
     // The pid is for messages only: a full disk must not keep a store from being opened.
   }
+}
+
+function erasePid(fd: number): void {
+  try {
+    fs.ftruncateSync(fd, 0)
+  } catch {
+    // As above.
+  }
+}
+
+/** Who holds the lock, if that can be told: a killed holder leaves its pid behind. */
+function* holderOf(fd: number): Routine<number | undefined> {
+  for (let look = 0; look < LOOKS; look++) {
+    if (look > 0) yield* delay(LOOK_MS)
+    const pid = readPid(fd)
+    if (pid !== undefined && isAlive(pid)) return pid
+  }
+  return undefined
 }
 
 function readPid(fd: number): number | undefined {
