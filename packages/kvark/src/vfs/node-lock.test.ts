@@ -136,8 +136,9 @@ for (const [driver, run] of Object.entries(drivers)) {
     }
     // He writes it while we look.
     const writer = spawn('sh', ['-c', `sleep 0.02; echo ${holder.pid} > '${path}'`])
+    const written = once(writer, 'exit')
     await locked(path, holder.pid)
-    await once(writer, 'exit')
+    await written
   })
 
   test(`${driver}: the timeout waits, and no longer`, { skip: noFlock }, async (t) => {
