@@ -221,6 +221,18 @@ test('what has no order or no bytes of its own is refused', () => {
   }
 })
 
+test('bytes whose memory is gone are refused, also where V8 still gives the length that they had', () => {
+  class Gone extends Uint8Array {
+    override get length(): number {
+      return 2
+    }
+  }
+  for (const bytes of [new Uint8Array(2), new Gone(2)]) {
+    structuredClone(bytes.buffer, { transfer: [bytes.buffer] })
+    assert.throws(() => encode([bytes]), { code: 'INVALID_KEY', message: /memory is gone/ })
+  }
+})
+
 test('the limits themselves are accepted', () => {
   const largest = 2n ** BigInt(MAX_BIGINT_BITS) - 1n
   assert.equal(decode(encode([largest]))[0], largest)

@@ -27,7 +27,7 @@ import { isUtf8 } from 'node:buffer'
 import { isDate, isUint8Array } from 'node:util/types'
 import type { Tuple, TupleElement } from '../codec.ts'
 import type { InternalCodec, Sink } from '../internal-codec.ts'
-import { checkBytes } from './bytes.ts'
+import { checkBytes, checkMemory } from './bytes.ts'
 import { describe, isArray, refusal, undecodable } from './refuse.ts'
 import { type Reader, Writer } from './tuple-bytes.ts'
 import {
@@ -118,6 +118,8 @@ function writeArray(writer: Writer, elements: readonly TupleElement[], depth: nu
 
 function writeBytes(writer: Writer, bytes: Uint8Array): void {
   checkBytes(bytes, 'key', 'Convert it.')
+  // They are read one by one, and what is gone reads as zeros where V8 gives the length that it had.
+  checkMemory(bytes, 'key')
   writer.byte(BYTES)
   writeEscaped(writer, bytes)
 }
