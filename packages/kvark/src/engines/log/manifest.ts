@@ -20,18 +20,11 @@ import type { Routine } from '../../environment/routine.ts'
 import { corruption, KvarkError } from '../../errors.ts'
 import type { StoreCipher } from '../../storage/cipher.ts'
 import type { JournalPoint } from '../../storage/journal.ts'
+import { journalName } from '../../storage/journal-recovery.ts'
 import { readSealed, TEMPORARY_SUFFIX, writeSealed } from '../../storage/sealed-file.ts'
+import type { FileRecord } from '../../storage/segment-opening.ts'
 
 export const MANIFEST_NAME = 'MANIFEST'
-
-/** A segment as it was: another file of the same number, or an older copy of it, is not taken for this one. */
-export interface FileRecord {
-  readonly number: number
-  readonly life: number
-  readonly end: number
-  /** Of the last frame. */
-  readonly checksum: number
-}
 
 export interface PackedRecord extends FileRecord {
   readonly packedAt: number
@@ -157,7 +150,6 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 /** Names of the store's files. */
-export const journalName = (number: number): string => `${number}.log`
 export const packedName = (number: number): string => `${number}.packed`
 export const indexName = (number: number): string => `${number}.index`
 /** A value on its way in: it becomes a journal segment, whose number is not known yet. */

@@ -4,10 +4,11 @@
  *   MANIFEST ─► packed segments, journal segments ─► stored index ─► replay of the journal behind it (`replay.ts`)
  *                                                    └─ damaged or missing: every segment is read
  *
+ * What the journal's files have in order, and where it ends, is found out in `storage/journal-recovery.ts`.
+ *
  * 1. A file that neither the manifest nor the journal's row accounts for is a leftover; it is removed once all else is found to
  *    be in order, so that a manifest that does not belong here takes nothing away.
- * 2. What was read but may never have reached the disk (`suspects`) is written again before anything is acknowledged.
- * 3. Recovery that fails or is interrupted can be run again: it takes away only what it would take away again. What it changes it
+ * 2. Recovery that fails or is interrupted can be run again: it takes away only what it would take away again. What it changes it
  *    changes at once, under both drivers: `resume` may be cut off by `closeSync`, and then somebody else recovers the same files.
  */
 
@@ -17,31 +18,25 @@ import { corruption, KvarkError } from '../../errors.ts'
 import { Cache } from '../../storage/cache.ts'
 import { DESCRIPTOR_NAME } from '../../storage/descriptor.ts'
 import { Journal, type JournalStart } from '../../storage/journal.ts'
+import { JournalRecovery, journalName, type ReplayPoint } from '../../storage/journal-recovery.ts'
 import { TEMPORARY_SUFFIX } from '../../storage/sealed-file.ts'
-import { Segment } from '../../storage/segment.ts'
-import {
-  FILE_HEADER_BYTES,
-  headerIntact,
-  readSegmentHeader,
-  WINDOW_BYTES,
-  WINDOW_MASK,
-  writeSegmentHeader,
-} from '../../storage/segment-format.ts'
+import type { Segment } from '../../storage/segment.ts'
+import { FILE_HEADER_BYTES } from '../../storage/segment-format.ts'
+import { checkRecord, openSegment } from '../../storage/segment-opening.ts'
 import { closeAll } from '../../vfs/open-file.ts'
-import { readCheckpoint } from './checkpoint.ts'
+import { type CheckpointFooter, readCheckpoint } from './checkpoint.ts'
 import { HashIndex, SHARDS } from './hash-index.ts'
 import {
   FIRST_MANIFEST,
-  type FileRecord,
   indexName,
-  journalName,
+  MANIFEST_NAME,
   type Manifest,
   packedName,
   readManifest,
   writeManifest,
 } from './manifest.ts'
 import type { LogOptions } from './options.ts'
-import { Replay, type StoredIndex, type Tail } from './replay.ts'
+import { Replay, type StoredIndex } from './replay.ts'
 import { type LogSegment, LogSegments, SLOT_BYTES } from './segments.ts'
 import { LogState } from './state.ts'
 
@@ -66,14 +61,10 @@ function nextFile(names: readonly string[], manifest: Manifest): number {
   return Math.max(manifest.nextFile, ...numbers.map((number) => number + 1))
 }
 
-function isListed({ journal }: Manifest, number: number): boolean {
-  return journal.some((record) => record.number === number)
-}
-
-/** `CORRUPTION` where the file is not the one that the manifest speaks of, or has become shorter since. */
-function checkRecord({ path, life, end }: Segment, record: FileRecord): void {
-  if (life !== record.life) throw corruption(path, 32, 'it is another file of that name')
-  if (end < record.end) throw corruption(path, end, 'the segment is cut short')
+/** What the stored index has of the journal. */
+function replayPoint({ replay, previousChecksum, clock }: CheckpointFooter): ReplayPoint {
+  const { segment, address, sequence } = replay
+  return { segment, end: address, sequence, checksum: previousChecksum, clock }
 }
 
 /** Closes all files. */
@@ -88,22 +79,10 @@ export function* closeState(state: LogState): Routine<void> {
   }
 }
 
-/** Where what has to be written again begins: with a segment's first frame, its header was not on the disk either. */
-function withHeader(address: number): number {
-  return address === FILE_HEADER_BYTES ? 0 : address
-}
-
-/** The journal's files as they were found. */
-interface Row {
-  readonly row: Segment[]
-  /** The first one without a header, if any, and everything after it. */
-  torn: string | undefined
-  readonly behind: (Segment | string)[]
-}
-
 class Recovery {
   readonly #context: EngineContext
-  readonly #opened: Segment[] = []
+  readonly #packed: Segment[] = []
+  #journal: JournalRecovery | undefined
   #state: LogState | undefined
 
   constructor(context: EngineContext) {
@@ -114,8 +93,12 @@ class Recovery {
     const { environment, folder } = this.#context
     const names = yield* environment.files.list(folder)
     const manifest = yield* this.#manifest(names)
-    const packed = yield* this.#openPacked(manifest)
-    const { row, torn, behind } = yield* this.#openRow(names, manifest)
+    yield* this.#openPacked(manifest)
+    const packed = this.#packed
+    const journal = new JournalRecovery(this.#context, manifest, `${folder}/${MANIFEST_NAME}`)
+    this.#journal = journal
+    yield* journal.open(names)
+    const { row } = journal
     const state = new LogState(
       this.#context,
       new Cache(this.#context.cacheBytes),
@@ -131,29 +114,32 @@ class Recovery {
 
     const stored = yield* this.#loadIndex(state, packed, row)
     if (!stored) for (const file of [...packed, ...row]) this.#place(state, file, manifest)
-    const replay = new Replay(state, row, stored, behind)
+    const replay = new Replay(state, stored)
     if (!stored) for (const file of packed) yield* replay.packed(file)
-    const last = yield* replay.journal()
-    if (torn !== undefined) yield* this.#removeTorn(replay, torn, behind)
+    for (const file of yield* journal.replay(replay, stored && replayPoint(stored.footer))) {
+      const segment = state.segments.all.get(file.number)!
+      state.segments.remove(segment)
+      state.segments.free(segment)
+    }
     yield* replay.finish()
-    const { tail } = replay
+    let sequence = Math.max(journal.tail.sequence, manifest.floor.sequence, given)
     for (const { maxSequence } of state.segments.all.values()) {
-      tail.sequence = Math.max(tail.sequence, maxSequence)
+      sequence = Math.max(sequence, maxSequence)
     }
-    tail.sequence = Math.max(tail.sequence, manifest.floor.sequence, given)
-    state.journal = yield* this.#journal(state, options, tail, last)
-    if (row.some((file) => file.number >= manifest.nextFile)) {
-      // Their names may not be on the disk yet: whoever made them did not live to sync the folder.
-      yield* environment.files.syncFolder(folder)
-    }
+    const start = yield* journal.start(sequence)
+    // A clean close has something to do, even where nothing is written until then.
+    if (!journal.tail.closed && start.suspects.length > 0) state.changed = true
+    state.journal = this.#goOn(state, options, start)
+    yield* journal.syncNames()
     // Only now is it certain that the manifest goes with the data.
-    yield* this.#removeLeftovers(names, manifest)
+    yield* this.#removeLeftovers(names, manifest, journal)
     return state
   }
 
   *abandon(): Routine<void> {
     this.#state?.journal?.abandon()
-    yield* closeAll(this.#opened.map(({ handle }) => handle))
+    const opened = [...this.#packed, ...(this.#journal?.opened ?? [])]
+    yield* closeAll(opened.map(({ handle }) => handle))
   }
 
   *#manifest(names: readonly string[]): Routine<Manifest> {
@@ -177,94 +163,32 @@ class Recovery {
   }
 
   /** What a crash left behind: half-written files, and those that a manifest has replaced. */
-  *#removeLeftovers(names: readonly string[], manifest: Manifest): Routine<void> {
+  *#removeLeftovers(
+    names: readonly string[],
+    manifest: Manifest,
+    journal: JournalRecovery,
+  ): Routine<void> {
     const { environment, folder } = this.#context
     const named = new Set(manifest.packed.map((record) => packedName(record.number)))
     if (manifest.index) named.add(indexName(manifest.index.number))
     for (const name of names) {
-      const journal = /^(\d+)\.log$/.exec(name)
-      const leftover = journal
-        ? Number(journal[1]) < manifest.nextFile && !isListed(manifest, Number(journal[1]))
-        : name.endsWith(TEMPORARY_SUFFIX) ||
-          (/^\d+\.(packed|index)$/.test(name) && !named.has(name))
+      const leftover =
+        journal.isLeftover(name) ||
+        name.endsWith(TEMPORARY_SUFFIX) ||
+        (/^\d+\.(packed|index)$/.test(name) && !named.has(name))
       if (leftover) yield* environment.files.remove(`${folder}/${name}`)
     }
   }
 
-  *#openPacked(manifest: Manifest): Routine<Segment[]> {
-    const files: Segment[] = []
+  *#openPacked(manifest: Manifest): Routine<void> {
     for (const record of manifest.packed) {
       const path = `${this.#context.folder}/${packedName(record.number)}`
-      const file = yield* this.#open(path, record.number)
+      const file = yield* openSegment(this.#context, path, record.number)
       if (!file) throw corruption(path, 0, 'the header of the segment is damaged')
+      this.#packed.push(file)
       checkRecord(file, record)
       file.end = record.end
       file.checksum = record.checksum
-      files.push(file)
-    }
-    return files
-  }
-
-  /** Opens the journal's segments, up to the first that was never completed. */
-  *#openRow(names: readonly string[], manifest: Manifest): Routine<Row> {
-    const { folder } = this.#context
-    const newer = names
-      .map((name) => Number(/^(\d+)\.log$/.exec(name)?.[1] ?? 0))
-      .filter((number) => number >= manifest.nextFile)
-    const found: Row = { row: [], torn: undefined, behind: [] }
-    const listed = new Map(manifest.journal.map((record) => [record.number, record]))
-    for (const number of [...listed.keys(), ...newer].sort((a, b) => a - b)) {
-      const path = `${folder}/${journalName(number)}`
-      const file = yield* this.#open(path, number, number >= manifest.nextFile)
-      if (!file && isListed(manifest, number)) {
-        throw corruption(path, 0, 'the header of the segment is damaged')
-      }
-      const record = listed.get(number)
-      if (file && record) checkRecord(file, record)
-      if (found.torn !== undefined) found.behind.push(file ?? path)
-      else if (file) found.row.push(file)
-      else found.torn = path
-    }
-    return found
-  }
-
-  /** A segment whose beginning never reached the disk, and what came after it, if nobody was told that it is durable. */
-  *#removeTorn(replay: Replay, torn: string, behind: readonly (Segment | string)[]): Routine<void> {
-    if (yield* replay.promisedBehind()) {
-      throw corruption(torn, 0, 'the header of a segment that was durable is damaged')
-    }
-    const { files } = this.#context.environment
-    for (const one of behind.toReversed()) {
-      if (typeof one !== 'string') yield* one.handle.close()
-      yield* files.remove(typeof one === 'string' ? one : one.path)
-    }
-    yield* files.remove(torn)
-    yield* files.syncFolder(this.#context.folder)
-  }
-
-  /** `torn`: it may have been begun when the power failed; then the copy of the header that was lost is written again. */
-  *#open(path: string, number: number, torn = false): Routine<Segment | undefined> {
-    const { files } = this.#context.environment
-    if ((yield* files.stat(path)) === undefined) throw corruption(path, 0, 'the file is missing')
-    const handle = yield* files.open(path, 'write')
-    let kept = false
-    try {
-      const start = Buffer.alloc(FILE_HEADER_BYTES)
-      const read = yield* handle.read(start, 0, start.length, 0)
-      const { descriptor, form } = this.#context
-      const header = readSegmentHeader(start, read, path, descriptor.storeId, form.blocks)
-      if (!header) return undefined
-      if (header.number !== number) throw corruption(path, 36, `this is segment ${header.number}`)
-      if (torn && !headerIntact(start, form.blocks)) {
-        writeSegmentHeader(start, header, form.blocks)
-        handle.write(start, 0, start.length, 0).sync()
-      }
-      const file = new Segment(handle, header, form.blocks, yield* handle.size(), true)
-      this.#opened.push(file)
-      kept = true
-      return file
-    } finally {
-      if (!kept) yield* handle.close()
     }
   }
 
@@ -316,41 +240,9 @@ class Recovery {
     }
   }
 
-  *#journal(
-    state: LogState,
-    options: Required<LogOptions>,
-    tail: Tail,
-    last: Segment | undefined,
-  ): Routine<Journal> {
+  #goOn(state: LogState, options: Required<LogOptions>, start: JournalStart): Journal {
     const { environment, folder } = this.#context
     const { segments } = state
-    let bytes = Buffer.alloc(0)
-    if (last) {
-      // Read as a page, so that damage in what was not replayed is noticed.
-      const page = Buffer.alloc(WINDOW_BYTES)
-      yield* last.readPage(Math.floor(last.end / WINDOW_BYTES), page, 0)
-      bytes = page.subarray(0, last.end & WINDOW_MASK)
-    }
-    const suspects = new Map<Segment, number>()
-    for (const { segment, address, sequence } of tail.frames) {
-      if (sequence <= tail.syncedSequence || suspects.has(segment)) continue
-      suspects.set(segment, withHeader(address))
-    }
-    if (last?.end === FILE_HEADER_BYTES) suspects.set(last, 0)
-    // A clean close has something to do, even where nothing is written until then.
-    if (!tail.closed && suspects.size > 0) state.changed = true
-    // Where all that is left of the journal lies before its end: compaction has taken the rest.
-    const { floor } = state.manifest
-    const start: JournalStart = {
-      segment: last,
-      previous: { number: floor.segment, end: floor.end },
-      previousChecksum: last === undefined ? floor.checksum : tail.checksum,
-      tail: bytes,
-      sequence: tail.sequence,
-      syncedSequence: tail.closed ? tail.sequence : Math.min(tail.sequence, tail.syncedSequence),
-      clock: tail.clock,
-      suspects: [...suspects],
-    }
     const owner = {
       storeId: state.storeId,
       form: this.#context.form.blocks,
@@ -367,6 +259,7 @@ class Recovery {
     // A segment longer than a slot cannot be added to: its neighbours' addresses follow. In an encrypted store no place is
     // written twice, not even in a copy of it or where a crash took something away: each opening has segments of its own.
     const { writesOnce } = this.#context.form.blocks
+    const last = start.segment
     const full = last !== undefined && (writesOnce || last.end >= SLOT_BYTES)
     const journal = new Journal(environment, folder, state.cache, owner, start)
     if (full) journal.roll()

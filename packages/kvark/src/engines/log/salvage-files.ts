@@ -25,6 +25,7 @@ import {
   salvagingForm,
 } from '../../storage/block-form.ts'
 import { type CompressionName, compressionOf } from '../../storage/compression.ts'
+import { journalName } from '../../storage/journal-recovery.ts'
 import { Segment } from '../../storage/segment.ts'
 import {
   blockBehindDamage,
@@ -36,15 +37,9 @@ import {
   type SegmentIdentity,
   WINDOW_BYTES,
 } from '../../storage/segment-format.ts'
+import type { FileRecord } from '../../storage/segment-opening.ts'
 import type { FileHandle } from '../../vfs/files.ts'
-import {
-  type FileRecord,
-  journalName,
-  MANIFEST_NAME,
-  type Manifest,
-  packedName,
-  readManifest,
-} from './manifest.ts'
+import { MANIFEST_NAME, type Manifest, packedName, readManifest } from './manifest.ts'
 
 /** A segment that can be read, at least in part. */
 export interface Remains {

@@ -83,28 +83,30 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'half a batch is taken for a whole one',
-    file: 'engines/log/replay.ts',
-    find: '        return inFrame ? cutAt(frameStart) : { at: -1, end }\n',
-    replace: '        return { at: -1, end: inFrame ? walk.position : end }\n',
+    file: 'storage/journal-recovery.ts',
+    find: '      } else if (step === DAMAGED || (step === END && inFrame)) return cut()\n      else if (step === END) return { at: -1, end }\n',
+    replace:
+      '      } else if (step === DAMAGED) return cut()\n      else if (step === END) return { at: -1, end: inFrame ? walk.position : end }\n',
     rows: ['crash-states'],
   },
   {
     name: 'what was read of a batch that is cut short stays in the index',
-    file: 'engines/log/replay.ts',
-    find: '      absorber.undo(mark)\n',
+    file: 'storage/journal-recovery.ts',
+    find: '      if (inFrame) reader.undo()\n',
     replace: '',
     rows: ['crash-states'],
   },
   {
     name: 'a clear is not replayed',
     file: 'engines/log/replay.ts',
-    find: '        if (cleared) this.#clear(segment, cleared)\n',
-    replace: '        if (cleared && this.#row.length === 0) this.#clear(segment, cleared)\n',
+    find: '    if (this.#cleared) this.#clear(this.#segment!, this.#cleared)\n',
+    replace:
+      '    if (this.#cleared && this.#mark < 0) this.#clear(this.#segment!, this.#cleared)\n',
     rows: ['crash-states'],
   },
   {
     name: 'a segment whose predecessor never got its name is damage',
-    file: 'engines/log/replay.ts',
+    file: 'storage/journal-recovery.ts',
     find: "    if (!known) return 'orphan'\n",
     replace: "    if (!known) throw corruption(file.path, 0, 'the one before it is missing')\n",
     rows: ['crash-states'],
@@ -169,9 +171,9 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'a manifest from before the clean close is believed',
-    file: 'engines/log/replay.ts',
-    find: '    if (number > manifest.number) {\n',
-    replace: '    if (number > manifest.number + 1) {\n',
+    file: 'storage/journal-recovery.ts',
+    find: '    if (expected > number) {\n',
+    replace: '    if (expected > number + 1) {\n',
     rows: ['sector-faults'],
   },
   {
