@@ -94,9 +94,6 @@ export const journalName = (number: number): string => `${number}.log`
 
 const JOURNAL_NAME = /^(\d+)\.log$/
 
-/** Where a segment's header speaks of the one before. */
-const PREVIOUS_AT = 40
-
 export class JournalRecovery {
   /** The journal's segments, oldest first. `replay` removes some at the end. */
   readonly row: Segment[] = []
@@ -239,7 +236,7 @@ export class JournalRecovery {
         if (place === 'changed') {
           throw previous
             ? corruption(previous.path, previous.end, 'its end is missing')
-            : corruption(file.path, PREVIOUS_AT, 'the journal before it did not end as it says')
+            : corruption(file.path, 40, 'it does not go on where the one before it ended,')
         }
         yield* this.#drop(i, FILE_HEADER_BYTES)
         return undefined

@@ -28,8 +28,8 @@ import {
 export interface SegmentStore {
   readonly environment: Environment
   readonly folder: string
-  readonly descriptor: Descriptor
-  readonly form: StoreForm
+  readonly descriptor: Pick<Descriptor, 'storeId'>
+  readonly form: Pick<StoreForm, 'blocks'>
 }
 
 /** A segment as it was: another file of the same number, or an older copy of it, is not taken for this one. */

@@ -86,11 +86,8 @@ export class Replay implements FrameReader {
     this.#cleared = undefined
   }
 
-  *entry(walk: SegmentWalk): Routine<boolean> {
-    const { kind, sequence, total } = walk.entry
-    if (kind !== DELETE_RANGE) return yield* this.#take(this.#segment!, walk)
-    this.#cleared = { sequence, size: total, mark: this.#absorber.mark }
-    return true
+  entry(walk: SegmentWalk): Routine<boolean> {
+    return this.#take(this.#segment!, walk)
   }
 
   *complete(): Routine<void> {
@@ -103,7 +100,7 @@ export class Replay implements FrameReader {
   }
 
   /**
-   * Hands one entry to the absorber, unless the stored index has it already or it was cleared. False where its key is not there as a
+   * Hands one entry to the absorber, unless the stored index has it already or it was cleared; a clear waits for its frame's end. False where its key is not there as a
    * whole: a long key runs through several blocks, and the power may have failed between them.
    */
   *#take(segment: LogSegment, walk: SegmentWalk): Routine<boolean> {
@@ -113,6 +110,11 @@ export class Replay implements FrameReader {
     const { sequence, kind, keyLength } = entry
     const size = entry.total
     const address = walk.address
+    // Compaction writes none.
+    if (kind === DELETE_RANGE && !segment.packed) {
+      this.#cleared = { sequence, size, mark: absorber.mark }
+      return true
+    }
     let key: Buffer = walk.extent
     let start = walk.at + entry.length
     if (walk.spread && start + keyLength > walk.payloadEnd) {
