@@ -100,8 +100,8 @@ export class Replay implements FrameReader {
   }
 
   /**
-   * Hands one entry to the absorber, unless the stored index has it already or it was cleared; a clear waits for its frame's end. False where its key is not there as a
-   * whole: a long key runs through several blocks, and the power may have failed between them.
+   * Hands one entry to the absorber, unless the stored index has it already or it was cleared; a clear waits for the end of its frame.
+   * False where its key is not there as a whole: a long key runs through several blocks, and the power may have failed between them.
    */
   *#take(segment: LogSegment, walk: SegmentWalk): Routine<boolean> {
     const state = this.#state
