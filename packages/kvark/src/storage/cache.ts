@@ -3,7 +3,7 @@
  *
  *   PageTable (one a file)                 frames, 128 to a slab of 2 MiB
  *   frames: Int32Array   page ──► frame ──► slabs[frame >> 7] at (frame & 127) * 16 KiB
- *                             −1: not here
+ *                             −1: not here                       (with pages of another size: slabBits, slabMask, pageBits)
  *
  * A hit is two typed-array reads and a store of the CLOCK bit: no object, no map. Memory that a writer fills before it
  * is on disk is registered as a slab of its own, so readers see it through the same table.
@@ -21,12 +21,13 @@ import { Effect } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 
 export const PAGE_BITS = 14
-/** The size of a page: 16 KiB. */
+/** The size of a page where nothing else is said: 16 KiB. */
 export const PAGE_BYTES: number = 1 << PAGE_BITS
 /** Frame → slab, and frame within it. */
 export const SLAB_BITS = 7
 export const SLAB_MASK: number = (1 << SLAB_BITS) - 1
-const SLAB_BYTES = PAGE_BYTES << SLAB_BITS
+const SLAB_BYTES_BITS = PAGE_BITS + SLAB_BITS
+export const SLAB_BYTES: number = 1 << SLAB_BYTES_BITS
 /** What the first slab begins with: a small store needs no more. */
 const FIRST_BYTES = 8 * PAGE_BYTES
 const LOADS_AT_ONCE = 32
@@ -44,7 +45,7 @@ export interface Block {
 
 /** Where a file's pages come from. */
 export interface PageSource {
-  /** Reads page `page` into `target[at .. at + PAGE_BYTES)` and checks it; `CORRUPTION` where it is damaged. */
+  /** Reads page `page` into `target[at ..]`, as long as the cache's pages are, and checks it; `CORRUPTION` where it is damaged. */
   readPage(page: number, target: Buffer, at: number): Effect<void>
 }
 
@@ -77,7 +78,11 @@ export class Cache {
   /** The same memory, to read several bytes at once. */
   readonly views: DataView[] = []
   /** CLOCK bits. */
-  readonly referenced: Uint8Array
+  referenced: Uint8Array
+  /** Pages are 2^pageBits bytes; frame → slab, and frame within it. */
+  readonly pageBits: number
+  readonly slabBits: number
+  readonly slabMask: number
   /** Pages found and not found, as [hits, misses]. */
   readonly counts: Float64Array = new Float64Array(2)
   readonly #capacity: number
@@ -91,12 +96,15 @@ export class Cache {
   #loads = 0
   readonly #waiting: (() => void)[] = []
 
-  constructor(bytes: number) {
-    this.#capacity = Math.max(16, Math.floor(bytes / PAGE_BYTES))
-    const slabs = Math.ceil(this.#capacity / (SLAB_MASK + 1))
+  constructor(bytes: number, pageBits: number = PAGE_BITS) {
+    this.pageBits = pageBits
+    this.slabBits = SLAB_BYTES_BITS - pageBits
+    this.slabMask = (1 << this.slabBits) - 1
+    this.#capacity = Math.max(16, Math.floor(bytes / 2 ** pageBits))
+    const slabs = Math.ceil(this.#capacity / (this.slabMask + 1))
     for (let i = 0; i < slabs; i++) this.#setSlab(i, NO_SLAB)
-    // Registered slabs come behind; their CLOCK bits are written by readers too, hence the room for 16 of them.
-    this.referenced = new Uint8Array((slabs + 16) << SLAB_BITS)
+    // Registered slabs come behind; their CLOCK bits are written by readers too.
+    this.referenced = new Uint8Array((slabs + 16) << this.slabBits)
     this.#pins = new Uint16Array(this.#capacity)
     this.#owners = new Array<PageTable | undefined>(this.#capacity).fill(undefined)
     this.#pages = new Int32Array(this.#capacity)
@@ -118,13 +126,19 @@ export class Cache {
       this.#registered.delete(slab)
     }
     this.#setSlab(slab, memory)
-    return slab << SLAB_BITS
+    const end = (slab + 1) << this.slabBits
+    if (end > this.referenced.length) {
+      const referenced = new Uint8Array(2 * end)
+      referenced.set(this.referenced)
+      this.referenced = referenced
+    }
+    return slab << this.slabBits
   }
 
   /** Takes back `register`. No page table may point there any more. */
   unregister(frame: number): void {
-    this.#setSlab(frame >> SLAB_BITS, NO_SLAB)
-    this.#registered.add(frame >> SLAB_BITS)
+    this.#setSlab(frame >> this.slabBits, NO_SLAB)
+    this.#registered.add(frame >> this.slabBits)
   }
 
   /** Copies a page that is known to be good into the cache. */
@@ -139,12 +153,20 @@ export class Cache {
       return
     }
     source.copy(
-      this.slabs[frame >> SLAB_BITS]!,
-      (frame & SLAB_MASK) << PAGE_BITS,
+      this.slabs[frame >> this.slabBits]!,
+      this.#placeOf(frame),
       at,
-      at + PAGE_BYTES,
+      at + (1 << this.pageBits),
     )
     this.#own(frame, table, page)
+  }
+
+  /** Forgets a page that is not pinned. */
+  forget(table: PageTable, page: number): void {
+    const frame = table.frames[page]!
+    if (frame < 0) return
+    table.frames[page] = -1
+    if (frame < this.#capacity && this.#owners[frame] === table) this.#disown(frame)
   }
 
   /** What brings a page into memory, for a `Found`. */
@@ -178,6 +200,11 @@ export class Cache {
     }
   }
 
+  /** Where a frame begins in its slab. */
+  #placeOf(frame: number): number {
+    return (frame & this.slabMask) << this.pageBits
+  }
+
   #setSlab(slab: number, memory: Buffer): void {
     this.slabs[slab] = memory
     this.views[slab] = new DataView(memory.buffer, memory.byteOffset, memory.length)
@@ -186,7 +213,7 @@ export class Cache {
   /** Who reads in the old memory may go on: nothing is written there any more. */
   #growSlab(slab: number): void {
     const before = this.slabs[slab]!
-    const rest = (this.#capacity - (slab << SLAB_BITS)) << PAGE_BITS
+    const rest = (this.#capacity - (slab << this.slabBits)) * 2 ** this.pageBits
     const most = Math.min(SLAB_BYTES, rest)
     const wanted = slab > 0 ? most : Math.max(FIRST_BYTES, 2 * before.length)
     const memory = Buffer.allocUnsafeSlow(Math.min(most, wanted))
@@ -203,9 +230,7 @@ export class Cache {
     this.counts[1]!++
     this.#pin(frame)
     try {
-      table.source
-        .readPage(page, this.slabs[frame >> SLAB_BITS]!, (frame & SLAB_MASK) << PAGE_BITS)
-        .sync()
+      table.source.readPage(page, this.slabs[frame >> this.slabBits]!, this.#placeOf(frame)).sync()
     } catch (error) {
       this.#unpin(frame)
       throw error
@@ -246,11 +271,12 @@ export class Cache {
       if (frame < 0) throw exhausted()
       this.counts[1]!++
       this.#pin(frame)
-      const slab = frame >> SLAB_BITS
+      const slab = frame >> this.slabBits
       const memory = this.slabs[slab]!
-      const at = (frame & SLAB_MASK) << PAGE_BITS
+      const at = this.#placeOf(frame)
       await table.source.readPage(page, memory, at).async()
-      if (this.slabs[slab] !== memory) memory.copy(this.slabs[slab]!, at, at, at + PAGE_BYTES)
+      if (this.slabs[slab] !== memory)
+        memory.copy(this.slabs[slab]!, at, at, at + (1 << this.pageBits))
       const other = table.frames[page]!
       if (other >= 0) return other // A synchronous read was faster.
       if (!table.dropped) this.#own(frame, table, page)
@@ -292,8 +318,9 @@ export class Cache {
     if (free !== undefined) return free
     if (this.#fresh < this.#capacity) {
       const frame = this.#fresh++
-      const end = ((frame & SLAB_MASK) + 1) << PAGE_BITS
-      if (end > this.slabs[frame >> SLAB_BITS]!.length) this.#growSlab(frame >> SLAB_BITS)
+      const end = this.#placeOf(frame) + (1 << this.pageBits)
+      const slab = frame >> this.slabBits
+      if (end > this.slabs[slab]!.length) this.#growSlab(slab)
       return frame
     }
     for (let steps = 2 * this.#capacity; steps > 0; steps--) {

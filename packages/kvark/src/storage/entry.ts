@@ -5,7 +5,8 @@
  *
  *   bits 0–1  kind: 1 put, 2 delete, 3 delete-range (the value is the range's end)
  *   bit 2     a sequence follows     bit 3  an expiry follows (ms since 1970)     bit 4  the value is ASCII text
- *   bits 5–7  zero; anything else is `VERSION`
+ *   bit 5     the value only says where its bytes are; for engines that have such
+ *   bits 6–7  zero; anything else is `VERSION`
  *
  * The key is an internal one: table id (varint) and the user's bytes.
  */
@@ -18,7 +19,9 @@ const HAS_SEQUENCE = 4
 const HAS_EXPIRY = 8
 /** Flag: every byte of the value is below 128, so that a reader may take it for Latin-1, which is faster than UTF-8. */
 export const ASCII_VALUE = 16
-const UNKNOWN_BITS = 0xe0
+/** Flag: the value only says where its bytes are. */
+export const REFERENCE = 32
+const UNKNOWN_BITS = 0xc0
 
 /**
  * The header of nearly all entries: this first byte (a put with its sequence and no expiry, `ASCII_VALUE` or not), a key
@@ -67,7 +70,7 @@ export function writeEntryHeader(
 /** A parsed entry header; reused. */
 export class EntryHeader {
   kind = 0
-  /** `ASCII_VALUE` or 0. */
+  /** `ASCII_VALUE`, `REFERENCE`, or 0. */
   flags = 0
   keyLength = 0
   valueLength = 0
@@ -75,6 +78,8 @@ export class EntryHeader {
   expiry = 0
   /** Bytes of the header itself. */
   length = 0
+  /** Whether the engine has `REFERENCE`s. */
+  references = false
 
   /** Bytes of the whole entry. */
   get total(): number {
@@ -103,7 +108,7 @@ export class EntryHeader {
       this.length = SHORT_HEADER_BYTES
       return true
     }
-    if ((first & UNKNOWN_BITS) !== 0) {
+    if ((first & UNKNOWN_BITS) !== 0 || ((first & REFERENCE) !== 0 && !this.references)) {
       throw new KvarkError(
         'VERSION',
         'An entry has a flag that this version does not know. Open the store with the kvark that wrote it.',
@@ -123,7 +128,7 @@ export class EntryHeader {
     if ((first & HAS_EXPIRY) !== 0) next += 6
     if (next > end) return false
     this.kind = first & KIND_BITS
-    this.flags = first & ASCII_VALUE
+    this.flags = first & (ASCII_VALUE | REFERENCE)
     this.keyLength = keyLength
     this.valueLength = valueLength
     this.sequence = (first & HAS_SEQUENCE) !== 0 ? readU48(source, sequenceAt) : 0

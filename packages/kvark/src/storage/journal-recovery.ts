@@ -58,6 +58,8 @@ export interface KnownJournal {
   readonly journal: readonly FileRecord[]
   /** How far the journal was durable. */
   readonly floor: JournalPoint
+  /** Whether its entries may be `REFERENCE`s. */
+  readonly references?: boolean
 }
 
 /** Where replay begins: the engine has all that lies before. Its segment may be gone, if it was complete. */
@@ -301,6 +303,7 @@ export class JournalRecovery {
   ): Routine<{ at: number; end: number }> {
     const { tail } = this
     const walk = new SegmentWalk(file, from, file.end)
+    walk.entry.references = this.#known.references ?? false
     const record = this.#listed.get(file.number)
     if (record?.end === from) checkEnd(file, record, from, tail.checksum)
     let end = from

@@ -30,7 +30,12 @@ import { GroupCommit } from './group-commit.ts'
 import { Segment } from './segment.ts'
 import { CLOSE, CONTIGUOUS_BYTES, type SegmentHeader, WINDOW_BYTES } from './segment-format.ts'
 import type { SegmentSpool } from './segment-spool.ts'
-import { APPEND_BUFFER_BYTES, AppendBuffer, SegmentWriter } from './segment-writer.ts'
+import {
+  APPEND_BUFFER_BYTES,
+  AppendBuffer,
+  SegmentWriter,
+  type WindowListener,
+} from './segment-writer.ts'
 
 /** A frame grows no longer than this, so that an abrupt end loses no more of what nobody waited for. */
 const FRAME_BYTES = 1024 * 1024
@@ -76,7 +81,7 @@ export interface JournalOwner {
 export class Journal {
   readonly #environment: Environment
   readonly #folder: string
-  readonly #cache: Cache
+  readonly #cache: Cache | undefined
   readonly #owner: JournalOwner
   readonly #memory: AppendBuffer
   readonly #firstFrame: number
@@ -103,7 +108,7 @@ export class Journal {
   constructor(
     environment: Environment,
     folder: string,
-    cache: Cache,
+    cache: Cache | undefined,
     owner: JournalOwner,
     start: JournalStart,
   ) {
@@ -117,7 +122,7 @@ export class Journal {
       () => this.#flushAndSync(),
     )
     this.#memory = new AppendBuffer(owner.form)
-    this.#firstFrame = cache.register(this.#memory.plain)
+    this.#firstFrame = cache === undefined ? -1 : cache.register(this.#memory.plain)
     this.#epoch = Buffer.from(environment.random(4)).readUInt32LE()
     this.active = start.segment
     this.sequence = start.sequence
@@ -153,7 +158,7 @@ export class Journal {
         this.#endFrame()
       }
     } catch (error) {
-      throw this.#fail(error)
+      throw this.fail(error)
     }
     this.#markDirty()
     this.#timer ??= this.#environment.timer(FLUSH_MS, () => this.#flushLate())
@@ -205,7 +210,7 @@ export class Journal {
       }
       return address
     } catch (error) {
-      throw this.#fail(error)
+      throw this.fail(error)
     }
   }
 
@@ -227,7 +232,7 @@ export class Journal {
     try {
       files.rename(spool.path, segment.path).sync()
     } catch (error) {
-      throw this.#fail(error)
+      throw this.fail(error)
     }
     this.#resume(segment, checksum, tail)
     this.active = segment
@@ -255,7 +260,7 @@ export class Journal {
       this.#writer!.flush()
       this.flushedSequence = this.sequence
     } catch (error) {
-      throw this.#fail(error)
+      throw this.fail(error)
     }
   }
 
@@ -267,7 +272,7 @@ export class Journal {
       this.#begin(0)
       this.#writer!.flush()
     } catch (error) {
-      throw this.#fail(error)
+      throw this.fail(error)
     }
     this.#markDirty()
   }
@@ -278,7 +283,7 @@ export class Journal {
     try {
       this.#finishSegment()
     } catch (error) {
-      throw this.#fail(error)
+      throw this.fail(error)
     }
   }
 
@@ -338,7 +343,7 @@ export class Journal {
       writer.trim()
       this.#markDirty()
     } catch (error) {
-      throw this.#fail(error)
+      throw this.fail(error)
     }
     yield* effect(() => this.#syncFiles())
   }
@@ -349,7 +354,7 @@ export class Journal {
     this.#timer = undefined
     this.failure ??= new KvarkError('CLOSED', 'the store is closed')
     if (this.active) this.active.writer = undefined
-    this.#cache.unregister(this.#firstFrame)
+    this.#cache?.unregister(this.#firstFrame)
   }
 
   /** Waits until no sync is under way. */
@@ -360,10 +365,10 @@ export class Journal {
     )
   }
 
-  #listener(segment: Segment): {
-    opened(w: number, at: number): void
-    retired(w: number, at: number): void
-  } {
+  /** Makes what is written readable through the cache, where there is one. */
+  #listener(segment: Segment): WindowListener | undefined {
+    const cache = this.#cache
+    if (cache === undefined) return undefined
     return {
       opened: (window, at) => {
         segment.pages.grow(window + 1)
@@ -371,7 +376,7 @@ export class Journal {
       },
       retired: (window, at) => {
         segment.pages.frames[window] = -1
-        this.#cache.insert(segment.pages, window, this.#memory.plain, at)
+        cache.insert(segment.pages, window, this.#memory.plain, at)
       },
     }
   }
@@ -519,12 +524,13 @@ export class Journal {
         this.#unnamed = this.#unnamed.filter((segment) => !segment.named)
       }
     } catch (error) {
-      throw this.#fail(error)
+      throw this.fail(error)
     }
   }
 
   /** From here on nothing is written. Returns the error for those whose writes are now in doubt. */
-  #fail(error: unknown): KvarkError {
+  /** Takes no writes any more, here or in what its engine does with the files; returns the error for who waits. */
+  fail(error: unknown): KvarkError {
     const cause = asKvarkError(error)
     this.failure ??= cause
     const doubt = unknown(this.failure)

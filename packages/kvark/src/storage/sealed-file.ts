@@ -32,11 +32,7 @@ export function* writeSealed(
   cipher?: StoreCipher,
 ): Routine<void> {
   const { files } = environment
-  const line = Buffer.from(
-    `${JSON.stringify(cipher ? encrypt(cipher, name, content) : content)}\n`,
-    'utf8',
-  )
-  const bytes = Buffer.concat([line, Buffer.from(`${checksum(line)}\n`, 'latin1')])
+  const bytes = sealText(name, content, cipher)
   const path = `${folder}/${name}`
   const unique = Buffer.from(environment.random(4)).toString('hex')
   const temporary = `${path}.${unique}${TEMPORARY_SUFFIX}`
@@ -71,6 +67,25 @@ export function* readSealed(
   } finally {
     yield* handle.close()
   }
+  return unsealText(path, name, bytes, cipher)
+}
+
+/** The line and its checksum. `name`: what it is, as whom it is encrypted. */
+export function sealText(name: string, content: object, cipher: StoreCipher | undefined): Buffer {
+  const line = Buffer.from(
+    `${JSON.stringify(cipher ? encrypt(cipher, name, content) : content)}\n`,
+    'utf8',
+  )
+  return Buffer.concat([line, Buffer.from(`${checksum(line)}\n`, 'latin1')])
+}
+
+/** What `sealText` was given; `CORRUPTION` when the bytes are anything else. */
+export function unsealText(
+  path: string,
+  name: string,
+  bytes: Buffer,
+  cipher: StoreCipher | undefined,
+): unknown {
   const end = bytes.indexOf(0x0a)
   if (end < 0) throw corruption(path, bytes.length, 'the file is cut short')
   const line = bytes.subarray(0, end + 1)

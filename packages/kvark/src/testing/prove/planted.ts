@@ -40,7 +40,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'a failed sync is tried again',
     file: 'storage/journal.ts',
-    find: '    } catch (error) {\n      throw this.#fail(error)\n    }\n  }\n\n  /** From here on nothing is written.',
+    find: '    } catch (error) {\n      throw this.fail(error)\n    }\n  }\n\n  /** From here on nothing is written.',
     replace:
       '    } catch (error) {\n      throw asKvarkError(error)\n    }\n  }\n\n  /** From here on nothing is written.',
     rows: ['sync-failures'],
