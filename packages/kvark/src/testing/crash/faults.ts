@@ -220,6 +220,7 @@ async function failOnce(
     // The next write begins a file, so that every kind of call is made.
     const large = 'large'.padEnd(40_000, 'kvark')
     db.putSync('before', large)
+    db.compactSync()
     files.failNext({ call, error: 'EIO' })
     const error = sync
       ? throws('IO', () => db.putSync('doubtful', large))

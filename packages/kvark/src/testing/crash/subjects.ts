@@ -4,6 +4,7 @@
  */
 
 import type { EngineModule } from '../../engine/engine.ts'
+import { btree } from '../../engines/btree/module.ts'
 import { engines } from '../../engines.ts'
 import type { Environment } from '../../environment/environment.ts'
 import type { Effect } from '../../environment/routine.ts'
@@ -19,14 +20,16 @@ export interface CrashSubject {
   readonly options: Readonly<Record<string, unknown>>
 }
 
+const BTREE = { pageBytes: 4096, checkpointBytes: 4096 }
 const LOG = { segmentBytes: 32_768, compactionThresholdBytes: 4096 }
 
-export const subjects: Readonly<Record<'log', CrashSubject>> = {
+export const subjects: Readonly<Record<'log' | 'btree', CrashSubject>> = {
   log: { name: 'log', engine: 'log', options: LOG },
+  btree: { name: 'btree', engine: 'btree', options: BTREE },
 }
 
 /** The same with blocks that are in the file as they are not in memory. */
-export const sealedSubjects: Readonly<Record<'log', readonly CrashSubject[]>> = {
+export const sealedSubjects: Readonly<Record<'log' | 'btree', readonly CrashSubject[]>> = {
   log: [
     {
       name: 'log, xxh64 and deflate',
@@ -37,6 +40,18 @@ export const sealedSubjects: Readonly<Record<'log', readonly CrashSubject[]>> = 
       name: 'log, lz4 and AES-256',
       engine: 'log',
       options: { ...LOG, compression: 'lz4', encryption: { key: new Uint8Array(32).fill(7) } },
+    },
+  ],
+  btree: [
+    {
+      name: 'btree, xxh64 and deflate',
+      engine: 'btree',
+      options: { ...BTREE, checksum: 'xxh64', compression: 'deflate' },
+    },
+    {
+      name: 'btree, lz4 and AES-256',
+      engine: 'btree',
+      options: { ...BTREE, compression: 'lz4', encryption: { key: new Uint8Array(32).fill(7) } },
     },
   ],
 }
@@ -91,6 +106,9 @@ function logSizes(): CrashSubject[] {
   return sets
 }
 
+/** The engines of the package, and the one that is not in it yet. */
+const MODULES: Readonly<Record<string, EngineModule>> = { ...engines, btree }
+
 export type CrashStore = KvarkStore<string, string>
 
 /** The least that `open` takes. */
@@ -101,7 +119,7 @@ export function openSubject(
   { engine, options }: CrashSubject,
   path: string,
   environment?: Environment,
-  modules: Readonly<Record<string, EngineModule>> = engines,
+  modules: Readonly<Record<string, EngineModule>> = MODULES,
 ): Effect<CrashStore> {
   return openWith(modules, path, {
     engine,

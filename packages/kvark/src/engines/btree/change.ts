@@ -1,0 +1,114 @@
+/** Changes of a tree by entries: what a write does to it, and what recovery does again. */
+
+import type { Extent } from './format.ts'
+import { extentLength, Leaf, leafLength, readExtent, writeExtent, writeLeaf } from './leaf.ts'
+import { longKeyBytes, type Page, REFERENCE_BYTES, RUN_BYTES } from './page.ts'
+import type { TreeState } from './state.ts'
+import { PRESENT } from './tree.ts'
+
+/** A page has room for so many entries at least; longer ones have their values in extents. */
+const LEAST_ENTRIES = 4
+/** Header of a page, and what an entry takes besides its key and body. */
+const PAGE_OVERHEAD_BYTES = 16
+const ENTRY_OVERHEAD_BYTES = 14
+/** A reference with four runs, the most that a key has. */
+const MOST_REFERENCE_BYTES: number = REFERENCE_BYTES + 4 * RUN_BYTES
+
+export class Change {
+  readonly #state: TreeState
+  readonly #leaf: Leaf = new Leaf()
+  /** Key and body together. */
+  readonly #most: number
+  /** Keys from this length on are long. */
+  readonly #long: number
+
+  constructor(state: TreeState) {
+    this.#state = state
+    this.#long = longKeyBytes(state.file.payloadBytes)
+    const room = Math.floor((state.file.payloadBytes - PAGE_OVERHEAD_BYTES) / LEAST_ENTRIES)
+    this.#most = room - ENTRY_OVERHEAD_BYTES
+    state.tree.leaving = (page, slot) => this.#left(page, slot)
+  }
+
+  /** Puts `source[from .. from + length)` under `key[start .. end)`. */
+  put(
+    key: Uint8Array,
+    start: number,
+    end: number,
+    source: Uint8Array,
+    from: number,
+    length: number,
+    sequence: number,
+    expiry: number,
+    ascii: boolean,
+  ): void {
+    const body = leafLength(length, expiry)
+    if (this.#inPage(end - start) + body > this.#most) {
+      const extent = this.#state.extents.write(source, from, length)
+      this.#putExtent(key, start, end, extent, sequence, expiry, ascii)
+      return
+    }
+    const { tree } = this.#state
+    tree.put(key, start, end, body)
+    const { bytes, bodyAt } = tree.leaf
+    const at = writeLeaf(bytes, bodyAt, sequence, expiry, ascii, false)
+    if (length < 32) for (let i = 0; i < length; i++) bytes[at + i] = source[from + i]!
+    else bytes.set(source.subarray(from, from + length), at)
+  }
+
+  /** Puts a value that lies in the file already. */
+  putExtent(
+    key: Uint8Array,
+    start: number,
+    end: number,
+    extent: Extent,
+    sequence: number,
+    expiry: number,
+  ): void {
+    this.#state.extents.adopt(extent)
+    this.#putExtent(key, start, end, extent, sequence, expiry, false)
+  }
+
+  delete(key: Uint8Array, start: number, end: number): void {
+    const { tree } = this.#state
+    if (tree.reach(tree.root, key, start, end) === PRESENT) tree.delete()
+  }
+
+  /** Takes all keys from `from` up to `to` (empty: to the end) away. */
+  deleteRange(from: Uint8Array, to: Uint8Array): void {
+    const { tree } = this.#state
+    for (let next: Uint8Array | undefined = from; next !== undefined && tree.entries > 0; ) {
+      tree.reach(tree.root, next, 0, next.length)
+      next = tree.deleteUpTo(to)
+    }
+  }
+
+  #putExtent(
+    key: Uint8Array,
+    start: number,
+    end: number,
+    extent: Extent,
+    sequence: number,
+    expiry: number,
+    ascii: boolean,
+  ): void {
+    const { tree } = this.#state
+    tree.put(key, start, end, leafLength(extentLength(extent), expiry))
+    const { bytes, bodyAt } = tree.leaf
+    writeExtent(bytes, writeLeaf(bytes, bodyAt, sequence, expiry, ascii, true), extent)
+  }
+
+  /** What a key takes of a page, at most. */
+  #inPage(length: number): number {
+    return length < this.#long ? length : this.#long + MOST_REFERENCE_BYTES
+  }
+
+  /** An entry is about to go: so does its long value. */
+  #left(page: Page, slot: number): void {
+    page.read(slot)
+    const leaf = this.#leaf
+    const { file, extents } = this.#state
+    leaf.read(page.bytes, page.bodyAt, page.bodyLength, file.handle.path)
+    if (leaf.long) extents.leave(readExtent(page.bytes, leaf.start, leaf.end))
+  }
+}

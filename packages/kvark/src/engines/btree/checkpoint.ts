@@ -1,0 +1,259 @@
+/**
+ * A checkpoint: what is in the journal and in memory only becomes part of the tree file, in one pass.
+ *
+ *   freeze: view, journal rolled ─► journal synced ─► fresh pages written, lowest level first ─► map of free pages
+ *     ─► file synced ─► root into slot 0 ─► file synced ─► root into slot 1, pages of the root before are free, journal removed
+ *
+ * 1. Nothing that the root on the disk leads to is written over: a checkpoint that does not end has not been.
+ * 2. A page is sealed after those below it, because it holds their checksums. So is the root after all.
+ * 3. Writes go on meanwhile, in a later epoch. Everything but syncing is done at once, in slices: no write is ever under way when
+ *    somebody else takes over.
+ * 4. One that fails before its root is written, for want of space perhaps, has done nothing: it is tried again. From then on, and
+ *    when a sync fails, the engine takes no more writes: what it leads to may be on the disk, or not.
+ * 5. The map says what the root leads to, not what readers still see or what has been written since: these are free for whoever
+ *    opens the file after a crash.
+ */
+
+import { writeU32 } from '../../bytes/varint.ts'
+import { Effect, effect, type Routine } from '../../environment/routine.ts'
+import { eachPage } from './extents.ts'
+import { type Extent, PIECE, type Root, TREE_PAGE, writeRoot } from './format.ts'
+import type { Page } from './page.ts'
+import type { TreeState } from './state.ts'
+import { childAt, SUM_AT } from './tree.ts'
+import type { View } from './views.ts'
+
+const SLICE_BYTES = 256 * 1024
+/** Written bytes are synced in portions, so that the last sync is not the only one to wait for the disk. */
+const SYNC_BYTES = 8 * 1024 * 1024
+
+export function* checkpoint(state: TreeState): Routine<void> {
+  const { journal, pages, tree, file, context } = state
+  const { environment } = context
+  journal.roll()
+  const point = journal.point()
+  const view = pages.views.add()
+  const before = state.segments.filter(({ number }) => number <= point.segment)
+  const top = tree.root
+  const { entries } = tree
+  const clock = journal.now()
+  const map = saveMap(state, view)
+  try {
+    yield* journal.commit('disk')
+    const fresh = new Writer(state, view.epoch)
+    yield* fresh.run()
+    yield* map.write()
+    yield* sync(state)
+    fresh.synced()
+    // Somebody else may have been told what this sync would have been.
+    if (journal.failure) throw journal.failure
+    const root: Root = {
+      number: state.root.number + 1,
+      life: file.life,
+      pageBytes: file.pageBytes,
+      page: top,
+      sum: pages.sum(top),
+      entries,
+      sequence: point.sequence,
+      clock,
+      journal: point,
+      map: map.extent,
+      edition: context.descriptor.edition,
+    }
+    const bytes = writeRoot(root, context.descriptor.storeId, context.form.cipher)
+    const write = (slot: number): void => {
+      file.handle.write(bytes, 0, bytes.length, slot * file.pageBytes).sync()
+    }
+    try {
+      write(0)
+    } catch (error) {
+      throw journal.fail(error)
+    }
+    yield* sync(state)
+    write(1)
+    eachPage(state.root.map, (page) => pages.views.keep(state.view, page))
+    pages.views.end(state.view)
+    state.view = view
+    state.root = root
+  } catch (error) {
+    if (!state.closed) {
+      state.extents.free(map.extent)
+      pages.views.end(view)
+    }
+    throw error
+  } finally {
+    state.maps.delete(map.taken)
+  }
+  // What follows is tidying up: it is done again after a crash.
+  const size = yield* file.handle.size()
+  const end = pages.space.end * file.pageBytes
+  if (size > end) file.handle.truncate(end).sync()
+  state.segments = state.segments.filter((segment) => !before.includes(segment))
+  yield* effect(function* remove() {
+    for (const segment of before) {
+      yield* segment.handle.close()
+      yield* environment.files.remove(segment.path)
+    }
+  })
+}
+
+/** What a failed sync leaves behind nobody knows: nothing is written any more, also where who began it has been stopped meanwhile. */
+function sync({ file, journal }: TreeState): Effect<void> {
+  const syncing = file.handle.sync()
+  return new Effect(
+    () => {
+      try {
+        syncing.sync()
+      } catch (error) {
+        throw journal.fail(error)
+      }
+    },
+    async () => {
+      try {
+        await syncing.async()
+      } catch (error) {
+        throw journal.fail(error)
+      }
+    },
+  )
+}
+
+/** Takes pages for the map of free pages, which is fixed from here on. */
+function saveMap(
+  state: TreeState,
+  view: View,
+): {
+  taken: Extent
+  extent: Extent
+  write(): Routine<void>
+} {
+  const { pages, file, root, context } = state
+  const { payloadBytes, pageBytes, form } = file
+  const mark = Buffer.from(context.environment.random(4)).readUInt32LE()
+  const { space } = pages
+  // Room for the pages of the map itself, too.
+  const count = Math.ceil((space.end / 8 + 64) / (payloadBytes - 64))
+  const first = space.takeRun(count)
+  const extent: Extent = { length: 0, mark, runs: [[first, count]] }
+  state.extents.adopt(extent, view.epoch)
+  const bytes = space.save((visit) => {
+    pages.views.eachKept(visit)
+    eachPage(root.map, visit)
+    for (const spool of state.spools) spool.eachPage(visit)
+    for (const other of state.maps) eachPage(other, visit)
+  })
+  state.maps.add(extent)
+  const write = function* write(): Routine<void> {
+    const plain = Buffer.alloc(pageBytes)
+    const stored = form.sealed ? Buffer.alloc(pageBytes) : plain
+    for (let i = 0; i < count; i++) {
+      plain.fill(0)
+      bytes.copy(plain, form.headerBytes, i * payloadBytes, (i + 1) * payloadBytes)
+      file.seal(plain, stored, 0, first + i, PIECE, mark)
+      file.handle.write(stored, 0, pageBytes, (first + i) * pageBytes).sync()
+      yield* context.environment.pause
+    }
+  }
+  return { taken: extent, extent: { ...extent, length: bytes.length }, write }
+}
+
+/** Writes all fresh pages up to an epoch. */
+class Writer {
+  readonly #state: TreeState
+  readonly #epoch: number
+  readonly #plain: Buffer
+  readonly #stored: Buffer
+  readonly #page: Page
+  /** Pages in the buffer: they follow each other in the file. */
+  #first = 0
+  #count = 0
+  /** Pages written since the last sync. */
+  readonly #unsynced: number[] = []
+
+  constructor(state: TreeState, epoch: number) {
+    this.#state = state
+    this.#epoch = epoch
+    const { pageBytes, form } = state.file
+    this.#plain = Buffer.alloc(Math.max(SLICE_BYTES, pageBytes))
+    this.#stored = form.sealed ? Buffer.alloc(this.#plain.length) : this.#plain
+    this.#page = state.pages.newPage()
+  }
+
+  *run(): Routine<void> {
+    for (const level of this.#levels()) {
+      for (const number of level) {
+        if (!this.#fits(number)) yield* this.#flush()
+        this.#add(number)
+      }
+      yield* this.#flush()
+    }
+  }
+
+  /** Fresh pages by level, pieces of values with the leaves; each in the order of the file. */
+  #levels(): number[][] {
+    const { pages } = this.#state
+    const levels: number[][] = []
+    for (const number of pages.freshUpTo(this.#epoch)) {
+      let level = 0
+      if (!pages.isPiece(number)) {
+        pages.look(this.#page, number)
+        level = this.#page.level
+      }
+      levels[level] ??= []
+      levels[level]!.push(number)
+    }
+    return Array.from(levels, (numbers) => (numbers ?? []).sort((a, b) => a - b))
+  }
+
+  #fits(number: number): boolean {
+    const room = (this.#count + 1) * this.#state.file.pageBytes <= this.#plain.length
+    return this.#count === 0 || (room && number === this.#first + this.#count)
+  }
+
+  #add(number: number): void {
+    const { pages, file } = this.#state
+    if (!pages.isFresh(number, this.#epoch)) return
+    const isPiece = pages.isPiece(number)
+    if (!isPiece) this.#nameChildren(number)
+    if (this.#count === 0) this.#first = number
+    const at = this.#count * file.pageBytes
+    pages.bytesOf(number).copy(this.#plain, at)
+    const mark = isPiece ? pages.sum(number) : this.#epoch >>> 0
+    const flags = isPiece ? PIECE : TREE_PAGE
+    const sum = file.seal(this.#plain, this.#stored, at, number, flags, mark)
+    if (!isPiece) pages.setSum(number, sum)
+    this.#count++
+  }
+
+  /** Writes the checksums of its children into a branch, as far as they have been written since they stand there. */
+  #nameChildren(number: number): void {
+    const { pages } = this.#state
+    const page = this.#page
+    pages.look(page, number)
+    if (page.level === 0) return
+    for (let slot = 0; slot < page.count; slot++) {
+      page.read(slot)
+      const sum = pages.sum(childAt(page))
+      if (sum !== 0) writeU32(page.bytes, page.bodyAt + SUM_AT, sum)
+    }
+  }
+
+  *#flush(): Routine<void> {
+    const { file, context } = this.#state
+    if (this.#count === 0) return
+    const length = this.#count * file.pageBytes
+    file.handle.write(this.#stored, 0, length, this.#first * file.pageBytes).sync()
+    for (let i = 0; i < this.#count; i++) this.#unsynced.push(this.#first + i)
+    this.#count = 0
+    if (this.#unsynced.length * file.pageBytes >= SYNC_BYTES) {
+      yield* sync(this.#state)
+      this.synced()
+    } else yield* context.environment.pause
+  }
+
+  /** What has been written is on the disk: it need not stay in memory. Until then somebody may have to write it again. */
+  synced(): void {
+    for (const number of this.#unsynced) this.#state.pages.written(number, this.#epoch)
+    this.#unsynced.length = 0
+  }
+}

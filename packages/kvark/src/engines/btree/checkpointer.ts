@@ -1,0 +1,152 @@
+/**
+ * When checkpoints run: in the background once the journal or the pages that are in memory only have become large; before the next
+ * write goes on once these have become very large; and when somebody asks for one.
+ */
+
+import { Effect, type Routine, runSync } from '../../environment/routine.ts'
+import { asKvarkError } from '../../errors.ts'
+import { BackgroundJob } from '../../storage/background.ts'
+import { readOnly } from '../../storage/journal.ts'
+import { checkpoint } from './checkpoint.ts'
+import type { TreeOptions } from './options.ts'
+import type { TreeState } from './state.ts'
+
+/** Shares of `cacheBytes` that fresh pages may take before a checkpoint begins, and before writes wait for it. */
+const BEGIN_SHARE = 1 / 8
+const WAIT_SHARE = 1 / 4
+const LEAST_PAGES = 64
+/** After a checkpoint that failed: how many times as many pages there must be for the next one. */
+const MORE = 1.25
+
+export class Checkpointer {
+  readonly #state: TreeState
+  readonly #options: Required<TreeOptions>
+  readonly #job: BackgroundJob
+  /** Checkpoints that have ended well. */
+  finished = 0
+  /** Fresh pages when the last one failed; 0: it did not. */
+  #failedAt = 0
+
+  constructor(state: TreeState, options: Required<TreeOptions>) {
+    this.#state = state
+    this.#options = options
+    this.#job = new BackgroundJob(state.context.environment)
+  }
+
+  get running(): boolean {
+    return this.#job.running
+  }
+
+  /** Whether writes should wait. */
+  get isFull(): boolean {
+    return this.#state.pages.fresh > Math.max(this.#pages(WAIT_SHARE), MORE * this.#failedAt)
+  }
+
+  /** Begins one in the background if it is time. */
+  consider(): void {
+    const { pages, journal } = this.#state
+    if (this.#job.running || journal.failure) return
+    // After one that failed there must be more to do before the next.
+    if (pages.fresh < MORE * this.#failedAt) return
+    if (
+      pages.fresh > this.#pages(BEGIN_SHARE) ||
+      this.#journalBytes() > this.#options.checkpointBytes
+    ) {
+      this.#job.start(() => this.#work()).catch((error: unknown) => this.#warn(error))
+    }
+  }
+
+  /** Waits until writes may go on. A checkpoint that fails does not hold them up: the journal will say when there is no space. */
+  relieve(): Effect<void> {
+    return new Effect(
+      () => {
+        if (!this.isFull) return
+        try {
+          this.now().sync()
+        } catch (error) {
+          this.#warn(error)
+        }
+      },
+      async () => {
+        while (this.isFull && !this.#state.journal.failure) {
+          await this.now()
+            .async()
+            .catch((error: unknown) => this.#warn(error))
+        }
+      },
+    )
+  }
+
+  /** A checkpoint of everything so far. */
+  now(): Effect<void> {
+    return new Effect(
+      () => {
+        this.#job.abandon()
+        runSync(this.#work())
+      },
+      async () => {
+        while (this.#job.running) await this.#job.settled()
+        const { finished } = this
+        try {
+          await this.#job.start(() => this.#work())
+        } catch (error) {
+          // Somebody who could not wait has taken it over.
+          if (this.finished === finished) throw error
+        }
+      },
+    )
+  }
+
+  /** Nothing runs any more when it returns, nor will it. */
+  stop(): Effect<void> {
+    return new Effect(
+      () => this.#job.end(),
+      async () => {
+        this.#job.end()
+        await this.#job.settled()
+      },
+    )
+  }
+
+  /** After `stop`: the last one, and the journal's clean end. */
+  *finish(): Routine<void> {
+    const { journal } = this.#state
+    yield* this.#work()
+    journal.begin()
+    yield* journal.close(this.#state.root.number)
+    yield* this.#state.file.handle.sync()
+  }
+
+  *#work(): Routine<void> {
+    const { journal } = this.#state
+    // A root that was written and not synced may be on the disk: nothing may be written over what it leads to.
+    if (journal.failure) throw readOnly(journal.failure)
+    try {
+      yield* checkpoint(this.#state)
+    } catch (error) {
+      this.#failedAt = this.#state.pages.fresh
+      throw error
+    }
+    this.#failedAt = 0
+    this.finished++
+  }
+
+  #warn(error: unknown): void {
+    const { code, message } = asKvarkError(error)
+    if (code === 'CLOSED' || this.#state.journal.failure) return
+    this.#state.context.environment.warn(
+      `A checkpoint failed, and is tried again later: ${message}`,
+    )
+  }
+
+  #pages(share: number): number {
+    const { context, file } = this.#state
+    return Math.max(LEAST_PAGES, Math.floor((context.cacheBytes * share) / file.pageBytes))
+  }
+
+  #journalBytes(): number {
+    let bytes = 0
+    for (const { writer, end } of this.#state.segments) bytes += writer?.end ?? end
+    return bytes
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * Walks the live entries of a snapshot in the order of their keys.
+ *
+ *   token   │ 1 │ key of the last entry given │   or   │ 0 │ before the first one
+ */
+
+import {
+  BLOCKED,
+  type EngineCursor,
+  FOUND,
+  MISSING,
+  type ScanRequest,
+  SPREAD,
+  type Status,
+} from '../../engine/engine.ts'
+import type { Found } from '../../engine/found.ts'
+import { KvarkError } from '../../errors.ts'
+import { restOf } from './keys.ts'
+import { Leaf, readExtent } from './leaf.ts'
+import type { Page } from './page.ts'
+import type { TreeSnapshot } from './snapshots.ts'
+import type { TreeState } from './state.ts'
+import { AWAY, PRESENT } from './tree.ts'
+import { TreeWalk } from './walk.ts'
+
+const FRESH = 0
+const BEHIND = 1
+
+export class TreeCursor implements EngineCursor {
+  readonly #state: TreeState
+  readonly #snapshot: TreeSnapshot
+  /** It took the snapshot itself. */
+  readonly #own: boolean
+  readonly #walk: TreeWalk
+  readonly #leaf: Leaf = new Leaf()
+  /** The key last given: `#key[0 .. #end)`; −1: none. */
+  #key: Buffer = Buffer.allocUnsafe(256)
+  #end = -1
+  /** A piece of the key of the entry that comes next is being read. */
+  #pending = false
+
+  constructor(state: TreeState, snapshot: TreeSnapshot, own: boolean, request: ScanRequest) {
+    const { from, to, reverse, token } = request
+    this.#state = state
+    this.#snapshot = snapshot
+    this.#own = own
+    this.#walk = new TreeWalk(state.pages, state.keys, snapshot.root, from, to, reverse)
+    if (token === undefined || token[0] === FRESH) return
+    if (token[0] !== BEHIND) {
+      throw new KvarkError(
+        'INVALID_ARGUMENT',
+        'This token was not made by a cursor of this store. Begin without one.',
+      )
+    }
+    this.#end = token.length - 1
+    this.#key = Buffer.from(token.subarray(1))
+    this.#walk.seek(Buffer.from(this.#key), false)
+  }
+
+  next(found: Found): Status {
+    if (this.#snapshot.released) throw released()
+    const walk = this.#walk
+    const leaf = this.#leaf
+    const state = this.#state
+    for (;;) {
+      const status = this.#pending ? walk.again() : walk.next()
+      if (status !== PRESENT) {
+        if (status !== AWAY) return MISSING
+        found.block = walk.block()
+        return BLOCKED
+      }
+      const { page, slot } = walk
+      page.read(slot)
+      leaf.read(page.bytes, page.bodyAt, page.bodyLength, state.file.handle.path)
+      if (leaf.expiry !== 0 && leaf.expiry <= this.#snapshot.clock) continue
+      this.#pending = !this.#readKey(page, slot)
+      if (!this.#pending) break
+      found.block = state.keys.block()
+      return BLOCKED
+    }
+    found.keyBytes = this.#key
+    found.keyStart = 0
+    found.keyEnd = this.#end
+    found.sequence = leaf.sequence
+    found.expiry = leaf.expiry
+    found.ascii = leaf.ascii
+    const { bytes } = walk.page
+    if (leaf.long) return spread(state, found, readExtent(bytes, leaf.start, leaf.end))
+    found.bytes = bytes
+    found.start = leaf.start
+    found.end = leaf.end
+    return FOUND
+  }
+
+  /** False where a piece of the key is not in memory. */
+  #readKey(page: Page, slot: number): boolean {
+    const inPage = page.keyLength(slot)
+    const rest = page.referenceLength === 0 ? undefined : restOf(page)
+    const length = inPage + (rest?.length ?? 0)
+    if (length > this.#key.length) this.#key = Buffer.allocUnsafe(2 * length)
+    this.#end = length
+    page.writeKey(slot, this.#key, 0)
+    return rest === undefined || this.#state.keys.copyRest(rest, this.#key, inPage)
+  }
+
+  seek(key: Uint8Array, length: number): void {
+    this.#pending = false
+    this.#walk.seek(Buffer.from(key.subarray(0, length)), true)
+  }
+
+  token(): Uint8Array {
+    if (this.#end < 0) return new Uint8Array([FRESH])
+    const token = new Uint8Array(this.#end + 1)
+    token[0] = BEHIND
+    token.set(this.#key.subarray(0, this.#end), 1)
+    return token
+  }
+
+  close(): void {
+    if (this.#own) this.#snapshot.release()
+  }
+}
+
+/** `SPREAD`: sets how a long value is read. Nothing of it is written over meanwhile. */
+export function spread(
+  state: TreeState,
+  found: Found,
+  extent: ReturnType<typeof readExtent>,
+): Status {
+  const part = function* part(from: number, length: number): ReturnType<typeof state.extents.read> {
+    const { views } = state.pages
+    const view = views.add()
+    try {
+      return yield* state.extents.read(extent, from, length)
+    } finally {
+      if (!state.closed) views.end(view)
+    }
+  }
+  found.start = 0
+  found.end = extent.length
+  found.part = part
+  found.gather = function* gather() {
+    found.bytes = yield* part(0, extent.length)
+    found.start = 0
+    found.end = extent.length
+  }
+  return SPREAD
+}
+
+export function released(): KvarkError {
+  return new KvarkError(
+    'CLOSED',
+    'This snapshot is released, or the store was resumed since it was taken. Take another one.',
+  )
+}

@@ -1,0 +1,391 @@
+/**
+ * The B+ tree engine: the contract's verbs over a copy-on-write tree with a journal in front. See README.md in this folder.
+ *
+ *   write ─► journal (durable when it is synced) ─► pages in memory (visible at once) ─► checkpoint: the tree file
+ *
+ * A write takes three steps: look (nothing changes; may answer `BLOCKED` or `REFUSED`), journal (may fail, then the engine takes no
+ * more writes), change the tree.
+ */
+
+import {
+  type BackupReport,
+  type BackupTarget,
+  BLOCKED,
+  DONE,
+  type Durability,
+  type Engine,
+  type EngineContext,
+  type EngineCursor,
+  type EngineSnapshot,
+  type EngineStats,
+  FOUND,
+  type Inspection,
+  type Limits,
+  MISSING,
+  type Progress,
+  REFUSED,
+  type ScanRequest,
+  type Status,
+  type Supports,
+  type VerifyReport,
+} from '../../engine/engine.ts'
+import type { Found } from '../../engine/found.ts'
+import type { Spool } from '../../engine/spool.ts'
+import {
+  DELETE,
+  DELETE_RANGE,
+  PUT,
+  UNCONDITIONAL,
+  type WriteBatch,
+} from '../../engine/write-batch.ts'
+import type { Effect, Routine } from '../../environment/routine.ts'
+import type { KvarkError } from '../../errors.ts'
+import { ASCII_VALUE, REFERENCE } from '../../storage/entry.ts'
+import { readOnly } from '../../storage/journal.ts'
+import { backup } from './backup.ts'
+import { Change } from './change.ts'
+import { Checkpointer } from './checkpointer.ts'
+import { released, spread, TreeCursor } from './cursor.ts'
+import { inspect, verify } from './inspection.ts'
+import { encodeExtent, Leaf, readExtent } from './leaf.ts'
+import { LIMITS, SUPPORTS } from './limits.ts'
+import type { TreeOptions } from './options.ts'
+import { recover } from './recovery.ts'
+import { Snapshots, type TreeSnapshot } from './snapshots.ts'
+import { ExtentSpool } from './spool.ts'
+import type { TreeState } from './state.ts'
+import { AWAY, PRESENT, type Search } from './tree.ts'
+
+export class TreeEngine implements Engine {
+  readonly name = 'btree'
+  readonly supports: Supports = SUPPORTS
+  readonly limits: Limits = LIMITS
+  readonly #context: EngineContext
+  readonly #options: Required<TreeOptions>
+  readonly #leaf: Leaf = new Leaf()
+  #state: TreeState
+  #change: Change
+  #snapshots: Snapshots
+  #checkpointer: Checkpointer
+  /** Operations of the batch that is being written that change nothing. */
+  #idle: Uint8Array = new Uint8Array(8)
+
+  constructor(context: EngineContext, options: Required<TreeOptions>, state: TreeState) {
+    this.#context = context
+    this.#options = options
+    this.#state = state
+    this.#change = new Change(state)
+    this.#snapshots = new Snapshots(state.pages.views, state.tree)
+    this.#checkpointer = new Checkpointer(state, options)
+  }
+
+  static *open(context: EngineContext): Routine<Engine> {
+    const options = { ...context.options } as unknown as Required<TreeOptions>
+    return new TreeEngine(context, options, yield* recover(context, options, 0))
+  }
+
+  get failure(): KvarkError | undefined {
+    return this.#state.journal.failure
+  }
+
+  get sequence(): number {
+    return this.#state.journal.sequence
+  }
+
+  find(key: Uint8Array, length: number, at: EngineSnapshot | undefined, found: Found): Status {
+    const state = this.#state
+    const { tree, journal } = state
+    const snapshot = at as TreeSnapshot | undefined
+    if (snapshot?.released) throw released()
+    const status = tree.search(snapshot === undefined ? tree.root : snapshot.root, key, 0, length)
+    if (status !== PRESENT) {
+      if (status !== AWAY) return MISSING
+      found.block = tree.block()
+      return BLOCKED
+    }
+    const { leaf: page } = tree
+    const leaf = this.#leaf
+    page.read(tree.slot)
+    const { bytes } = page
+    leaf.read(bytes, page.bodyAt, page.bodyLength, state.file.handle.path)
+    if (
+      leaf.expiry !== 0 &&
+      leaf.expiry <= (snapshot === undefined ? journal.now() : snapshot.clock)
+    ) {
+      return MISSING
+    }
+    found.sequence = leaf.sequence
+    found.expiry = leaf.expiry
+    found.ascii = leaf.ascii
+    if (leaf.long) return spread(state, found, readExtent(bytes, leaf.start, leaf.end))
+    found.bytes = bytes
+    found.start = leaf.start
+    found.end = leaf.end
+    return FOUND
+  }
+
+  write(batch: WriteBatch): Status {
+    const state = this.#state
+    const { journal } = state
+    if (journal.failure) throw readOnly(journal.failure)
+    if (!batch.warmed && this.#checkpointer.isFull) return BLOCKED
+    const looked = this.#look(batch)
+    if (looked !== DONE) return looked
+    const first = this.#append(batch)
+    if (first < 0) return DONE
+    try {
+      this.#apply(batch, first)
+    } catch (error) {
+      // Something could not be read. What the journal has is whole; `resume` carries it out.
+      throw journal.fail(error)
+    }
+    state.changed = true
+    this.#checkpointer.consider()
+    return DONE
+  }
+
+  *warm(batch: WriteBatch): Routine<void> {
+    yield* this.#checkpointer.relieve()
+    for (let i = 0; i < batch.count; i++) {
+      const start = batch.keyStart[i]!
+      yield* this.#state.tree.warm(batch.bytes, start, start + batch.keyLength[i]!)
+    }
+    batch.warmed = true
+  }
+
+  spool(_key: Uint8Array, _length: number): Spool {
+    const { spools, journal } = this.#state
+    if (journal.failure) throw readOnly(journal.failure)
+    const spool = new ExtentSpool(this.#state)
+    spools.add(spool)
+    return spool
+  }
+
+  commit(durability: Durability): Effect<void> {
+    return this.#state.journal.commit(durability)
+  }
+
+  snapshot(): EngineSnapshot {
+    const { journal } = this.#state
+    return this.#snapshots.take(
+      journal.sequence,
+      journal.now(),
+      this.#context.environment.monotonic(),
+    )
+  }
+
+  cursor(request: ScanRequest): EngineCursor {
+    const given = request.at as TreeSnapshot | undefined
+    const snapshot = given ?? (this.snapshot() as TreeSnapshot)
+    return new TreeCursor(this.#state, snapshot, given === undefined, request)
+  }
+
+  *compact(_progress: Progress | undefined, signal: AbortSignal | undefined): Routine<void> {
+    const { failure } = this
+    if (failure) throw readOnly(failure)
+    // The first one frees what the one before held, the next one lets the end of the file go.
+    for (let round = 0; round < 2; round++) {
+      signal?.throwIfAborted()
+      yield* this.#checkpointer.now()
+    }
+  }
+
+  *verify(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<VerifyReport> {
+    if (!this.failure) yield* this.#checkpointer.now()
+    return yield* verify(this.#state, progress, signal)
+  }
+
+  *backup(
+    to: BackupTarget,
+    progress: Progress | undefined,
+    signal: AbortSignal | undefined,
+  ): Routine<BackupReport> {
+    const { failure } = this
+    if (failure) throw readOnly(failure)
+    yield* this.#checkpointer.now()
+    return yield* backup(this.#state, to, progress, signal)
+  }
+
+  *inspect(): Routine<Inspection> {
+    return yield* inspect(this.#state)
+  }
+
+  *resume(): Routine<void> {
+    if (!this.failure) return
+    const before = this.#state
+    yield* this.#checkpointer.stop()
+    yield* before.journal.idle()
+    before.journal.abandon()
+    this.#snapshots.close()
+    yield* before.close()
+    const state = yield* recover(this.#context, this.#options, before.journal.sequence)
+    this.#state = state
+    this.#change = new Change(state)
+    this.#snapshots = new Snapshots(state.pages.views, state.tree)
+    this.#checkpointer = new Checkpointer(state, this.#options)
+  }
+
+  configure(options: Readonly<Record<string, unknown>>): void {
+    Object.assign(this.#options, options)
+    if (!this.failure) this.#checkpointer.consider()
+  }
+
+  stats(): EngineStats {
+    const { journal, tree, pages, file, segments } = this.#state
+    const { cache, space, views } = pages
+    const { pageBytes } = file
+    const oldest = this.#snapshots.living[0]
+    let held = 0
+    views.eachKept(() => held++)
+    let journalBytes = 0
+    for (const segment of segments) journalBytes += segment.writer?.end ?? segment.end
+    return {
+      entries: tree.entries,
+      files: 1 + segments.length,
+      diskBytes: space.end * pageBytes + journalBytes,
+      staleBytes: (space.free + held) * pageBytes,
+      indexBytes: 0,
+      cachedBytes: cache.bytes,
+      cacheHits: cache.counts[0]!,
+      cacheMisses: cache.counts[1]!,
+      sequence: journal.sequence,
+      durableSequence: journal.syncedSequence,
+      snapshots: this.#snapshots.living.length,
+      oldestSnapshotMs:
+        oldest === undefined ? 0 : this.#context.environment.monotonic() - oldest.taken,
+      snapshotBytes: oldest === undefined ? 0 : held * pageBytes,
+      compactions: this.#checkpointer.finished,
+      compacting: this.#checkpointer.running,
+    }
+  }
+
+  *close(): Routine<void> {
+    const state = this.#state
+    const { journal } = state
+    yield* this.#checkpointer.stop()
+    yield* journal.idle()
+    try {
+      if (!journal.failure && state.changed) yield* this.#checkpointer.finish()
+      if (journal.failure) throw journal.failure
+    } finally {
+      journal.abandon()
+      this.#snapshots.close()
+      yield* state.close()
+    }
+  }
+
+  /** Step 1: do the conditions hold, and is all in memory that is needed? */
+  #look(batch: WriteBatch): Status {
+    const { count } = batch
+    const { journal } = this.#state
+    if (this.#idle.length < count)
+      this.#idle = new Uint8Array(Math.max(count, 2 * this.#idle.length))
+    const puts = new Set<string>()
+    let known = 0
+    for (let i = 0; i < count; i++) {
+      this.#idle[i] = 0
+      if (batch.kind[i] === DELETE_RANGE) continue
+      const found = this.#search(batch, i)
+      if (found === AWAY) return BLOCKED
+      let version = 0
+      if (found === PRESENT) {
+        const leaf = this.#bodyFound()
+        if (leaf.expiry === 0 || leaf.expiry > journal.now()) version = leaf.sequence
+      }
+      const expected = batch.expected[i]!
+      if (expected !== UNCONDITIONAL && expected !== version) {
+        batch.conflict = i
+        batch.conflictVersion = version
+        return REFUSED
+      }
+      // Deleting what is not there, and what an earlier operation of the batch has not put there, writes nothing.
+      if (batch.kind[i] !== DELETE || version !== 0) continue
+      for (; known < i; known++) if (batch.kind[known] === PUT) puts.add(keyIn(batch, known))
+      this.#idle[i] = puts.has(keyIn(batch, i)) ? 0 : 1
+    }
+    return DONE
+  }
+
+  #search(batch: WriteBatch, i: number): Search {
+    const { tree } = this.#state
+    const start = batch.keyStart[i]!
+    const end = start + batch.keyLength[i]!
+    return batch.warmed
+      ? tree.reach(tree.root, batch.bytes, start, end)
+      : tree.search(tree.root, batch.bytes, start, end)
+  }
+
+  /** The entry that was searched last, and is there. */
+  #bodyFound(): Leaf {
+    const { tree, file } = this.#state
+    const { leaf: page } = tree
+    page.read(tree.slot)
+    this.#leaf.read(page.bytes, page.bodyAt, page.bodyLength, file.handle.path)
+    return this.#leaf
+  }
+
+  /** Step 2: into the journal, all of it or nothing that counts. Returns the first sequence; −1 where there is nothing to write. */
+  #append(batch: WriteBatch): number {
+    const { journal } = this.#state
+    const { count, spool } = batch
+    let some = false
+    for (let i = 0; i < count && !some; i++) some = this.#idle[i] === 0
+    if (!some) return -1
+    const first = journal.sequence + 1
+    journal.prepare(batch.size + batch.count * 23 + 64)
+    for (let i = 0; i < count; i++) {
+      if (this.#idle[i] === 1) continue
+      const reference = spool instanceof ExtentSpool ? encodeExtent(spool.extent) : undefined
+      const value = reference ?? batch.source(i)
+      journal.append(
+        batch.kind[i]!,
+        reference ? REFERENCE : batch.ascii[i] === 1 ? ASCII_VALUE : 0,
+        batch.bytes,
+        batch.keyStart[i]!,
+        batch.keyLength[i]!,
+        value,
+        reference ? 0 : batch.valueStart[i]!,
+        reference ? reference.length : batch.valueLength[i]!,
+        batch.expiry[i]!,
+      )
+    }
+    return first
+  }
+
+  /** Step 3: the tree. */
+  #apply(batch: WriteBatch, first: number): void {
+    const change = this.#change
+    const { bytes } = batch
+    let sequence = first
+    for (let i = 0; i < batch.count; i++) {
+      if (this.#idle[i] === 1) continue
+      const start = batch.keyStart[i]!
+      const end = start + batch.keyLength[i]!
+      const kind = batch.kind[i]!
+      if (kind === PUT) {
+        const { spool } = batch
+        if (spool instanceof ExtentSpool) {
+          change.putExtent(bytes, start, end, spool.extent, sequence, batch.expiry[i]!)
+          spool.put()
+        } else {
+          const from = batch.valueStart[i]!
+          const length = batch.valueLength[i]!
+          const ascii = batch.ascii[i] === 1
+          const expiry = batch.expiry[i]!
+          change.put(bytes, start, end, batch.source(i), from, length, sequence, expiry, ascii)
+        }
+      } else if (kind === DELETE) change.delete(bytes, start, end)
+      else {
+        const from = batch.valueStart[i]!
+        const to = batch.source(i).subarray(from, from + batch.valueLength[i]!)
+        change.deleteRange(bytes.subarray(start, end), to)
+      }
+      sequence++
+    }
+  }
+}
+
+function keyIn(batch: WriteBatch, i: number): string {
+  const start = batch.keyStart[i]!
+  return batch.bytes.toString('latin1', start, start + batch.keyLength[i]!)
+}

@@ -1,0 +1,10 @@
+/** Options of the B+ tree. */
+export interface TreeOptions {
+  /**
+   * Bytes of a page: 4096, 8192, 16384 (default), 32768 or 65536. Larger ones are read faster, smaller ones written faster. A property of
+   * the store.
+   */
+  readonly pageBytes?: number
+  /** Bytes of the journal from which a checkpoint begins; default 32 MiB. Opening after a crash reads so much. May change while open. */
+  readonly checkpointBytes?: number
+}

@@ -1,0 +1,291 @@
+/**
+ * The pages of the tree in memory. A page that is changed is copied first, under a new number, unless it was made in this epoch:
+ *
+ *   number ─► table ─► frame ─┬─ of the cache: as it is in the file, may go at any time
+ *                             └─ a fresh one: not in the file yet, stays until a checkpoint has written it
+ *
+ *   look(5) ─► read it          own(5) ─► 5, when it is of this epoch
+ *                                         9, a copy: the caller puts 9 where 5 was; 5 is left to whoever still sees it
+ *
+ * 1. A page of an earlier epoch is never changed.
+ * 2. When a page is of this epoch, so are all above it.
+ * 3. `sum(page)` is the checksum that the page has in the file, or 0 where nobody has said it yet: whoever reads it must find that
+ *    one. It is kept here because a page may be written after the one above it has been copied.
+ */
+
+import { extended, ownIntegers, release } from '../../bytes/memory.ts'
+import {
+  type Block,
+  type Cache,
+  type PageSource,
+  PageTable,
+  SLAB_BYTES,
+} from '../../storage/cache.ts'
+import { Page, type PageMemory, pageMemory } from './page.ts'
+import { Space } from './space.ts'
+import { Views } from './views.ts'
+
+/** Bytes of a page, and where in it the block's header ends. */
+export interface PageForm {
+  readonly bits: number
+  readonly headerBytes: number
+}
+
+const FIRST_PAGES = 1024
+
+export class Pages {
+  readonly cache: Cache
+  readonly table: PageTable
+  readonly views: Views
+  space: Space = new Space()
+  readonly #form: PageForm
+  readonly #memories: PageMemory[] = []
+  /** By page: the epoch in which it was made (0: before the file was opened), and its checksum. */
+  #born: Uint32Array = ownIntegers(FIRST_PAGES)
+  #sums: Uint32Array = ownIntegers(FIRST_PAGES)
+  /** The first frame that is not the cache's. */
+  readonly #firstFresh: number
+  /** By fresh frame: its page. */
+  #pageOf: number[] = []
+  readonly #freeFrames: number[] = []
+  #freshCount = 0
+  /** Fresh pages that are pieces of values. */
+  readonly #pieces: Set<number> = new Set()
+  readonly #slabs: number[] = []
+
+  constructor(cache: Cache, source: PageSource, form: PageForm) {
+    this.cache = cache
+    this.#form = form
+    this.table = new PageTable(source, FIRST_PAGES)
+    this.#firstFresh = cache.slabs.length << cache.slabBits
+    this.views = new Views(
+      (page) => this.#born[page]!,
+      (page) => this.#give(page),
+    )
+  }
+
+  /** Bytes of a page that are the tree's. */
+  get size(): number {
+    return (1 << this.#form.bits) - this.#form.headerBytes
+  }
+
+  /** A page to look with. */
+  newPage(): Page {
+    return new Page(pageMemory(Buffer.alloc(64)), this.size)
+  }
+
+  /** Fresh pages. */
+  get fresh(): number {
+    return this.#freshCount
+  }
+
+  /** Looks at a page; false where it is not in memory. */
+  look(page: Page, number: number): boolean {
+    const frame = this.table.frames[number]!
+    if (!(frame >= 0)) return false
+    const { cache } = this
+    cache.referenced[frame] = 1
+    const slab = frame >> cache.slabBits
+    const bytes = cache.slabs[slab]!
+    let memory = this.#memories[slab]
+    if (memory === undefined || memory.bytes !== bytes)
+      memory = this.#memories[slab] = pageMemory(bytes)
+    page.look(memory, ((frame & cache.slabMask) << cache.pageBits) + this.#form.headerBytes)
+    return true
+  }
+
+  /** What brings a page into memory. */
+  block(number: number): Block {
+    this.#reach(number)
+    return this.cache.block(this.table, number)
+  }
+
+  sum(number: number): number {
+    return this.#sums[number] ?? 0
+  }
+
+  setSum(number: number, sum: number): void {
+    this.#reach(number)
+    this.#sums[number] = sum
+  }
+
+  /** A page that is about to be read has this checksum in the file, unless it was written since. */
+  expect(number: number, sum: number): void {
+    if (sum !== 0 && this.sum(number) === 0) this.setSum(number, sum)
+  }
+
+  /** Makes an empty page, and looks at it; returns its number. */
+  make(page: Page, level: number, prefix: Uint8Array): number {
+    const number = this.#fresh()
+    const frame = this.table.frames[number]!
+    const { cache } = this
+    const at = ((frame & cache.slabMask) << cache.pageBits) + this.#form.headerBytes
+    page.format(this.#memories[frame >> cache.slabBits]!, at, level, prefix)
+    return number
+  }
+
+  /** Whether a page may be changed as it is. */
+  isOwn(number: number): boolean {
+    return this.#born[number] === this.views.epoch
+  }
+
+  /** Copies a page of an earlier epoch, which is in memory and which the tree leaves; returns the copy's number. */
+  copy(number: number): number {
+    const { cache, table } = this
+    const before = table.frames[number]!
+    const made = this.#fresh()
+    const frame = table.frames[made]!
+    const from = (before & cache.slabMask) << cache.pageBits
+    const to = (frame & cache.slabMask) << cache.pageBits
+    const source = cache.slabs[before >> cache.slabBits]!
+    source.copy(cache.slabs[frame >> cache.slabBits]!, to, from, from + (1 << cache.pageBits))
+    this.views.leave(number)
+    return made
+  }
+
+  /** The tree does not have the page any more. */
+  leave(number: number): void {
+    this.views.leave(number)
+  }
+
+  /**
+   * Takes a page that somebody has written to the file already, past the memory; `mark`: what it is known by. Whoever leaves it leaves
+   * it to the newest view, for it may not be written over before the next checkpoint. `born`: since which epoch somebody sees it.
+   */
+  adopt(number: number, mark: number, born = 0): void {
+    this.#reach(number)
+    this.#born[number] = born
+    this.#sums[number] = mark
+  }
+
+  /** A fresh page for a piece of a value, all zeros; `number`: one that was taken for it. */
+  makePiece(number: number, mark: number): void {
+    this.#freshen(number)
+    this.#sums[number] = mark
+    this.#pieces.add(number)
+    this.bytesOf(number).fill(0)
+  }
+
+  /** Whether a page is in memory. */
+  has(number: number): boolean {
+    return this.table.frames[number]! >= 0
+  }
+
+  isPiece(number: number): boolean {
+    return this.#pieces.has(number)
+  }
+
+  /** Whether a page that was made in `epoch` or before is in memory only. */
+  isFresh(number: number, epoch: number): boolean {
+    return this.table.frames[number]! >= this.#firstFresh && this.#born[number]! <= epoch
+  }
+
+  /** Fresh pages that are not newer than `epoch`, in no order. */
+  *freshUpTo(epoch: number): Generator<number> {
+    for (const number of this.#pageOf) if (number >= 0 && this.#born[number]! <= epoch) yield number
+  }
+
+  /** The bytes of a page in memory, block header included. */
+  bytesOf(number: number): Buffer {
+    const { cache, table } = this
+    const frame = table.frames[number]!
+    const at = (frame & cache.slabMask) << cache.pageBits
+    return cache.slabs[frame >> cache.slabBits]!.subarray(at, at + (1 << cache.pageBits))
+  }
+
+  /** What a page in memory holds behind the block's header. */
+  payloadOf(number: number): Buffer {
+    return this.bytesOf(number).subarray(this.#form.headerBytes)
+  }
+
+  /** Frees a page at once: nobody can see it. */
+  free(number: number): void {
+    this.#give(number)
+  }
+
+  /** A fresh page that was made in `epoch` or before is in the file now, and its frame needed no more. */
+  written(number: number, epoch: number): void {
+    const frame = this.table.frames[number]!
+    // It may be gone by now, and its number be another page's.
+    if (!this.isFresh(number, epoch)) return
+    const { cache } = this
+    const at = (frame & cache.slabMask) << cache.pageBits
+    cache.insert(this.table, number, cache.slabs[frame >> cache.slabBits]!, at)
+    this.#release(frame)
+  }
+
+  /** Lets go of all memory. */
+  close(): void {
+    this.cache.drop(this.table)
+    for (const frame of this.#slabs) this.cache.unregister(frame)
+    this.#slabs.length = 0
+    release(this.#born)
+    release(this.#sums)
+  }
+
+  /** Nobody sees the page any more. */
+  #give(number: number): void {
+    const frame = this.table.frames[number]!
+    this.cache.forget(this.table, number)
+    if (frame >= this.#firstFresh) this.#release(frame)
+    this.#sums[number] = 0
+    this.space.give(number)
+  }
+
+  #release(frame: number): void {
+    this.#pieces.delete(this.#pageOf[frame - this.#firstFresh]!)
+    this.#pageOf[frame - this.#firstFresh] = -1
+    this.#freeFrames.push(frame)
+    this.#freshCount--
+  }
+
+  /** A new number with a fresh frame. */
+  #fresh(): number {
+    const number = this.space.take()
+    this.#freshen(number)
+    return number
+  }
+
+  /** Gives a page that was taken a fresh frame. */
+  #freshen(number: number): void {
+    this.#reach(number)
+    if (this.#freeFrames.length === 0) this.#addSlab()
+    const frame = this.#freeFrames.pop()!
+    this.#freshCount++
+    this.#pageOf[frame - this.#firstFresh] = number
+    this.table.frames[number] = frame
+    this.#born[number] = this.views.epoch
+    this.#sums[number] = 0
+  }
+
+  #addSlab(): void {
+    const { cache } = this
+    const memory = Buffer.allocUnsafeSlow(SLAB_BYTES)
+    const first = cache.register(memory)
+    this.#slabs.push(first)
+    this.#memories[first >> cache.slabBits] = pageMemory(memory)
+    while (this.#pageOf.length < first - this.#firstFresh) this.#pageOf.push(-1)
+    for (let i = cache.slabMask; i >= 0; i--) {
+      this.#pageOf[first + i - this.#firstFresh] = -1
+      this.#freeFrames.push(first + i)
+    }
+  }
+
+  /** Makes room for what is known of a page. */
+  #reach(number: number): void {
+    this.table.grow(number + 1)
+    if (number < this.#born.length) return
+    const length = Math.max(number + 1, this.#born.length * 2)
+    this.#born = larger(this.#born, length)
+    this.#sums = larger(this.#sums, length)
+  }
+}
+
+function larger(list: Uint32Array, length: number): Uint32Array {
+  const grown = extended(list, length)
+  if (grown !== undefined) return grown
+  const copy = ownIntegers(length)
+  copy.set(list)
+  release(list)
+  return copy
+}

@@ -1,0 +1,70 @@
+/** What an open tree consists of. `recover` builds it, `resume` throws it away and builds another. */
+
+import type { EngineContext } from '../../engine/engine.ts'
+import type { Routine } from '../../environment/routine.ts'
+import type { Journal } from '../../storage/journal.ts'
+import type { Segment } from '../../storage/segment.ts'
+import { closeAll } from '../../vfs/open-file.ts'
+import type { Extents } from './extents.ts'
+import type { TreeFile } from './file.ts'
+import type { Extent, Root } from './format.ts'
+import type { Keys } from './keys.ts'
+import type { Pages } from './pages.ts'
+import type { ExtentSpool } from './spool.ts'
+import type { Tree } from './tree.ts'
+import type { View } from './views.ts'
+
+export class TreeState {
+  readonly context: EngineContext
+  readonly file: TreeFile
+  readonly pages: Pages
+  readonly tree: Tree
+  readonly extents: Extents
+  readonly keys: Keys
+  /** Set right after construction: the journal needs the state as its owner. */
+  declare journal: Journal
+  /** Of the journal, oldest first: all that recovery would read. */
+  segments: Segment[] = []
+  nextSegment: number
+  /** The newest root on the disk, and the view that keeps what it leads to. */
+  root: Root
+  view: View
+  /** Long values on their way in. */
+  readonly spools: Set<ExtentSpool> = new Set()
+  /** Maps of checkpoints under way: more than one where somebody who could not wait has taken one over. */
+  readonly maps: Set<Extent> = new Set()
+  /** Not all of it is on disk with a close frame behind it. */
+  changed = false
+  closed = false
+
+  constructor(
+    context: EngineContext,
+    file: TreeFile,
+    pages: Pages,
+    tree: Tree,
+    extents: Extents,
+    keys: Keys,
+    root: Root,
+    nextSegment: number,
+  ) {
+    this.context = context
+    this.file = file
+    this.pages = pages
+    this.tree = tree
+    this.extents = extents
+    this.keys = keys
+    this.root = root
+    this.view = pages.views.add()
+    this.nextSegment = nextSegment
+  }
+
+  /** Closes all files, and lets go of all memory. */
+  *close(): Routine<void> {
+    this.closed = true
+    for (const spool of this.spools) yield* spool.discard()
+    this.pages.close()
+    const handles = [this.file.handle, ...this.segments.map(({ handle }) => handle)]
+    this.segments = []
+    yield* closeAll(handles)
+  }
+}

@@ -1,0 +1,195 @@
+// The tree against a sorted list, with views that are taken and ended on the way: each must see what was there then.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { SeededRandom } from '../../bytes/random.ts'
+import { immediate } from '../../environment/routine.ts'
+import { PlainForm } from '../../storage/block-form.ts'
+import { type Block, Cache } from '../../storage/cache.ts'
+import { Extents } from './extents.ts'
+import { TreeFile } from './file.ts'
+import { Keys } from './keys.ts'
+import { longKeyBytes } from './page.ts'
+import { Pages } from './pages.ts'
+import { ABSENT, AWAY, NO_PAGE, PRESENT, Tree } from './tree.ts'
+import type { View } from './views.ts'
+import { TreeWalk } from './walk.ts'
+
+const NOTHING = Buffer.alloc(0)
+// So that keys differ in front of where long ones begin, right there, and behind it.
+const LONG = 'long'.repeat(7)
+const LONGER = 'long'.repeat(300)
+
+function newPages(bits: number): Pages {
+  const source = {
+    readPage: () =>
+      immediate<void>(() => {
+        throw new Error('nothing is in a file here')
+      }),
+  }
+  const pages = new Pages(new Cache(2 ** 20, bits), source, { bits, headerBytes: 12 })
+  pages.space.mark(NO_PAGE)
+  return pages
+}
+
+function keysIn(pages: Pages): Keys {
+  // Nothing is written to it.
+  const file = new TreeFile(
+    undefined as never,
+    new PlainForm('crc32'),
+    0,
+    Math.log2(pages.size + 12),
+  )
+  let marks = 0
+  return new Keys(new Extents(pages, file, () => ++marks), longKeyBytes(pages.size))
+}
+
+class Model {
+  readonly pages: Pages
+  readonly tree: Tree
+  readonly keys: Keys
+  readonly random: SeededRandom
+  content: Map<string, string> = new Map()
+  views: { view: View; root: number; content: Map<string, string> }[] = []
+
+  constructor(bits: number, seed: number) {
+    this.pages = newPages(bits)
+    this.keys = keysIn(this.pages)
+    this.tree = new Tree(this.pages, this.keys)
+    this.random = new SeededRandom(seed)
+  }
+
+  key(): Buffer {
+    const { random } = this
+    const start = random.pick(['', 'a', 'user:', 'user:1', 'user:10000', LONG, LONGER])
+    const rest = random.chance(0.5)
+      ? String(random.below(500))
+      : Buffer.from(random.bytes(random.below(4))).toString('latin1')
+    return Buffer.from(start + rest, 'latin1')
+  }
+
+  step(): void {
+    const { random, tree, content } = this
+    const chance = random.below(100)
+    if (chance < 3)
+      this.views.push({ view: this.pages.views.add(), root: tree.root, content: new Map(content) })
+    else if (chance < 6 && this.views.length > 0) this.#end(random.below(this.views.length))
+    else if (chance < 60)
+      this.#put(this.key(), Buffer.from(random.bytes(random.pick([0, 3, 3, 20, 60]))))
+    else this.#delete(this.key())
+  }
+
+  #put(key: Buffer, body: Buffer): void {
+    const added = this.tree.put(key, 0, key.length, body.length)
+    const { leaf } = this.tree
+    body.copy(leaf.bytes, leaf.bodyAt)
+    const name = key.toString('latin1')
+    assert.equal(added, !this.content.has(name))
+    this.content.set(name, body.toString('latin1'))
+  }
+
+  #delete(key: Buffer): void {
+    const found = this.tree.reach(this.tree.root, key, 0, key.length)
+    const was = this.content.delete(key.toString('latin1'))
+    assert.equal(found, was ? PRESENT : ABSENT)
+    if (found === PRESENT) this.tree.delete()
+  }
+
+  #end(i: number): void {
+    const [one] = this.views.splice(i, 1)
+    assert.deepEqual(this.walk(one!.root, NOTHING, NOTHING, false), sorted(one!.content))
+    this.pages.views.end(one!.view)
+  }
+
+  check(): void {
+    const { tree, random } = this
+    const all = sorted(this.content)
+    assert.equal(tree.entries, all.length)
+    assert.deepEqual(this.walk(tree.root, NOTHING, NOTHING, false), all)
+    const from = this.key()
+    const to = this.key()
+    const within = all.filter(([key]) => {
+      const bytes = Buffer.from(key, 'latin1')
+      return from.compare(bytes) <= 0 && (to.length === 0 || bytes.compare(to) < 0)
+    })
+    assert.deepEqual(this.walk(tree.root, from, to, false), within)
+    assert.deepEqual(this.walk(tree.root, from, to, true), within.toReversed())
+    const at = this.key()
+    const reverse = random.chance(0.5)
+    const inclusive = at.length === 0 || random.chance(0.5)
+    const behind = (reverse ? within.toReversed() : within).filter(([key]) => {
+      const order = Buffer.from(key, 'latin1').compare(at) * (reverse ? -1 : 1)
+      return order > 0 || (inclusive && order === 0)
+    })
+    assert.deepEqual(this.walk(tree.root, from, to, reverse, at, inclusive), behind)
+  }
+
+  finish(): void {
+    while (this.views.length > 0) this.#end(0)
+    for (const key of this.content.keys()) this.#delete(Buffer.from(key, 'latin1'))
+    assert.equal(this.tree.root, NO_PAGE)
+    assert.equal(this.pages.space.used, 1)
+    assert.equal(this.pages.fresh, 0)
+  }
+
+  walk(
+    root: number,
+    from: Buffer,
+    to: Buffer,
+    reverse: boolean,
+    at?: Buffer,
+    inclusive = true,
+  ): [string, string][] {
+    const walk = new TreeWalk(this.pages, this.keys, root, from, to, reverse)
+    if (at) walk.seek(at, inclusive)
+    const found: [string, string][] = []
+    const held: Block[] = []
+    for (let status = walk.next(); status !== ABSENT; status = walk.next()) {
+      if (status === AWAY) {
+        // The rest of a key, which lies in several pages.
+        const block = walk.block()
+        block.load.sync()
+        held.push(block)
+        continue
+      }
+      for (const block of held.splice(0)) block.release()
+      const { page, slot } = walk
+      const key = this.keys.whole(page, slot)
+      page.read(slot)
+      const body = page.bytes.toString('latin1', page.bodyAt, page.bodyAt + page.bodyLength)
+      found.push([key.toString('latin1'), body])
+    }
+    for (const block of held) block.release()
+    return found
+  }
+}
+
+function sorted(content: ReadonlyMap<string, string>): [string, string][] {
+  return [...content].sort(([a], [b]) => (a < b ? -1 : 1))
+}
+
+for (const bits of [10, 11, 12]) {
+  test(`a tree of pages of ${2 ** bits} bytes is a sorted map, in every view`, () => {
+    for (let seed = 1; seed <= 6; seed++) {
+      const model = new Model(bits, seed)
+      for (let step = 0; step < 4000; step++) {
+        model.step()
+        if (step % 100 === 0) model.check()
+      }
+      model.finish()
+    }
+  })
+}
+
+test('keys in order fill their pages', () => {
+  const pages = newPages(12)
+  const tree = new Tree(pages, keysIn(pages))
+  const count = 20_000
+  for (let i = 0; i < count; i++) {
+    const key = Buffer.from(String(i).padStart(16, '0'))
+    tree.put(key, 0, key.length, 100)
+  }
+  assert.equal(tree.entries, count)
+  const least = Math.ceil((count * 120) / pages.size)
+  assert.ok(pages.space.used < 1.05 * least, `${pages.space.used} pages, could be ${least}`)
+})

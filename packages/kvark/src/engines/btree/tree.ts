@@ -1,0 +1,475 @@
+/**
+ * The B+ tree over the pages in memory: search, put, delete.
+ *
+ *   branch   │ key 0 → child │ key 1 → child │ …      a child holds the keys from its key on, up to the next one's
+ *   leaf     │ key → body    │ key → body    │ …
+ *
+ *   body of a branch   │ page u48 │ checksum u32 │ entries below u40 │ 0 u8 │                 16 bytes
+ *
+ * 1. The first key of a branch bounds nothing: smaller ones go to its child as well. (A page that got empty is taken out of its
+ *    branch, and its keys belong to the page before it from then on.)
+ * 2. Before anything is changed, all pages of the path are of this epoch (`#own`).
+ * 3. Writing never waits: what it needs is in memory, which is looked at before (`search`).
+ * 4. Pages are divided when they are full and taken out when they are empty; what is in between is not balanced (S. Sen and R. E.
+ *    Tarjan, "Deletion without rebalancing in multiway search trees", 2014).
+ * 5. A key between two pages is as short as it can be, and what all keys of a page begin with is stored once (Bayer and Unterauer 1977).
+ *
+ * Left out: what a leaf's bodies mean.
+ */
+
+import { readU32, readU48, writeU32, writeU48 } from '../../bytes/varint.ts'
+import type { Routine } from '../../environment/routine.ts'
+import { KvarkError } from '../../errors.ts'
+import type { Block } from '../../storage/cache.ts'
+import { type Keys, UNREAD } from './keys.ts'
+import { BRANCH_BODY_BYTES, MOST_LEVEL, type Page, type PageMemory, pageMemory } from './page.ts'
+import type { Pages } from './pages.ts'
+
+/** The page that no tree has: the root of an empty one. */
+export const NO_PAGE = 0
+export const ABSENT = 0
+export const PRESENT = 1
+/** Something on the path is not in memory: `block` reads it. */
+export const AWAY = 2
+export type Search = 0 | 1 | 2
+
+/** More levels than pages can have: each has two children at least when it is made. */
+const MAX_DEPTH = MOST_LEVEL + 1
+export const SUM_AT = 6
+const ENTRIES_AT = 10
+const NOTHING = Buffer.alloc(0)
+
+export class Tree {
+  readonly #pages: Pages
+  /** Looks at the leaf last searched. */
+  readonly leaf: Page
+  /** In the leaf: where the key is, or −1 − where it would be. */
+  slot = 0
+  root: number = NO_PAGE
+  entries = 0
+  /** Hears of each entry that goes, before it does: by its leaf and slot. */
+  leaving: (page: Page, slot: number) => void = () => {}
+  /** From the root to the leaf: pages, and slots of the branches. */
+  readonly #path: Float64Array = new Float64Array(MAX_DEPTH)
+  readonly #slots: Int32Array = new Int32Array(MAX_DEPTH)
+  #depth = 0
+  /** After `AWAY`: the page that is not in memory; `NO_PAGE`: the rest of a key is. */
+  #missing: number = NO_PAGE
+  readonly #page: Page
+  readonly #other: Page
+  readonly #old: Page
+  readonly #scratch: PageMemory
+
+  readonly #keys: Keys
+
+  constructor(pages: Pages, keys: Keys) {
+    this.#pages = pages
+    this.#keys = keys
+    this.leaf = pages.newPage()
+    this.#page = pages.newPage()
+    this.#other = pages.newPage()
+    this.#old = pages.newPage()
+    this.#scratch = pageMemory(Buffer.alloc(pages.size + (-pages.size & 3)))
+  }
+
+  /** Looks for a key below `root`. */
+  search(root: number, key: Uint8Array, start: number, end: number): Search {
+    if (root === NO_PAGE) return ABSENT
+    const pages = this.#pages
+    const page = this.leaf
+    let number = root
+    let sum = 0
+    let level = -1
+    for (let depth = 0; ; depth++) {
+      if (!pages.look(page, number)) {
+        pages.expect(number, sum)
+        this.#missing = number
+        return AWAY
+      }
+      if (level === 0 || (level > 0 && page.level !== level - 1)) throw misplaced()
+      level = page.level
+      this.#path[depth] = number
+      const found = this.#keys.find(page, key, start, end)
+      if (found === UNREAD) {
+        this.#missing = NO_PAGE
+        return AWAY
+      }
+      if (page.level === 0) {
+        this.#depth = depth
+        this.slot = found
+        return found >= 0 ? PRESENT : ABSENT
+      }
+      const slot = found >= 0 ? found : Math.max(0, -2 - found)
+      this.#slots[depth] = slot
+      page.read(slot)
+      number = childAt(page)
+      sum = sumAt(page)
+    }
+  }
+
+  /** After `AWAY`: what reads what is missing. */
+  block(): Block {
+    return this.#missing === NO_PAGE ? this.#keys.block() : this.#pages.block(this.#missing)
+  }
+
+  /** `search`, which reads what is missing at once. */
+  reach(root: number, key: Uint8Array, start: number, end: number): Search {
+    const held: Block[] = []
+    try {
+      for (;;) {
+        const found = this.search(root, key, start, end)
+        if (found !== AWAY) return found
+        const block = this.block()
+        block.load.sync()
+        held.push(block)
+      }
+    } finally {
+      for (const block of held) block.release()
+    }
+  }
+
+  /** Brings into memory what a search needs. */
+  *warm(key: Uint8Array, start: number, end: number): Routine<void> {
+    const held: Block[] = []
+    try {
+      while (this.search(this.root, key, start, end) === AWAY) {
+        const block = this.block()
+        yield* block.load
+        held.push(block)
+      }
+    } finally {
+      for (const block of held) block.release()
+    }
+  }
+
+  /**
+   * Makes room for a body of `length` bytes under a key, which the caller then writes at `leaf.bodyAt`. The path to the key is in
+   * memory. Returns whether the key is new.
+   */
+  put(key: Uint8Array, start: number, end: number, length: number): boolean {
+    if (this.root === NO_PAGE) this.root = this.#pages.make(this.leaf, 0, NOTHING)
+    const keys = this.#keys
+    const keyEnd = keys.endInPage(start, end)
+    let reference: Buffer | undefined
+    let added = true
+    for (;;) {
+      const found = this.reach(this.root, key, start, end)
+      this.#own()
+      const { leaf, slot } = this
+      if (found === PRESENT) {
+        this.leaving(leaf, slot)
+        leaf.read(slot)
+        if (leaf.bodyLength === length) return false
+        added = false
+        // Its key stays, with the rest that it has.
+        const { bytes, referenceAt, referenceLength } = leaf
+        reference = Buffer.from(bytes.subarray(referenceAt, referenceAt + referenceLength))
+        leaf.remove(slot)
+        this.#count(-1)
+      }
+      reference ??= keys.referenceTo(key, start, end)
+      const at = slot < 0 ? -1 - slot : slot
+      if (
+        leaf.takes(key, start, keyEnd) &&
+        leaf.insert(at, key, start, keyEnd, reference.length + length)
+      ) {
+        reference.copy(leaf.bytes, leaf.bodyAt)
+        leaf.read(at)
+        this.#count(1)
+        this.slot = at
+        return added
+      }
+      this.#makeRoom(this.#depth, at, key, start, end)
+    }
+  }
+
+  /** Takes the key that was `PRESENT` in the last search below `root` out of the tree. */
+  delete(): void {
+    this.#own()
+    this.#leave(this.slot)
+    this.#count(-1)
+    this.leaf.remove(this.slot)
+    if (this.leaf.count === 0) this.#prune()
+  }
+
+  /**
+   * Takes the entries out of the leaf that was searched last, from the key that it was searched for up to `to` (empty: the end).
+   * Returns the key with which the next leaf begins that may have more of them; `undefined`: there is none.
+   */
+  deleteUpTo(to: Uint8Array): Buffer | undefined {
+    const { leaf, slot } = this
+    const { count } = leaf
+    const first = slot < 0 ? -1 - slot : slot
+    let found = count
+    if (to.length > 0) {
+      found = this.#keys.findNow(leaf, to, 0, to.length)
+    }
+    const end = Math.max(first, found < 0 ? -1 - found : found)
+    const high = end === count ? this.#highKey(this.#depth, true) : undefined
+    if (end > first) {
+      this.#own()
+      this.#count(first - end)
+      for (let i = end - 1; i >= first; i--) {
+        this.#leave(i)
+        if (end - first < count) leaf.remove(i)
+      }
+      if (end - first === count) this.#prune()
+    }
+    return high === undefined || (to.length > 0 && high.compare(to) >= 0) ? undefined : high
+  }
+
+  /** Makes all pages of the path ones of this epoch. */
+  #own(): void {
+    const pages = this.#pages
+    const depth = this.#depth
+    if (pages.isOwn(this.#path[depth]!)) return
+    const page = this.#page
+    for (let d = 0; d <= depth; d++) {
+      const number = this.#path[d]!
+      if (pages.isOwn(number)) continue
+      const copy = pages.copy(number)
+      this.#path[d] = copy
+      if (d === 0) this.root = copy
+      else {
+        pages.look(page, this.#path[d - 1]!)
+        page.read(this.#slots[d - 1]!)
+        writeU48(page.bytes, page.bodyAt, copy)
+        writeU32(page.bytes, page.bodyAt + SUM_AT, 0)
+      }
+    }
+    pages.look(this.leaf, this.#path[depth]!)
+  }
+
+  /** So many entries more below the path. */
+  #count(more: number): void {
+    this.entries += more
+    const page = this.#page
+    for (let d = 0; d < this.#depth; d++) {
+      this.#pages.look(page, this.#path[d]!)
+      page.read(this.#slots[d]!)
+      const at = page.bodyAt + ENTRIES_AT
+      writeEntries(page.bytes, at, readEntries(page.bytes, at) + more)
+    }
+  }
+
+  /** The leaf of the path is empty: it goes, with every branch that has nothing left then. */
+  #prune(): void {
+    const pages = this.#pages
+    const page = this.#page
+    let depth = this.#depth
+    for (;;) {
+      pages.leave(this.#path[depth]!)
+      if (depth === 0) {
+        this.root = NO_PAGE
+        return
+      }
+      depth--
+      pages.look(page, this.#path[depth]!)
+      page.read(this.#slots[depth]!)
+      this.#keys.leave(page)
+      page.remove(this.#slots[depth]!)
+      if (page.count > 0) break
+    }
+    // A root with one child is none.
+    for (;;) {
+      if (!pages.look(page, this.root) || page.level === 0 || page.count > 1) return
+      page.read(0)
+      const child = childAt(page)
+      pages.expect(child, sumAt(page))
+      this.#keys.leave(page)
+      pages.leave(this.root)
+      this.root = child
+    }
+  }
+
+  /**
+   * The page of the path at `depth` has no room for a key in slot `at`, or the key does not begin with its prefix: takes one step
+   * towards that. The path must be searched again.
+   */
+  #makeRoom(depth: number, at: number, key: Uint8Array, start: number, end: number): void {
+    const pages = this.#pages
+    const page = this.#page
+    pages.look(page, this.#path[depth]!)
+    const low = this.#lowKey(depth)
+    const high = this.#highKey(depth)
+    if (
+      !page.takes(key, start, this.#keys.endInPage(start, end)) &&
+      this.#rewrite(page, commonPrefix(low, high))
+    )
+      return
+    this.#divide(depth, at, key, start, end, low, high)
+  }
+
+  /** Writes a page anew with another prefix; false where it has no room for that. */
+  #rewrite(page: Page, prefix: Uint8Array): boolean {
+    const copy = this.#keep(page)
+    if (page.rewrite(copy, prefix, 0, copy.count)) return true
+    page.restore(copy)
+    return false
+  }
+
+  /** Divides the page at `depth` of the path in two, or makes room for that above it. */
+  #divide(
+    depth: number,
+    at: number,
+    key: Uint8Array,
+    start: number,
+    end: number,
+    low: Buffer | undefined,
+    high: Buffer | undefined,
+  ): void {
+    const pages = this.#pages
+    const page = this.#page
+    if (depth === 0) {
+      this.#grow(page.level)
+      return
+    }
+    const { count, level } = page
+    // Keys that come in order fill their pages.
+    const last = high === undefined && at === count
+    const middle = last ? (level === 0 ? count : count - 1) : page.middle()
+    const keys = this.#keys
+    const separator =
+      level > 0
+        ? keys.whole(page, middle)
+        : between(
+            keys.whole(page, middle - 1),
+            middle === count ? key.subarray(start, end) : keys.whole(page, middle),
+          )
+    const parent = this.#other
+    pages.look(parent, this.#path[depth - 1]!)
+    const slot = this.#slots[depth - 1]!
+    const inPage = keys.endInPage(0, separator.length)
+    const reference = keys.referenceTo(separator, 0, separator.length)
+    const room =
+      parent.takes(separator, 0, inPage) &&
+      parent.insert(slot + 1, separator, 0, inPage, reference.length + BRANCH_BODY_BYTES)
+    if (!room) {
+      keys.forget(reference)
+      this.#makeRoom(depth - 1, slot + 1, separator, 0, separator.length)
+      return
+    }
+    reference.copy(parent.bytes, parent.bodyAt)
+    parent.read(slot + 1)
+    const { bodyAt } = parent
+    const old = this.#keep(page)
+    if (middle < count) page.rewrite(old, commonPrefix(low, separator), 0, middle)
+    const left = entriesIn(page)
+    const right = pages.make(page, level, commonPrefix(separator, high))
+    page.append(old, middle, count)
+    writeU48(parent.bytes, bodyAt, right)
+    writeU32(parent.bytes, bodyAt + SUM_AT, 0)
+    writeEntries(parent.bytes, bodyAt + ENTRIES_AT, entriesIn(page))
+    parent.bytes[bodyAt + BRANCH_BODY_BYTES - 1] = 0
+    parent.read(slot)
+    writeEntries(parent.bytes, parent.bodyAt + ENTRIES_AT, left)
+  }
+
+  /** A new root above the one that is there. */
+  #grow(level: number): void {
+    const page = this.#page
+    const child = this.root
+    this.root = this.#pages.make(page, level + 1, NOTHING)
+    page.insert(0, NOTHING, 0, 0, BRANCH_BODY_BYTES)
+    const { bytes, bodyAt } = page
+    writeU48(bytes, bodyAt, child)
+    writeU32(bytes, bodyAt + SUM_AT, 0)
+    writeEntries(bytes, bodyAt + ENTRIES_AT, this.entries)
+    bytes[bodyAt + BRANCH_BODY_BYTES - 1] = 0
+  }
+
+  /** No key of the page at `depth` of the path is smaller than this, as it is in a page; `undefined`: nothing bounds it. */
+  #lowKey(depth: number): Buffer | undefined {
+    const page = this.#other
+    for (let d = depth - 1; d >= 0; d--) {
+      const slot = this.#slots[d]!
+      if (slot === 0) continue
+      this.#pages.look(page, this.#path[d]!)
+      return keyOf(page, slot)
+    }
+    return undefined
+  }
+
+  /** All keys of the page at `depth` of the path are smaller than this; as it is in the page, or `whole`. */
+  #highKey(depth: number, whole = false): Buffer | undefined {
+    const page = this.#other
+    for (let d = depth - 1; d >= 0; d--) {
+      this.#pages.look(page, this.#path[d]!)
+      const slot = this.#slots[d]! + 1
+      if (slot < page.count) return whole ? this.#keys.whole(page, slot) : keyOf(page, slot)
+    }
+    return undefined
+  }
+
+  /** The entry in a slot of the leaf goes. */
+  #leave(slot: number): void {
+    this.leaving(this.leaf, slot)
+    this.leaf.read(slot)
+    this.#keys.leave(this.leaf)
+  }
+
+  /** A copy of a page that stays until the next one. */
+  #keep(page: Page): Page {
+    this.#old.copyOf(page, this.#scratch)
+    return this.#old
+  }
+}
+
+function keyOf(page: Page, slot: number): Buffer {
+  const key = Buffer.alloc(page.keyLength(slot))
+  page.writeKey(slot, key, 0)
+  return key
+}
+
+/** What all keys from `low` up to `high` begin with. */
+function commonPrefix(low: Uint8Array | undefined, high: Uint8Array | undefined): Uint8Array {
+  if (low === undefined || high === undefined) return NOTHING
+  const most = Math.min(low.length, high.length)
+  let length = 0
+  while (length < most && low[length] === high[length]) length++
+  return low.subarray(0, length)
+}
+
+/** The shortest key that is larger than `left` and not larger than `right`. */
+function between(left: Uint8Array, right: Uint8Array): Uint8Array {
+  let length = 0
+  while (length < left.length && left[length] === right[length]) length++
+  return right.subarray(0, length + 1)
+}
+
+/** Entries in a leaf, or below a branch. */
+function entriesIn(page: Page): number {
+  if (page.level === 0) return page.count
+  let entries = 0
+  for (let slot = 0; slot < page.count; slot++) {
+    page.read(slot)
+    entries += readEntries(page.bytes, page.bodyAt + ENTRIES_AT)
+  }
+  return entries
+}
+
+function readEntries(bytes: Uint8Array, at: number): number {
+  return readU32(bytes, at) + bytes[at + 4]! * 0x1_0000_0000
+}
+
+function writeEntries(bytes: Uint8Array, at: number, entries: number): void {
+  writeU32(bytes, at, entries >>> 0)
+  bytes[at + 4] = Math.floor(entries / 0x1_0000_0000)
+}
+
+/** The child in the slot of a branch that was `read` last. */
+export function childAt(page: Page): number {
+  return readU48(page.bytes, page.bodyAt)
+}
+
+/** What that child's checksum is in the file; 0: it is not there yet. */
+export function sumAt(page: Page): number {
+  return readU32(page.bytes, page.bodyAt + SUM_AT)
+}
+
+export function misplaced(): KvarkError {
+  return new KvarkError(
+    'CORRUPTION',
+    'A page of the tree is not where it belongs. Run `kvark repair`, or restore a backup.',
+  )
+}

@@ -1,0 +1,89 @@
+/**
+ * Which pages are kept although the tree of now does not have them any more: those that somebody still sees.
+ *
+ *   epoch     the number of a stretch of writes; a page is of the epoch in which it was made
+ *   view      somebody who sees the tree as it was at the end of an epoch: a snapshot, the checkpoint that is on disk, the one
+ *             that is being written
+ *   page      made in epoch b, left by the tree in epoch f: a view of epoch e sees it when b ≤ e < f
+ *
+ * 1. A page that the tree leaves is kept by the newest view that sees it. When that view ends, the next older one that sees it keeps
+ *    it, or nobody does and it is free. So a view holds nothing but what has changed under it. (After the dead lists of ZFS,
+ *    J. Bonwick et al., "The Zettabyte File System", 2003.)
+ * 2. The epoch of now is newer than that of every view.
+ */
+
+import { GrowingFloats } from '../../bytes/growing.ts'
+
+export class View {
+  readonly epoch: number
+  kept: GrowingFloats | undefined = undefined
+  /** Who needs it. */
+  holders = 1
+
+  constructor(epoch: number) {
+    this.epoch = epoch
+  }
+}
+
+export class Views {
+  /** Oldest first. */
+  readonly #living: View[] = []
+  readonly #bornOf: (page: number) => number
+  readonly #free: (page: number) => void
+  /** The epoch of now. */
+  epoch = 1
+
+  /** `free`: nobody sees the page any more. */
+  constructor(bornOf: (page: number) => number, free: (page: number) => void) {
+    this.#bornOf = bornOf
+    this.#free = free
+  }
+
+  /** Sees what is now; what is written from now on is of the next epoch. */
+  add(): View {
+    const view = new View(this.epoch++)
+    this.#living.push(view)
+    return view
+  }
+
+  /** Somebody else needs the view, too. */
+  hold(view: View): void {
+    view.holders++
+  }
+
+  /** One who needed the view does not any more. */
+  end(view: View): void {
+    if (--view.holders > 0) return
+    const at = this.#living.indexOf(view)
+    if (at < 0) return
+    this.#living.splice(at, 1)
+    const { kept } = view
+    if (kept === undefined) return
+    const older = this.#living[at - 1]
+    for (let i = 0; i < kept.count; i++) this.#pass(kept.memory[i]!, older)
+  }
+
+  /** The tree of now does not have the page any more. */
+  leave(page: number): void {
+    this.#pass(page, this.#living[this.#living.length - 1])
+  }
+
+  /** `view` needs a page that the tree never had. */
+  keep(view: View, page: number): void {
+    view.kept ??= new GrowingFloats()
+    view.kept.push(page)
+  }
+
+  /** Calls `visit` with every page that is kept. */
+  eachKept(visit: (page: number) => void): void {
+    for (const { kept } of this.#living) {
+      for (let i = 0; kept !== undefined && i < kept.count; i++) visit(kept.memory[i]!)
+    }
+  }
+
+  /** `view`: the newest one that may see it. */
+  #pass(page: number, view: View | undefined): void {
+    if (view === undefined || this.#bornOf(page) > view.epoch) this.#free(page)
+    else this.keep(view, page)
+  }
+}
