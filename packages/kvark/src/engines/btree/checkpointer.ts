@@ -12,8 +12,8 @@ import type { TreeOptions } from './options.ts'
 import type { TreeState } from './state.ts'
 
 /** Shares of `cacheBytes` that fresh pages may take before a checkpoint begins, and before writes wait for it. */
-const BEGIN_SHARE = 1 / 8
-const WAIT_SHARE = 1 / 4
+const BEGIN_SHARE = 3 / 8
+const WAIT_SHARE = 1 / 2
 const LEAST_PAGES = 64
 /** After a checkpoint that failed: how many times as many pages there must be for the next one. */
 const MORE = 1.25

@@ -284,7 +284,9 @@ export class TreeEngine implements Engine {
     let known = 0
     for (let i = 0; i < count; i++) {
       this.#idle[i] = 0
-      if (batch.kind[i] === DELETE_RANGE) continue
+      const kind = batch.kind[i]!
+      if (kind === DELETE_RANGE) continue
+      if (kind === PUT && batch.expected[i] === UNCONDITIONAL && this.#isNear(batch, i)) continue
       const found = this.#search(batch, i)
       if (found === AWAY) return BLOCKED
       let version = 0
@@ -299,7 +301,7 @@ export class TreeEngine implements Engine {
         return REFUSED
       }
       // Deleting what is not there, and what an earlier operation of the batch has not put there, writes nothing.
-      if (batch.kind[i] !== DELETE || version !== 0) continue
+      if (kind !== DELETE || version !== 0) continue
       for (; known < i; known++) if (batch.kind[known] === PUT) puts.add(keyIn(batch, known))
       this.#idle[i] = puts.has(keyIn(batch, i)) ? 0 : 1
     }
@@ -313,6 +315,13 @@ export class TreeEngine implements Engine {
     return batch.warmed
       ? tree.reach(tree.root, batch.bytes, start, end)
       : tree.search(tree.root, batch.bytes, start, end)
+  }
+
+  #isNear(batch: WriteBatch, i: number): boolean {
+    const { tree, keys } = this.#state
+    const start = batch.keyStart[i]!
+    const end = start + batch.keyLength[i]!
+    return keys.endInPage(start, end) === end && tree.isNear(batch.bytes, start, end)
   }
 
   /** The entry that was searched last, and is there. */

@@ -51,7 +51,7 @@ import { TreeState } from './state.ts'
 import { NO_PAGE, Tree } from './tree.ts'
 
 /** The rest is for pages that are not in the file yet. */
-const CACHE_SHARE = 3 / 4
+const CACHE_SHARE = 1 / 2
 const SEGMENT_BYTES = 64 * 1024 * 1024
 
 /** `given`: the last sequence that this process has given out; none is given twice. */

@@ -107,6 +107,25 @@ export class Tree {
     }
   }
 
+  /** Whether the leaf of a key that is not long, and all above it, are in memory: a write of it then needs nothing of the disk. */
+  isNear(key: Uint8Array, start: number, end: number): boolean {
+    const pages = this.#pages
+    const page = this.#page
+    let number = this.root
+    while (number !== NO_PAGE) {
+      if (!pages.has(number)) return false
+      // The leaf itself is left for the write to look at.
+      if (number !== this.root && page.level === 1) return true
+      pages.look(page, number)
+      if (page.level === 0) return true
+      const found = this.#keys.find(page, key, start, end)
+      if (found === UNREAD) return false
+      page.read(found >= 0 ? found : Math.max(0, -2 - found))
+      number = childAt(page)
+    }
+    return true
+  }
+
   /** After `AWAY`: what reads what is missing. */
   block(): Block {
     return this.#missing === NO_PAGE ? this.#keys.block() : this.#pages.block(this.#missing)
