@@ -51,6 +51,7 @@ import { encodeExtent, Leaf, readExtent } from './leaf.ts'
 import { LIMITS, SUPPORTS } from './limits.ts'
 import type { TreeOptions } from './options.ts'
 import { recover } from './recovery.ts'
+import { repack } from './repack.ts'
 import { Snapshots, type TreeSnapshot } from './snapshots.ts'
 import { ExtentSpool } from './spool.ts'
 import type { TreeState } from './state.ts'
@@ -180,12 +181,15 @@ export class TreeEngine implements Engine {
     return new TreeCursor(this.#state, snapshot, given === undefined, request)
   }
 
-  *compact(_progress: Progress | undefined, signal: AbortSignal | undefined): Routine<void> {
+  *compact(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<void> {
     const { failure } = this
     if (failure) throw readOnly(failure)
-    // The first one frees what the one before held, the next one lets the end of the file go.
-    for (let round = 0; round < 2; round++) {
-      signal?.throwIfAborted()
+    const { pages } = this.#state
+    // What a round has copied makes room at the end only when a checkpoint has forgotten where it was.
+    for (let end = Number.POSITIVE_INFINITY; pages.space.end < end; ) {
+      end = pages.space.end
+      yield* repack(this.#state, this.#checkpointer, progress, signal)
+      yield* this.#checkpointer.now()
       yield* this.#checkpointer.now()
     }
   }

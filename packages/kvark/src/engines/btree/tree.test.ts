@@ -50,6 +50,7 @@ class Model {
   readonly keys: Keys
   readonly random: SeededRandom
   content: Map<string, string> = new Map()
+  merged = 0
   views: { view: View; root: number; content: Map<string, string> }[] = []
 
   constructor(bits: number, seed: number) {
@@ -74,6 +75,7 @@ class Model {
     if (chance < 3)
       this.views.push({ view: this.pages.views.add(), root: tree.root, content: new Map(content) })
     else if (chance < 6 && this.views.length > 0) this.#end(random.below(this.views.length))
+    else if (chance < 9) this.#merge(this.key())
     else if (chance < 60)
       this.#put(this.key(), Buffer.from(random.bytes(random.pick([0, 3, 3, 20, 60]))))
     else this.#delete(this.key())
@@ -93,6 +95,35 @@ class Model {
     const was = this.content.delete(key.toString('latin1'))
     assert.equal(found, was ? PRESENT : ABSENT)
     if (found === PRESENT) this.tree.delete()
+  }
+
+  /** Nothing is seen of it. */
+  #merge(key: Buffer): void {
+    const { tree } = this
+    if (tree.root === NO_PAGE) return
+    tree.reach(tree.root, key, 0, key.length)
+    const next = tree.nextKey()
+    if (tree.merge()) {
+      this.merged++
+      tree.reach(tree.root, key, 0, key.length)
+      assert.notDeepEqual(tree.nextKey(), next)
+    } else tree.move()
+  }
+
+  /** Takes most entries out, and puts what is left together. */
+  thin(): void {
+    const { tree, random } = this
+    for (const key of this.content.keys()) {
+      if (random.chance(0.8)) this.#delete(Buffer.from(key, 'latin1'))
+    }
+    for (let key: Buffer | undefined = NOTHING; key !== undefined; key = tree.nextKey()) {
+      for (let merged = -1; merged !== this.merged; ) {
+        merged = this.merged
+        this.#merge(key)
+      }
+      tree.reach(tree.root, key, 0, key.length)
+    }
+    this.check()
   }
 
   #end(i: number): void {
@@ -176,7 +207,9 @@ for (const bits of [10, 11, 12]) {
         model.step()
         if (step % 100 === 0) model.check()
       }
+      model.thin()
       model.finish()
+      assert.ok(model.merged > 10, `${model.merged} pages put together`)
     }
   })
 }

@@ -37,6 +37,8 @@ export type Search = 0 | 1 | 2
 const MAX_DEPTH = MOST_LEVEL + 1
 export const SUM_AT = 6
 const ENTRIES_AT = 10
+/** Pages that are put together are not fuller than this, so that the next entry does not divide them again. */
+const FULL = 0.9
 const NOTHING = Buffer.alloc(0)
 
 export class Tree {
@@ -237,6 +239,67 @@ export class Tree {
     return high === undefined || (to.length > 0 && high.compare(to) >= 0) ? undefined : high
   }
 
+  /** The key with which the leaf behind the one that was searched last begins; `undefined`: there is none. */
+  nextKey(): Buffer | undefined {
+    return this.#highKey(this.#depth, true)
+  }
+
+  /** Whether the path of the last search leads through a page from `limit` on. */
+  isBeyond(limit: number): boolean {
+    for (let d = 0; d <= this.#depth; d++) if (this.#path[d]! >= limit) return true
+    return false
+  }
+
+  /** Copies the path of the last search, so that it comes to lie in the lowest pages that are free. */
+  move(): void {
+    this.#own()
+  }
+
+  /**
+   * Takes the entries of the next leaf below the same branch into the leaf that was searched last, if both are in memory and fit into
+   * one. The path must be searched again.
+   */
+  merge(): boolean {
+    const pages = this.#pages
+    const depth = this.#depth
+    const parent = this.#other
+    const next = this.#page
+    if (depth === 0) return false
+    const slot = this.#slots[depth - 1]!
+    pages.look(parent, this.#path[depth - 1]!)
+    if (slot + 1 >= parent.count) return false
+    parent.read(slot + 1)
+    const number = childAt(parent)
+    pages.expect(number, sumAt(parent))
+    if (
+      !pages.look(next, number) ||
+      2 * pages.size - this.leaf.free - next.free > FULL * pages.size
+    ) {
+      return false
+    }
+    const low = this.#lowKey(depth)
+    this.#slots[depth - 1] = slot + 1
+    const prefix = commonPrefix(low, this.#highKey(depth))
+    this.#slots[depth - 1] = slot
+    this.#own()
+    pages.look(next, number)
+    const copy = this.#keep(this.leaf)
+    const { leaf } = this
+    if (!leaf.rewrite(copy, prefix, 0, copy.count) || !leaf.append(next, 0, next.count)) {
+      leaf.restore(copy)
+      return false
+    }
+    pages.look(parent, this.#path[depth - 1]!)
+    parent.read(slot + 1)
+    this.#keys.leave(parent)
+    parent.remove(slot + 1)
+    parent.read(slot)
+    writeEntries(parent.bytes, parent.bodyAt + ENTRIES_AT, leaf.count)
+    pages.leave(number)
+    this.#lower()
+    return true
+  }
+
   /** Makes all pages of the path ones of this epoch. */
   #own(): void {
     const pages = this.#pages
@@ -289,7 +352,13 @@ export class Tree {
       page.remove(this.#slots[depth]!)
       if (page.count > 0) break
     }
-    // A root with one child is none.
+    this.#lower()
+  }
+
+  /** A root with one child is none. */
+  #lower(): void {
+    const pages = this.#pages
+    const page = this.#page
     for (;;) {
       if (!pages.look(page, this.root) || page.level === 0 || page.count > 1) return
       page.read(0)

@@ -1,0 +1,57 @@
+/**
+ * Gives space back: neighbouring leaves that are thin are put together, and what lies near the end of the file is copied to free pages
+ * before it, so that the next checkpoint can cut the end off.
+ *
+ *   key ─► leaf: merge with the next one as long as that fits ─► beyond the limit? copy its path ─► the first key of the next leaf …
+ *
+ * 1. It goes by keys, one leaf at a time: between two of them others may write.
+ * 2. Nothing of it is in the journal, for it changes no entry; a checkpoint makes it last.
+ *
+ * Left out: thin branches, and long values, which stay where they are.
+ */
+
+import type { Progress } from '../../engine/engine.ts'
+import type { Routine } from '../../environment/routine.ts'
+import type { Checkpointer } from './checkpointer.ts'
+import type { TreeState } from './state.ts'
+import { NO_PAGE } from './tree.ts'
+
+/** Leaves in one step of the event loop. */
+const STEP_LEAVES = 16
+
+export function* repack(
+  state: TreeState,
+  checkpointer: Checkpointer,
+  progress: Progress | undefined,
+  signal: AbortSignal | undefined,
+): Routine<void> {
+  const { tree, pages, context } = state
+  // All that is in use would fit before it.
+  const limit = pages.space.used
+  let done = 0
+  let key: Buffer | undefined = Buffer.alloc(0)
+  for (let leaves = 0; key !== undefined && tree.root !== NO_PAGE; leaves++) {
+    if (leaves % STEP_LEAVES === 0) {
+      yield* context.environment.pause
+      signal?.throwIfAborted()
+      yield* checkpointer.relieve()
+      progress?.(Math.min(done, tree.entries), tree.entries)
+    }
+    let next: Buffer | undefined
+    do {
+      yield* tree.warm(key, 0, key.length)
+      // Others write between the steps, and may have cleared all.
+      if (tree.root === NO_PAGE) return
+      tree.reach(tree.root, key, 0, key.length)
+      next = tree.nextKey()
+      if (next === undefined) break
+      yield* tree.warm(next, 0, next.length)
+      if (tree.root === NO_PAGE) return
+      tree.reach(tree.root, key, 0, key.length)
+    } while (tree.merge())
+    tree.reach(tree.root, key, 0, key.length)
+    if (tree.isBeyond(limit)) tree.move()
+    done += tree.leaf.count
+    key = next
+  }
+}
