@@ -19,7 +19,7 @@ import { Effect, effect, type Routine } from '../../environment/routine.ts'
 import { eachPage } from './extents.ts'
 import { type Extent, PIECE, type Root, TREE_PAGE, writeRoot } from './format.ts'
 import type { Page } from './page.ts'
-import type { TreeState } from './state.ts'
+import type { Draft, TreeState } from './state.ts'
 import { childAt, SUM_AT } from './tree.ts'
 import type { View } from './views.ts'
 
@@ -38,6 +38,9 @@ export function* checkpoint(state: TreeState): Routine<void> {
   const { entries } = tree
   const clock = journal.now()
   const map = saveMap(state, view)
+  const draft: Draft = { map: map.extent, view, named: false }
+  state.drafts.add(draft)
+  let write: (slot: number) => void
   try {
     yield* journal.commit('disk')
     const fresh = new Writer(state, view.epoch)
@@ -61,40 +64,46 @@ export function* checkpoint(state: TreeState): Routine<void> {
       edition: context.descriptor.edition,
     }
     const bytes = writeRoot(root, context.descriptor.storeId, context.form.cipher)
-    const write = (slot: number): void => {
+    write = (slot: number): void => {
       file.handle.write(bytes, 0, bytes.length, slot * file.pageBytes).sync()
     }
+    draft.named = true
     try {
       write(0)
     } catch (error) {
       throw journal.fail(error)
     }
     yield* sync(state)
-    write(1)
+    state.drafts.delete(draft)
+    for (const other of state.drafts) if (other.named) forget(state, other)
     eachPage(state.root.map, (page) => pages.views.keep(state.view, page))
     pages.views.end(state.view)
     state.view = view
     state.root = root
   } catch (error) {
-    if (!state.closed) {
-      state.extents.free(map.extent)
-      pages.views.end(view)
-    }
+    // A root that was written may be on the disk: what it leads to stays until the next one is there.
+    if (!draft.named) forget(state, draft)
     throw error
-  } finally {
-    state.maps.delete(map.taken)
   }
-  // What follows is tidying up: it is done again after a crash.
+  // What follows is tidying up, with the new root in place: it is done again after a crash.
+  write(1)
   const size = yield* file.handle.size()
   const end = pages.space.end * file.pageBytes
   if (size > end) file.handle.truncate(end).sync()
-  state.segments = state.segments.filter((segment) => !before.includes(segment))
   yield* effect(function* remove() {
     for (const segment of before) {
+      state.segments = state.segments.filter((one) => one !== segment)
       yield* segment.handle.close()
-      yield* environment.files.remove(segment.path)
     }
+    for (const { path } of before) yield* environment.files.remove(path)
   })
+}
+
+/** A checkpoint will not become the one on the disk. */
+function forget(state: TreeState, draft: Draft): void {
+  if (!state.drafts.delete(draft) || state.closed) return
+  state.extents.free(draft.map)
+  state.pages.views.end(draft.view)
 }
 
 /** What a failed sync leaves behind nobody knows: nothing is written any more, also where who began it has been stopped meanwhile. */
@@ -123,7 +132,6 @@ function saveMap(
   state: TreeState,
   view: View,
 ): {
-  taken: Extent
   extent: Extent
   write(): Routine<void>
 } {
@@ -140,9 +148,8 @@ function saveMap(
     pages.views.eachKept(visit)
     eachPage(root.map, visit)
     for (const spool of state.spools) spool.eachPage(visit)
-    for (const other of state.maps) eachPage(other, visit)
+    for (const other of state.drafts) eachPage(other.map, visit)
   })
-  state.maps.add(extent)
   const write = function* write(): Routine<void> {
     const plain = Buffer.alloc(pageBytes)
     const stored = form.sealed ? Buffer.alloc(pageBytes) : plain
@@ -154,7 +161,7 @@ function saveMap(
       yield* context.environment.pause
     }
   }
-  return { taken: extent, extent: { ...extent, length: bytes.length }, write }
+  return { extent: { ...extent, length: bytes.length }, write }
 }
 
 /** Writes all fresh pages up to an epoch. */

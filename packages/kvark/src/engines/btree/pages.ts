@@ -14,6 +14,7 @@
  */
 
 import { extended, ownIntegers, release } from '../../bytes/memory.ts'
+import { KvarkError } from '../../errors.ts'
 import {
   type Block,
   type Cache,
@@ -96,6 +97,9 @@ export class Pages {
 
   /** What brings a page into memory. */
   block(number: number): Block {
+    if (this.table.dropped) {
+      throw new KvarkError('CLOSED', 'The store was closed, or resumed, before this was done.')
+    }
     this.#reach(number)
     return this.cache.block(this.table, number)
   }

@@ -30,7 +30,7 @@ export function* repack(
   const limit = pages.space.used
   let done = 0
   let key: Buffer | undefined = Buffer.alloc(0)
-  for (let leaves = 0; key !== undefined && tree.root !== NO_PAGE; leaves++) {
+  for (let leaves = 0; key !== undefined && !state.closed && tree.root !== NO_PAGE; leaves++) {
     if (leaves % STEP_LEAVES === 0) {
       yield* context.environment.pause
       signal?.throwIfAborted()
@@ -41,12 +41,12 @@ export function* repack(
     do {
       yield* tree.warm(key, 0, key.length)
       // Others write between the steps, and may have cleared all.
-      if (tree.root === NO_PAGE) return
+      if (state.closed || tree.root === NO_PAGE) return
       tree.reach(tree.root, key, 0, key.length)
       next = tree.nextKey()
       if (next === undefined) break
       yield* tree.warm(next, 0, next.length)
-      if (tree.root === NO_PAGE) return
+      if (state.closed || tree.root === NO_PAGE) return
       tree.reach(tree.root, key, 0, key.length)
     } while (tree.merge())
     tree.reach(tree.root, key, 0, key.length)

@@ -14,6 +14,14 @@ import type { ExtentSpool } from './spool.ts'
 import type { Tree } from './tree.ts'
 import type { View } from './views.ts'
 
+/** A checkpoint that is not on the disk yet. */
+export interface Draft {
+  readonly map: Extent
+  readonly view: View
+  /** Its root has been written: it may be on the disk. */
+  named: boolean
+}
+
 export class TreeState {
   readonly context: EngineContext
   readonly file: TreeFile
@@ -31,8 +39,8 @@ export class TreeState {
   view: View
   /** Long values on their way in. */
   readonly spools: Set<ExtentSpool> = new Set()
-  /** Maps of checkpoints under way: more than one where somebody who could not wait has taken one over. */
-  readonly maps: Set<Extent> = new Set()
+  /** Checkpoints under way, and those that were stopped: more than one where somebody who could not wait has taken one over. */
+  readonly drafts: Set<Draft> = new Set()
   /** Not all of it is on disk with a close frame behind it. */
   changed = false
   closed = false
