@@ -15,7 +15,7 @@
  */
 
 import { writeU32 } from '../../bytes/varint.ts'
-import { Effect, effect, type Routine } from '../../environment/routine.ts'
+import { effect, type Routine } from '../../environment/routine.ts'
 import { eachPage } from './extents.ts'
 import { type Extent, PIECE, type Root, TREE_PAGE, writeRoot } from './format.ts'
 import type { Page } from './page.ts'
@@ -46,7 +46,7 @@ export function* checkpoint(state: TreeState): Routine<void> {
     const fresh = new Writer(state, view.epoch)
     yield* fresh.run()
     yield* map.write()
-    yield* sync(state)
+    yield* state.sync()
     fresh.synced()
     // Somebody else may have been told what this sync would have been.
     if (journal.failure) throw journal.failure
@@ -73,7 +73,7 @@ export function* checkpoint(state: TreeState): Routine<void> {
     } catch (error) {
       throw journal.fail(error)
     }
-    yield* sync(state)
+    yield* state.sync()
     state.drafts.delete(draft)
     for (const other of state.drafts) if (other.named) forget(state, other)
     eachPage(state.root.map, (page) => pages.views.keep(state.view, page))
@@ -104,27 +104,6 @@ function forget(state: TreeState, draft: Draft): void {
   if (!state.drafts.delete(draft) || state.closed) return
   state.extents.free(draft.map)
   state.pages.views.end(draft.view)
-}
-
-/** What a failed sync leaves behind nobody knows: nothing is written any more, also where who began it has been stopped meanwhile. */
-function sync({ file, journal }: TreeState): Effect<void> {
-  const syncing = file.handle.sync()
-  return new Effect(
-    () => {
-      try {
-        syncing.sync()
-      } catch (error) {
-        throw journal.fail(error)
-      }
-    },
-    async () => {
-      try {
-        await syncing.async()
-      } catch (error) {
-        throw journal.fail(error)
-      }
-    },
-  )
 }
 
 /** Takes pages for the map of free pages, which is fixed from here on. */
@@ -253,7 +232,7 @@ class Writer {
     for (let i = 0; i < this.#count; i++) this.#unsynced.push(this.#first + i)
     this.#count = 0
     if (this.#unsynced.length * file.pageBytes >= SYNC_BYTES) {
-      yield* sync(this.#state)
+      yield* this.#state.sync()
       this.synced()
     } else yield* context.environment.pause
   }

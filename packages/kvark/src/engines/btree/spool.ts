@@ -8,7 +8,7 @@
 
 import type { Spool } from '../../engine/spool.ts'
 import { immediate, type Routine } from '../../environment/routine.ts'
-import { asKvarkError, KvarkError } from '../../errors.ts'
+import { KvarkError } from '../../errors.ts'
 import { readOnly } from '../../storage/journal.ts'
 import { eachPage } from './extents.ts'
 import { type Extent, PIECE } from './format.ts'
@@ -111,7 +111,7 @@ export class ExtentSpool implements Spool {
       const page = this.#take()
       const at = i * pageBytes
       file.seal(this.#plain, this.#stored, at, page, PIECE, this.#mark)
-      this.#try(() => file.handle.write(this.#stored, at, pageBytes, page * pageBytes).sync())
+      file.handle.write(this.#stored, at, pageBytes, page * pageBytes).sync()
     }
     this.#unsynced += count * pageBytes
     if (this.#unsynced >= SYNC_BYTES) yield* this.#sync()
@@ -121,11 +121,7 @@ export class ExtentSpool implements Spool {
 
   *#sync(): Routine<void> {
     this.#unsynced = 0
-    try {
-      yield* this.#state.file.handle.sync()
-    } catch (error) {
-      throw this.#state.journal.fail(error)
-    }
+    yield* this.#state.sync()
     this.#check()
   }
 
@@ -140,14 +136,5 @@ export class ExtentSpool implements Spool {
     this.#runs.push([first, count])
     this.#used = 1
     return first
-  }
-
-  /** Where the disk refuses, nothing has happened yet. */
-  #try(write: () => void): void {
-    try {
-      write()
-    } catch (error) {
-      throw asKvarkError(error)
-    }
   }
 }

@@ -1,7 +1,7 @@
 /** What an open tree consists of. `recover` builds it, `resume` throws it away and builds another. */
 
 import type { EngineContext } from '../../engine/engine.ts'
-import type { Routine } from '../../environment/routine.ts'
+import { Effect, type Routine } from '../../environment/routine.ts'
 import type { Journal } from '../../storage/journal.ts'
 import type { Segment } from '../../storage/segment.ts'
 import { closeAll } from '../../vfs/open-file.ts'
@@ -64,6 +64,30 @@ export class TreeState {
     this.root = root
     this.view = pages.views.add()
     this.nextSegment = nextSegment
+  }
+
+  /**
+   * Syncs the tree file. What a failed sync leaves behind nobody knows: nothing is written any more, also where who began it has been
+   * stopped meanwhile.
+   */
+  sync(): Effect<void> {
+    const syncing = this.file.handle.sync()
+    return new Effect(
+      () => {
+        try {
+          syncing.sync()
+        } catch (error) {
+          throw this.journal.fail(error)
+        }
+      },
+      async () => {
+        try {
+          await syncing.async()
+        } catch (error) {
+          throw this.journal.fail(error)
+        }
+      },
+    )
   }
 
   /** Closes all files, and lets go of all memory. */
