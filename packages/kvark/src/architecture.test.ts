@@ -42,7 +42,7 @@ const neighbours: readonly { from: string; to: string; atRunTime: readonly strin
   },
 ]
 
-/** Parts that may import from several engines. */
+/** Parts that may import from several engines; the types of their options everybody above them may. */
 const knowsSeveralEngines = ['engines.ts', 'worker.ts', 'testing']
 
 /** Where a module of Node may be imported: parts, or files by the start of their path. Others may be used anywhere. */
@@ -128,7 +128,8 @@ function check(file: string, source: string): string[] {
     const to = partOf(target)
     if (target.startsWith('..')) return void report(what, 'leaves src')
     if (isTopTest || to === from) return
-    if (to.startsWith('engines/')) enginesSeen.add(to)
+    const isOptions = typeOnly && target === `${to}/options.ts`
+    if (to.startsWith('engines/') && !isOptions) enginesSeen.add(to)
 
     if (to === 'testing') {
       if (!isTest) report(what, 'only tests import testing')
@@ -275,6 +276,11 @@ const refused: readonly [string, string, string][] = [
     "import { a } from '../engines/log/a.ts'\nimport { b } from '../engines/fst/b.ts'",
     'only engines.ts and worker.ts know several engines',
   ],
+  [
+    'store/a.ts',
+    "import { a } from '../engines/log/options.ts'\nimport { b } from '../engines/fst/options.ts'",
+    'only engines.ts and worker.ts know several engines',
+  ],
   ['store/a.ts', "import { a } from '../index.ts'", 'store lies below index.ts'],
   ['store/a.ts', "import { a } from '../testing/a.ts'", 'only tests import testing'],
   ['cli/a.ts', "import { a } from '../store/a.ts'", 'cli imports only index.ts'],
@@ -323,6 +329,10 @@ const accepted: readonly [string, string][] = [
   ['engines.ts', "import { a } from './engines/log/a.ts'\nimport { b } from './engines/fst/b.ts'"],
   ['worker.ts', "import { a } from 'node:worker_threads'\nimport { b } from './engines.ts'"],
   ['store/a.ts', "import { a } from '../engines.ts'\nenvironment.setTimeout(() => {}, 1)"],
+  [
+    'store/a.ts',
+    "import type { A } from '../engines/log/options.ts'\nexport type { B } from '../engines/fst/options.ts'",
+  ],
   ['store/a.test.ts', "import { a } from '../testing/a.ts'\nimport fc from 'fast-check'"],
   ['index.ts', "export { open } from './store/open.ts'"],
   ['cli/main.ts', "import { open } from '../index.ts'\nimport { Command } from 'commander'"],

@@ -14,6 +14,7 @@ export type {
   Supports,
   VerifyReport,
 } from './engine/facts.ts'
+export type { BtreeOptions } from './engines/btree/options.ts'
 export type { LogOptions } from './engines/log/options.ts'
 export type { Environment, Job, Timer } from './environment/environment.ts'
 export type { Effect } from './environment/routine.ts'
@@ -44,6 +45,7 @@ export {
   type StoreDescription,
 } from './store/open.ts'
 export type {
+  DefaultEngine,
   Encryption,
   EngineMap,
   EngineName,

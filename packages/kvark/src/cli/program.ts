@@ -126,7 +126,7 @@ const COMPRESSIONS: readonly CompressionName[] = ['none', 'lz4', 'deflate', 'zst
 function addGlobalOptions(program: Command): void {
   program
     .option('--data-dir <dir>', 'folder of the store', './data')
-    .option('--engine <name>', 'storage engine (a new store gets "log")')
+    .option('--engine <name>', 'storage engine (a new store gets "btree")')
     .addOption(
       new Option('--encoding <name>', 'how keys and values are typed and shown')
         .choices(ENCODINGS)

@@ -62,7 +62,8 @@ export interface Place {
   readonly context: Context
   /** What is there; `undefined`: no store yet. */
   readonly found: StoreDescription | undefined
-  readonly engine: string
+  /** `undefined`: the default of `open`. */
+  readonly engine: string | undefined
   readonly create: boolean
   /** The secret of a store that is encrypted, or will be. */
   readonly encryption: Encryption | undefined
@@ -74,9 +75,6 @@ export type RawStore = Store<Key, Uint8Array>
 
 /** A command: does its work and gives the exit code. */
 export type Action = (context: Context) => Promise<number>
-
-/** Engine of a store that the command line makes. */
-const DEFAULT_ENGINE = 'log'
 
 /** Finds the store of `--data-dir`. */
 export async function locate(context: Context, request: StoreRequest = {}): Promise<Place> {
@@ -100,7 +98,7 @@ export async function locate(context: Context, request: StoreRequest = {}): Prom
   return {
     context,
     found,
-    engine: options.engine ?? (found === undefined ? DEFAULT_ENGINE : 'any'),
+    engine: options.engine ?? (found === undefined ? undefined : 'any'),
     create: request.create === true,
     encryption,
     keys: keyNotation(choose('keys', request.keys, found?.keys), encoding),

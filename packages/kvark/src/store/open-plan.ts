@@ -23,7 +23,7 @@ import {
 } from './arguments.ts'
 import { resolveKeyCodec, resolveValueCodec } from './codecs.ts'
 import type { InternalCodec } from './internal-codec.ts'
-import type { Encryption } from './options.ts'
+import type { DefaultEngine, Encryption } from './options.ts'
 
 /** The path of a store that lives in memory only. */
 export const MEMORY = ':memory:'
@@ -32,7 +32,7 @@ const MEMORY_FOLDER = '/:memory:'
 /** Opens what is there. */
 const ANY = 'any'
 
-const DEFAULT_ENGINE = 'log'
+const DEFAULT_ENGINE: DefaultEngine = 'btree'
 const DEFAULT_CACHE_BYTES = 64 * 1024 * 1024
 const LEAST_KEY_BYTES = 16
 const LEAST_CACHE_BYTES = 1024 * 1024

@@ -10,7 +10,7 @@ import type { CipherName } from '../storage/cipher.ts'
 import type { CompressionName } from '../storage/compression.ts'
 import type { Codec, KeyCodecs, ValueCodecs } from './codec.ts'
 import { openWith, readDescription } from './opening.ts'
-import type { EngineMap, EngineName, OpenOptions } from './options.ts'
+import type { DefaultEngine, EngineMap, EngineName, OpenOptions } from './options.ts'
 
 /** What a store says of itself without being opened. */
 export interface StoreDescription {
@@ -43,22 +43,26 @@ type Opened<E extends EngineName, K, V> = EngineMap<K, V>[E]['store']
  * await db.close()
  */
 export function open<
-  E extends EngineName = 'log',
+  E extends EngineName = DefaultEngine,
   KC extends keyof KeyCodecs = 'utf8',
   VC extends keyof ValueCodecs = 'utf8',
 >(
   path: string,
   options?: OpenOptions<E, KC, VC>,
 ): Promise<Opened<E, KeyCodecs[KC], ValueCodecs[VC]>>
-export function open<K, E extends EngineName = 'log', VC extends keyof ValueCodecs = 'utf8'>(
+export function open<
+  K,
+  E extends EngineName = DefaultEngine,
+  VC extends keyof ValueCodecs = 'utf8',
+>(
   path: string,
   options: OpenOptions<E, Codec<K>, VC> & { readonly keys: Codec<K> },
 ): Promise<Opened<E, K, ValueCodecs[VC]>>
-export function open<V, E extends EngineName = 'log', KC extends keyof KeyCodecs = 'utf8'>(
+export function open<V, E extends EngineName = DefaultEngine, KC extends keyof KeyCodecs = 'utf8'>(
   path: string,
   options: OpenOptions<E, KC, Codec<V>> & { readonly values: Codec<V> },
 ): Promise<Opened<E, KeyCodecs[KC], V>>
-export function open<K, V, E extends EngineName = 'log'>(
+export function open<K, V, E extends EngineName = DefaultEngine>(
   path: string,
   options: OpenOptions<E, Codec<K>, Codec<V>> & {
     readonly keys: Codec<K>
@@ -71,19 +75,27 @@ export function open(path: string, options?: object): Promise<unknown> {
 
 /** `open` that returns the store itself, and holds the thread meanwhile. */
 export function openSync<
-  E extends EngineName = 'log',
+  E extends EngineName = DefaultEngine,
   KC extends keyof KeyCodecs = 'utf8',
   VC extends keyof ValueCodecs = 'utf8',
 >(path: string, options?: OpenOptions<E, KC, VC>): Opened<E, KeyCodecs[KC], ValueCodecs[VC]>
-export function openSync<K, E extends EngineName = 'log', VC extends keyof ValueCodecs = 'utf8'>(
+export function openSync<
+  K,
+  E extends EngineName = DefaultEngine,
+  VC extends keyof ValueCodecs = 'utf8',
+>(
   path: string,
   options: OpenOptions<E, Codec<K>, VC> & { readonly keys: Codec<K> },
 ): Opened<E, K, ValueCodecs[VC]>
-export function openSync<V, E extends EngineName = 'log', KC extends keyof KeyCodecs = 'utf8'>(
+export function openSync<
+  V,
+  E extends EngineName = DefaultEngine,
+  KC extends keyof KeyCodecs = 'utf8',
+>(
   path: string,
   options: OpenOptions<E, KC, Codec<V>> & { readonly values: Codec<V> },
 ): Opened<E, KeyCodecs[KC], V>
-export function openSync<K, V, E extends EngineName = 'log'>(
+export function openSync<K, V, E extends EngineName = DefaultEngine>(
   path: string,
   options: OpenOptions<E, Codec<K>, Codec<V>> & {
     readonly keys: Codec<K>

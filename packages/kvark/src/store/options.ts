@@ -3,6 +3,7 @@
  * `open.ts`.
  */
 
+import type { BtreeOptions } from '../engines/btree/options.ts'
 import type { LogOptions } from '../engines/log/options.ts'
 import type { Environment } from '../environment/environment.ts'
 import type { ChecksumName } from '../storage/block-form.ts'
@@ -10,7 +11,7 @@ import type { CipherName } from '../storage/cipher.ts'
 import type { CompressionName } from '../storage/compression.ts'
 import type { Durability } from '../storage/durability.ts'
 import type { Codec, KeyCodecs, ValueCodecs } from './codec.ts'
-import type { AtomicStore, Configurable, Store } from './types.ts'
+import type { AtomicStore, Configurable, OrderedStore, Store } from './types.ts'
 
 /** What every store takes. */
 export interface StoreOptions {
@@ -59,9 +60,13 @@ export type Encryption = (
 
 /** Each engine: its options and the store it gives. `any` opens what is there. */
 export interface EngineMap<K, V> {
+  btree: { options: BtreeOptions; store: OrderedStore<K, V> & Configurable<BtreeOptions> }
   log: { options: LogOptions; store: AtomicStore<K, V> & Configurable<LogOptions> }
   any: { options: object; store: Store<K, V> }
 }
+
+/** The engine of `open` without `engine`. */
+export type DefaultEngine = 'btree'
 
 export type EngineName = keyof EngineMap<unknown, unknown>
 

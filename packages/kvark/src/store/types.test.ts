@@ -55,13 +55,21 @@ async function uses(): Promise<void> {
   await db.putStream('a', ['1'])
   // @ts-expect-error one array of bytes is no iterable of them
   await db.putStream('a', new Uint8Array(1))
-  db.configure({ compactionThresholdBytes: 1 })
+  db.configure({ checkpointBytes: 1 })
+  // @ts-expect-error an option of the log engine
+  db.configure({ segmentBytes: 1 })
+  holds<Equal<Awaited<ReturnType<typeof db.first>>, [string, string] | undefined>>()
+  db.entries({ prefix: 'a', reverse: true }).seek('a')
+  holds<Extends<typeof db, OrderedStore<string, string>>>()
+  const log = await open('./data', { engine: 'log' })
+  holds<Extends<typeof log, AtomicStore<string, string>>>()
+  log.configure({ compactionThresholdBytes: 1 })
   // @ts-expect-error the log engine has no order
-  await db.first()
+  await log.first()
   // @ts-expect-error the log engine has no order
-  db.entries({ prefix: 'a' })
+  log.entries({ prefix: 'a' })
   // @ts-expect-error the log engine has no order
-  db.entries().seek('a')
+  log.entries().seek('a')
   // @ts-expect-error keys are strings
   await db.get(1)
   // @ts-expect-error a delete has no value
@@ -82,8 +90,8 @@ async function uses(): Promise<void> {
   holds<Extends<typeof ownKeys, AtomicStore<Date, string>>>()
   const ownValues = await open('./data', { engine: 'any', keys: 'bytes', values: points })
   holds<Equal<typeof ownValues, Store<Uint8Array, Point>>>()
-  const own = await open('./data', { keys: dates, values: points, segmentBytes: 1024 * 1024 })
-  holds<Extends<typeof own, AtomicStore<Date, Point>>>()
+  const own = await open('./data', { keys: dates, values: points, pageBytes: 4096 })
+  holds<Extends<typeof own, OrderedStore<Date, Point>>>()
   // @ts-expect-error keys are dates
   own.getSync('2020-01-01')
 
@@ -154,12 +162,14 @@ type StoreFor<K, V> = {
   ordered: OrderedStore<K, V>
 }
 const stores: { readonly [E in EngineName]: keyof StoreFor<unknown, unknown> } = {
+  btree: 'ordered',
   log: 'atomic',
   any: 'plain',
 }
 
 test('the types hold', () => {
   assert.equal(typeof uses, 'function')
+  holds<Extends<EngineMap<string, Point>['btree']['store'], StoreFor<string, Point>['ordered']>>()
   holds<Extends<EngineMap<string, Point>['log']['store'], StoreFor<string, Point>['atomic']>>()
   fails<Extends<EngineMap<string, Point>['log']['store'], StoreFor<string, Point>['ordered']>>()
   fails<Extends<EngineMap<string, Point>['any']['store'], StoreFor<string, Point>['atomic']>>()

@@ -12,7 +12,12 @@ type Filled = ReturnType<typeof filled>
 function filled() {
   const environment = simulatedEnvironment({ seed: 1 })
   const compactionThresholdBytes = Number.MAX_SAFE_INTEGER
-  const db = openSync('/store', { environment, segmentBytes: 65_536, compactionThresholdBytes })
+  const db = openSync('/store', {
+    engine: 'log',
+    environment,
+    segmentBytes: 65_536,
+    compactionThresholdBytes,
+  })
   for (let i = 0; i < 4 * KEYS; i++) db.putSync(`key${i % KEYS}`, `value ${i} `.repeat(10))
   return db
 }

@@ -44,6 +44,7 @@ function used(
   const environment = simulatedEnvironment({ seed })
   const open = () =>
     openSync(FOLDER, {
+      engine: 'log',
       environment,
       keys: 'bytes',
       values: 'bytes',

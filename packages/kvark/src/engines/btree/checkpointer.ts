@@ -8,7 +8,7 @@ import { asKvarkError } from '../../errors.ts'
 import { BackgroundJob } from '../../storage/background.ts'
 import { readOnly } from '../../storage/journal.ts'
 import { checkpoint } from './checkpoint.ts'
-import type { TreeOptions } from './options.ts'
+import type { BtreeOptions } from './options.ts'
 import type { TreeState } from './state.ts'
 
 /** Shares of `cacheBytes` that fresh pages may take before a checkpoint begins, and before writes wait for it. */
@@ -20,14 +20,14 @@ const MORE = 1.25
 
 export class Checkpointer {
   readonly #state: TreeState
-  readonly #options: Required<TreeOptions>
+  readonly #options: Required<BtreeOptions>
   readonly #job: BackgroundJob
   /** Checkpoints that have ended well. */
   finished = 0
   /** Fresh pages when the last one failed; 0: it did not. */
   #failedAt = 0
 
-  constructor(state: TreeState, options: Required<TreeOptions>) {
+  constructor(state: TreeState, options: Required<BtreeOptions>) {
     this.#state = state
     this.#options = options
     this.#job = new BackgroundJob(state.context.environment)

@@ -49,7 +49,7 @@ import { released, spread, TreeCursor } from './cursor.ts'
 import { inspect, verify } from './inspection.ts'
 import { encodeExtent, Leaf, readExtent } from './leaf.ts'
 import { LIMITS, SUPPORTS } from './limits.ts'
-import type { TreeOptions } from './options.ts'
+import type { BtreeOptions } from './options.ts'
 import { recover } from './recovery.ts'
 import { repack } from './repack.ts'
 import { Snapshots, type TreeSnapshot } from './snapshots.ts'
@@ -62,7 +62,7 @@ export class TreeEngine implements Engine {
   readonly supports: Supports = SUPPORTS
   readonly limits: Limits = LIMITS
   readonly #context: EngineContext
-  readonly #options: Required<TreeOptions>
+  readonly #options: Required<BtreeOptions>
   readonly #leaf: Leaf = new Leaf()
   #state: TreeState
   #change: Change
@@ -71,7 +71,7 @@ export class TreeEngine implements Engine {
   /** Operations of the batch that is being written that change nothing. */
   #idle: Uint8Array = new Uint8Array(8)
 
-  constructor(context: EngineContext, options: Required<TreeOptions>, state: TreeState) {
+  constructor(context: EngineContext, options: Required<BtreeOptions>, state: TreeState) {
     this.#context = context
     this.#options = options
     this.#state = state
@@ -81,7 +81,7 @@ export class TreeEngine implements Engine {
   }
 
   static *open(context: EngineContext): Routine<Engine> {
-    const options = { ...context.options } as unknown as Required<TreeOptions>
+    const options = { ...context.options } as unknown as Required<BtreeOptions>
     return new TreeEngine(context, options, yield* recover(context, options, 0))
   }
 

@@ -1,5 +1,5 @@
 /** Options of the B+ tree. */
-export interface TreeOptions {
+export interface BtreeOptions {
   /**
    * Bytes of a page: 4096, 8192, 16384 (default), 32768 or 65536. Larger ones are read faster, smaller ones written faster. A property of
    * the store.

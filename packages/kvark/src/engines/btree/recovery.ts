@@ -43,7 +43,7 @@ import {
 import { Keys } from './keys.ts'
 import { readExtent } from './leaf.ts'
 
-import type { TreeOptions } from './options.ts'
+import type { BtreeOptions } from './options.ts'
 import { longKeyBytes } from './page.ts'
 import { Pages } from './pages.ts'
 import { Space } from './space.ts'
@@ -57,7 +57,7 @@ const SEGMENT_BYTES = 64 * 1024 * 1024
 /** `given`: the last sequence that this process has given out; none is given twice. */
 export function* recover(
   context: EngineContext,
-  options: Required<TreeOptions>,
+  options: Required<BtreeOptions>,
   given: number,
 ): Routine<TreeState> {
   const recovery = new Recovery(context)
@@ -81,7 +81,7 @@ class Recovery {
     this.#path = `${context.folder}/${TREE_NAME}`
   }
 
-  *run(options: Required<TreeOptions>, given: number): Routine<TreeState> {
+  *run(options: Required<BtreeOptions>, given: number): Routine<TreeState> {
     const { environment, folder, descriptor } = this.#context
     const names = yield* environment.files.list(folder)
     const { file, root } = yield* this.#open(names, options)
@@ -143,7 +143,7 @@ class Recovery {
   /** Opens the tree file, or makes it. */
   *#open(
     names: readonly string[],
-    options: Required<TreeOptions>,
+    options: Required<BtreeOptions>,
   ): Routine<{ file: TreeFile; root: Root }> {
     const { environment, descriptor, form } = this.#context
     const { files } = environment

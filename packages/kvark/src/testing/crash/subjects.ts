@@ -4,7 +4,6 @@
  */
 
 import type { EngineModule } from '../../engine/engine.ts'
-import { btree } from '../../engines/btree/module.ts'
 import { engines } from '../../engines.ts'
 import type { Environment } from '../../environment/environment.ts'
 import type { Effect } from '../../environment/routine.ts'
@@ -57,8 +56,9 @@ export const sealedSubjects: Readonly<Record<'log' | 'btree', readonly CrashSubj
 }
 
 /** The option sets over which a proof spreads what it does, by engine. */
-export const optionSets: Readonly<Record<'log', readonly CrashSubject[]>> = {
-  log: [...logForms(), ...logSizes()],
+export const optionSets: Readonly<Record<'log' | 'btree', readonly CrashSubject[]>> = {
+  log: [...forms('log', LOG), ...logSizes()],
+  btree: [...forms('btree', BTREE), ...treeSizes()],
 }
 
 /** The option set of an engine that has this name. */
@@ -74,17 +74,17 @@ export function subjectNamed(engine: string, name: string): CrashSubject {
 }
 
 /** Every checksum with every compression, and every compression with every cipher. */
-function logForms(): CrashSubject[] {
+function forms(engine: string, own: CrashSubject['options']): CrashSubject[] {
   const sets: CrashSubject[] = []
   for (const compression of ['none', 'lz4', 'deflate'] as const) {
     for (const checksum of CHECKSUMS) {
-      const options = { ...LOG, checksum, compression }
-      sets.push({ name: `${checksum} ${compression}`, engine: 'log', options })
+      const options = { ...own, checksum, compression }
+      sets.push({ name: `${checksum} ${compression}`, engine, options })
     }
     for (const cipher of CIPHERS) {
       const encryption = { key: new Uint8Array(keyBytes(cipher)).fill(7), cipher }
-      const options = { ...LOG, compression, encryption }
-      sets.push({ name: `${compression} ${cipher}`, engine: 'log', options })
+      const options = { ...own, compression, encryption }
+      sets.push({ name: `${compression} ${cipher}`, engine, options })
     }
   }
   return sets
@@ -106,8 +106,21 @@ function logSizes(): CrashSubject[] {
   return sets
 }
 
-/** The engines of the package, and the one that is not in it yet. */
-const MODULES: Readonly<Record<string, EngineModule>> = { ...engines, btree }
+/** Small and large pages; checkpoints all the time, now and then, and only when a store closes. */
+function treeSizes(): CrashSubject[] {
+  const sets: CrashSubject[] = []
+  for (const pageBytes of [4096, 8192, 16_384, 65_536]) {
+    for (const checkpointBytes of [1, 16_384, Number.MAX_SAFE_INTEGER]) {
+      const from =
+        checkpointBytes === Number.MAX_SAFE_INTEGER
+          ? 'checkpoint at the end'
+          : `checkpoints from ${checkpointBytes}`
+      const name = `pages of ${pageBytes}, ${from}`
+      sets.push({ name, engine: 'btree', options: { pageBytes, checkpointBytes } })
+    }
+  }
+  return sets
+}
 
 export type CrashStore = KvarkStore<string, string>
 
@@ -119,7 +132,7 @@ export function openSubject(
   { engine, options }: CrashSubject,
   path: string,
   environment?: Environment,
-  modules: Readonly<Record<string, EngineModule>> = MODULES,
+  modules: Readonly<Record<string, EngineModule>> = engines,
 ): Effect<CrashStore> {
   return openWith(modules, path, {
     engine,
