@@ -1,6 +1,6 @@
 // The main job on real input, checked from end to end:
 //
-//   node examples/demo.js [--keep DIR]        (npm run demo -- --keep DIR)
+//   node examples/demo.js [--engine NAME] [--keep DIR]        (npm run demo -- --engine log)
 //
 // Two stores are filled, read, overwritten, thinned out, compacted, closed, opened and read again, and every single value
 // is compared with its source. Works in a temporary folder that is removed at the end; `--keep DIR` works in DIR and
@@ -15,14 +15,17 @@ import { exercise } from './demo/exercise.js'
 
 /** @typedef {import('./demo/exercise.js').Report} Report */
 
-const { values: options } = parseArgs({ options: { keep: { type: 'string' } } })
+const { values: options } = parseArgs({
+  options: { engine: { type: 'string', default: 'btree' }, keep: { type: 'string' } },
+})
+const engine = engineNamed(options.engine)
 const folder = makeFolder(options.keep)
 
 try {
   const begin = performance.now()
-  console.log(`kvark, engine log, Node ${process.version}`)
+  console.log(`kvark, engine ${engine}, Node ${process.version}`)
   for (const dataset of [words, files]) {
-    const report = await exercise(dataset, join(folder, dataset.name), showProgress)
+    const report = await exercise(dataset, join(folder, dataset.name), engine, showProgress)
     endProgress()
     print(`${dataset.name}: ${dataset.about}`, report)
   }
@@ -39,6 +42,15 @@ try {
   console.error(error)
   console.error('\nThe demo failed.')
   process.exitCode = 1
+}
+
+/**
+ * @param {string} name
+ * @returns {import('./demo/exercise.js').Engine}
+ */
+function engineNamed(name) {
+  if (name === 'btree' || name === 'log') return name
+  throw new Error(`The demo knows the engines btree and log, not ${name}.`)
 }
 
 /**

@@ -117,7 +117,11 @@ const forms: readonly Form[] = [
   },
 ]
 
-suite('every command on every form', () => {
+for (const engine of ['btree', 'log']) {
+  suite(`every command on every form, engine ${engine}`, () => everyForm(engine))
+}
+
+function everyForm(engine: string): void {
   for (const { name, make, open: opening, env = {}, compression, encryption, skip } of forms) {
     test(name, { skip }, async () => {
       const store = freshStore()
@@ -126,10 +130,11 @@ suite('every command on every form', () => {
         assert.equal(code, 0, stderr)
         return stdout.toString()
       }
-      const made = await kvark(store, ['set', 'first', 'plain text'.repeat(50), ...make], { env })
+      const first = ['set', 'first', 'plain text'.repeat(50), '--engine', engine, ...make]
+      const made = await kvark(store, first, { env })
       assert.equal(made.code, 0, made.stderr)
       const parts = [
-        'engine log',
+        `engine ${engine}`,
         ...(compression === 'none' ? [] : [`compression ${compression}`]),
         ...(encryption === 'none' ? [] : ['encrypted']),
       ]
@@ -168,7 +173,7 @@ suite('every command on every form', () => {
       for (const bytes of onDisk) assert.doesNotMatch(bytes, /key \d|value \d|plain text/)
     })
   }
-})
+}
 
 test('another secret, none, or one too many: one line that says what to do', async () => {
   const encrypted = freshStore()

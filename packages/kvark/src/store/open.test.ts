@@ -214,6 +214,25 @@ test('what a store was made with is kept and checked', () => {
   openStore(environment, { errorIfExists: true }, '/other').closeSync()
 })
 
+test("open without 'engine' makes a B+ tree, and opens no store of another engine", async () => {
+  const environment = newEnvironment()
+  const log = await open(PATH, { engine: 'log', environment })
+  await log.close()
+  const fields = { code: 'MISMATCH', expected: 'btree', found: 'log' }
+  await assert.rejects(open(PATH, { environment }), fields)
+  assert.throws(() => openSync(PATH, { environment }), fields)
+  for (const engine of ['log', 'any'] as const) {
+    const again = openSync(PATH, { engine, environment })
+    assert.equal(again.engine, 'log')
+    again.closeSync()
+  }
+  const tree = openSync('/other', { environment })
+  assert.equal(tree.engine, 'btree')
+  tree.closeSync()
+  const wrong = { ...fields, expected: 'log', found: 'btree' }
+  await assert.rejects(open('/other', { engine: 'log', environment }), wrong)
+})
+
 test('a second opening is LOCKED, until the first one closes', async () => {
   const environment = newEnvironment()
   const db = openStore(environment)

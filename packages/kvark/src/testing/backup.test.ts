@@ -26,7 +26,7 @@ test('a store in memory is backed up to the disk of the machine', async () => {
 
 test('the stored index goes along, so that the copy need not read its data to open', async () => {
   const path = join(folder, 'indexed')
-  const db = await open(path, { durability: 'none' })
+  const db = await open(path, { engine: 'log', durability: 'none' })
   for (let i = 0; i < 20_000; i++) db.putSync(`key ${i}`, `value ${i}`)
   await db.compact()
   for (let i = 0; i < 100; i++) db.putSync(`key ${i}`, `newer ${i}`)
@@ -38,7 +38,7 @@ test('the stored index goes along, so that the copy need not read its data to op
     names.join(),
   )
   assert.ok(!names.some((name) => name.endsWith('.tmp')), names.join())
-  const copy = openSync(to)
+  const copy = openSync(to, { engine: 'log' })
   assert.equal(copy.countSync(), 20_000)
   assert.equal(copy.getSync('key 5'), 'newer 5')
   assert.equal(copy.getSync('key 500'), 'value 500')

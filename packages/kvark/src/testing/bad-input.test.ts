@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import zlib from 'node:zlib'
-import { MAX_BATCH_OPERATIONS, MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../engines/log/limits.ts'
+import { MAX_BATCH_OPERATIONS, MAX_KEY_BYTES, MAX_VALUE_BYTES } from '../engines/btree/limits.ts'
 import { type ErrorCode, KvarkError } from '../errors.ts'
 import { describe, open, openSync } from '../store/open.ts'
 import { runCommand, startCommand } from './command-line.ts'
@@ -77,12 +77,12 @@ test('keys and values that cannot be written leave no trace', async () => {
   const any = db as unknown as { [verb: string]: (...args: unknown[]) => unknown }
   const long = 'k'.repeat(MAX_KEY_BYTES + 1)
   for (const verb of ['get', 'getSync', 'has', 'getEntry', 'delete', 'deleteSync']) {
-    await refused('INVALID_KEY', /has 65536 bytes; .* up to 65535/, () => any[verb]!(long))
+    await refused('INVALID_KEY', /has 1048577 bytes; .* up to 1048576/, () => any[verb]!(long))
     await refused('INVALID_KEY', /well-formed string.*codec 'bytes'/, () => any[verb]!('a\uD800'))
     await refused('INVALID_KEY', /must be a string, not number/, () => any[verb]!(1))
   }
   for (const verb of ['put', 'putSync']) {
-    await refused('INVALID_KEY', /up to 65535/, () => any[verb]!(long, 'v'))
+    await refused('INVALID_KEY', /up to 1048576/, () => any[verb]!(long, 'v'))
     await refused('INVALID_KEY', /lone surrogate/, () => any[verb]!('\uDC00', 'v'))
     await refused('INVALID_VALUE', /lone surrogate/, () => any[verb]!('k', 'v\uD800'))
     await refused('INVALID_VALUE', /not Uint8Array.*Convert it/, () =>
@@ -101,8 +101,8 @@ test('keys and values that cannot be written leave no trace', async () => {
   await refused('INVALID_VALUE', /not string.*\[bytes\]/, () => any['putStream']!('k', ['text']))
   await refused('INVALID_VALUE', /not number.*\[bytes\]/, () => any['putStream']!('k', large))
   await refused('INVALID_VALUE', /Store it in parts/, () => any['putStream']!('k', [large]))
-  await refused('INVALID_KEY', /up to 65535/, () => any['putStream']!(long, []))
-  await refused('INVALID_KEY', /up to 65535/, () => any['getStream']!(long))
+  await refused('INVALID_KEY', /up to 1048576/, () => any['putStream']!(long, []))
+  await refused('INVALID_KEY', /up to 1048576/, () => any['getStream']!(long))
   const good = { type: 'put', key: 'b', value: '1' } as const
   await refused('INVALID_KEY', /up to/, () => db.batch([good, { ...good, key: long }]))
   await refused('INVALID_VALUE', /lone/, () => db.batch([good, { ...good, value: '\uD800' }]))
@@ -181,20 +181,30 @@ test('options that are unknown or wrong are refused with what was meant', async 
     db.put('a', 'lost', wrong({ durability: 'disc' })),
   )
   await refused('INVALID_ARGUMENT', /did you mean 'limit'/, () => db.entries(wrong({ limt: 1 })))
-  await refused('INVALID_ARGUMENT', /did you mean 'compactionThresholdBytes'/, () =>
-    db.configure(wrong({ compactionTresholdBytes: 1 })),
+  await refused('INVALID_ARGUMENT', /did you mean 'checkpointBytes'/, () =>
+    db.configure(wrong({ checkpointByts: 1 })),
   )
   await db.close()
   const opening = (options: object): (() => unknown) => {
     return () => openSync(path, options)
   }
   await refused('INVALID_ARGUMENT', /did you mean 'cacheBytes'/, opening({ cachebytes: 1 }))
-  await refused('INVALID_ARGUMENT', /did you mean 'log'\?.*Known: log/, opening({ engine: 'lug' }))
+  await refused(
+    'INVALID_ARGUMENT',
+    /did you mean 'log'\?.*Known: btree, log/,
+    opening({ engine: 'lug' }),
+  )
   await refused(
     'INVALID_ARGUMENT',
     /whole number of bytes from 32768/,
+    opening({ engine: 'log', segmentBytes: 1 }),
+  )
+  await refused(
+    'INVALID_ARGUMENT',
+    /'btree' has no option 'segmentBytes'/,
     opening({ segmentBytes: 1 }),
   )
+  await refused('INVALID_ARGUMENT', /4096, 8192, .* not 5000/, opening({ pageBytes: 5000 }))
   await refused('MISMATCH', /made with keys 'utf8', not 'tuple'/, opening({ keys: 'tuple' }))
   await refused('MISMATCH', /made with values 'utf8', not 'json'/, opening({ values: 'json' }))
   await assertKept(path)
@@ -369,24 +379,30 @@ test('in a read-only folder: what was acknowledged is there, the rest is refused
 
 test('the command line says all this in one line, with the exit code of its kind', async () => {
   const good = await freshStore()
-  const damaged = (name: string): string => {
+  const log = freshPath()
+  const db = await open(log, { engine: 'log' })
+  await db.put('a', 'kept')
+  await db.close()
+  const damaged = (store: string, name: string): string => {
     const path = freshPath()
-    cpSync(good, path, { recursive: true })
+    cpSync(store, path, { recursive: true })
     writeFileSync(join(path, name), 'not of kvark')
     return path
   }
-  const segment = readdirSync(good).find((name) => name.endsWith('.log'))!
+  const segment = readdirSync(log).find((name) => name.endsWith('.log'))!
   const file = join(folder, 'file.txt')
   writeFileSync(file, 'mine')
   const long = 'k'.repeat(MAX_KEY_BYTES + 1)
   const cases: [exit: number, sentence: RegExp, argv: string[]][] = [
-    [3, /KVARK.*restore/, ['get', 'a', '--data-dir', damaged('KVARK')]],
-    [3, /MANIFEST.*restore/, ['get', 'a', '--data-dir', damaged('MANIFEST')]],
-    [3, new RegExp(`${segment}.*restore`), ['set', 'a', 'b', '--data-dir', damaged(segment)]],
-    [3, new RegExp(segment), ['verify', '--data-dir', damaged(segment)]],
+    [3, /KVARK.*restore/, ['get', 'a', '--data-dir', damaged(good, 'KVARK')]],
+    [3, /TREE.*restore/, ['set', 'a', 'b', '--data-dir', damaged(good, 'TREE')]],
+    [3, /TREE/, ['verify', '--data-dir', damaged(good, 'TREE')]],
+    [3, /MANIFEST.*restore/, ['get', 'a', '--data-dir', damaged(log, 'MANIFEST')]],
+    [3, new RegExp(`${segment}.*restore`), ['set', 'a', 'b', '--data-dir', damaged(log, segment)]],
+    [3, new RegExp(segment), ['verify', '--data-dir', damaged(log, segment)]],
     [2, /not a folder/, ['set', 'a', 'b', '--data-dir', file]],
-    [2, /up to 65535/, ['get', long, '--data-dir', good]],
-    [2, /up to 65535/, ['set', long, 'v', '--data-dir', good]],
+    [2, /up to 1048576/, ['get', long, '--data-dir', good]],
+    [2, /up to 1048576/, ['set', long, 'v', '--data-dir', good]],
     [2, /'--limt'.*--limit/, ['scan', '--limt', '1', '--data-dir', good]],
     [1, /There is no store in .*makes one/, ['get', 'a', '--data-dir', freshPath()]],
   ]

@@ -67,7 +67,7 @@ test('a walk that passes many dead entries while they are moved gets by with a s
   // 64 pages.
   const cacheBytes = 1024 * 1024
   const options = { environment, cacheBytes, segmentBytes: 32_768, compactionThresholdBytes }
-  const db = openSync('/store', options)
+  const db = openSync('/store', { engine: 'log', ...options })
   const value = 'x'.repeat(400)
   const keys = 6000
   for (let i = 0; i < 2 * keys; i++) db.putSync(`key${i % keys}`, value)

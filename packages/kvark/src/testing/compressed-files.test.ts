@@ -1,4 +1,4 @@
-/** What compression saves: pages of the files that are never written, so that they are holes. */
+/** What compression saves in the log engine: pages of the files that are never written, so that they are holes. */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -12,7 +12,7 @@ const PATH = '/store'
 function pagesOf(options: object): { written: number; room: number } {
   const environment = simulatedEnvironment({ seed: 1 })
   const { files } = environment
-  const db = openSync(PATH, { environment, ...options })
+  const db = openSync(PATH, { engine: 'log', environment, ...options })
   // Entries of this length leave something over at the end of every window.
   const entries = Array.from({ length: 500 }, (_, i) => ({
     key: `key ${i}`,

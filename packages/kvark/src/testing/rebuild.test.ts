@@ -8,6 +8,7 @@ import { openSync } from '../store/open.ts'
 import { SimulatedFiles } from '../vfs/simulated.ts'
 
 const OPTIONS = {
+  engine: 'log',
   durability: 'none',
   segmentBytes: 32 * 1024,
   compactionThresholdBytes: 2048,

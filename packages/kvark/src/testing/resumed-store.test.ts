@@ -2,13 +2,20 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { simulatedEnvironment } from '../environment/simulated.ts'
 import { openSync } from '../store/open.ts'
+import type { EngineName } from '../store/options.ts'
 import { SimulatedFiles } from '../vfs/simulated.ts'
 import { throws } from './contract/check.ts'
 
-test('a store that lost writes and was resumed opens again, wherever the power fails while it closes', () => {
+for (const engine of ['btree', 'log'] as const) {
+  test(`a store that lost writes and was resumed opens again, wherever the power fails while it closes, ${engine}`, () => {
+    resumeAndClose(engine)
+  })
+}
+
+function resumeAndClose(engine: EngineName): void {
   const files = new SimulatedFiles()
   const environment = simulatedEnvironment({ seed: 1, files })
-  const db = openSync('/store', { environment })
+  const db = openSync('/store', { engine, environment })
   db.putSync('kept', 'value')
   files.failNext({ call: 'write', path: '.log', error: 'EIO' })
   throws('IO', () => db.putSync('lost', 'value'))
@@ -23,8 +30,8 @@ test('a store that lost writes and was resumed opens again, wherever the power f
   assert.ok(images.length > 5)
   for (const image of images) {
     const after = simulatedEnvironment({ seed: 2, files: image })
-    const again = openSync('/store', { environment: after })
+    const again = openSync('/store', { engine, environment: after })
     assert.deepEqual([...again.entries()], [['kept', 'value']])
     again.closeSync()
   }
-})
+}

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { MAX_VALUE_BYTES } from '../engines/log/limits.ts'
+import { MAX_VALUE_BYTES } from '../engines/btree/limits.ts'
 
 const CHILD = fileURLToPath(new URL('stream-memory-child.js', import.meta.url))
 const MIB = 1024 * 1024
@@ -38,6 +38,7 @@ function measure(options: object, how: 'streamed' | 'whole'): Held {
 }
 
 const FORMS = {
+  'engine log': { engine: 'log' },
   plain: {},
   compressed: { compression: 'deflate' },
   encrypted: { encryption: { key: '07'.repeat(32) }, compression: 'lz4' },
