@@ -5,14 +5,15 @@
  *   frames: Int32Array   page ──► frame ──► slabs[frame >> 7] at (frame & 127) * 16 KiB
  *                             −1: not here                       (with pages of another size: slabBits, slabMask, pageBits)
  *
- * A hit is two typed-array reads and a store of the CLOCK bit: no object, no map. Memory that a writer fills before it
- * is on disk is registered as a slab of its own, so readers see it through the same table.
+ * A hit is two typed-array reads and a store of the CLOCK bit: no object, no map. What a writer fills before it is on disk lies in
+ * frames that he has claimed, or in a slab of his own that he has registered: readers see it through the same table.
  *
  * 1. A frame holds a page that its source has checked, or nothing.
- * 2. A pinned frame is never reused. A page is pinned from the start of its loading until `release`.
+ * 2. A pinned frame is never reused. A page is pinned from the start of its loading until `release`, a claimed frame until it is given
+ *    back.
  * 3. A page is loaded once, however many wait for it; at most `LOADS_AT_ONCE` loads are awaited at a time.
- * 4. Memory never exceeds the capacity plus the registered slabs; slabs are allocated when first needed, and the first one grows:
- *    what is being loaded then is copied when it is there.
+ * 4. Memory never exceeds the capacity plus the registered slabs; slabs are allocated when first needed, and the first one grows
+ *    unless somebody claims frames: what is being loaded then is copied when it is there.
  *
  * Replacement is CLOCK (F. J. Corbató, "A paging experiment with the Multics system", 1968).
  */
@@ -31,6 +32,8 @@ export const SLAB_BYTES: number = 1 << SLAB_BYTES_BITS
 /** What the first slab begins with: a small store needs no more. */
 const FIRST_BYTES = 8 * PAGE_BYTES
 const LOADS_AT_ONCE = 32
+/** Frames that cannot be claimed: a quarter of all, and what a few readers need. */
+const LEAST_UNCLAIMED = 12
 const NO_SLAB: Buffer = Buffer.alloc(0)
 
 /** Something on disk that has to be in memory before a call can go on. */
@@ -86,18 +89,22 @@ export class Cache {
   /** Pages found and not found, as [hits, misses]. */
   readonly counts: Float64Array = new Float64Array(2)
   readonly #capacity: number
+  readonly #grows: boolean
   readonly #pins: Uint16Array
   readonly #owners: (PageTable | undefined)[]
   readonly #pages: Int32Array
   readonly #free: number[] = []
   readonly #registered: Set<number> = new Set()
   #fresh = 0
+  #claimed = 0
   #hand = 0
   #loads = 0
   readonly #waiting: (() => void)[] = []
 
-  constructor(bytes: number, pageBits: number = PAGE_BITS) {
+  /** `grows`: the first slab is small at first; nobody may claim frames then. */
+  constructor(bytes: number, pageBits: number = PAGE_BITS, grows = true) {
     this.pageBits = pageBits
+    this.#grows = grows
     this.slabBits = SLAB_BYTES_BITS - pageBits
     this.slabMask = (1 << this.slabBits) - 1
     this.#capacity = Math.max(16, Math.floor(bytes / 2 ** pageBits))
@@ -115,6 +122,33 @@ export class Cache {
     let bytes = 0
     for (const slab of this.slabs) bytes += slab.length
     return bytes
+  }
+
+  /** Frames that it has at most, besides registered ones: those before this one. */
+  get capacity(): number {
+    return this.#capacity
+  }
+
+  /** A frame for a page that is not on disk: nobody else gets it until it is given back. −1: none can be had. */
+  claim(): number {
+    const unclaimed = this.#capacity - this.#claimed
+    if (unclaimed <= Math.max(LEAST_UNCLAIMED, this.#capacity >> 2)) return -1
+    const frame = this.#allocate()
+    if (frame < 0) return frame
+    this.#claimed++
+    return this.#pin(frame)
+  }
+
+  /** Gives a claimed frame back: with what its source has from now on, the page `page`, in it. */
+  hand(frame: number, table: PageTable, page: number): void {
+    this.#own(frame, table, page)
+    this.unclaim(frame)
+  }
+
+  /** Gives a claimed frame back that no table points to any more. */
+  unclaim(frame: number): void {
+    this.#claimed--
+    this.#unpin(frame)
   }
 
   /** Makes `memory` (at most one slab long) readable as frames; returns its first frame. */
@@ -215,7 +249,7 @@ export class Cache {
     const before = this.slabs[slab]!
     const rest = (this.#capacity - (slab << this.slabBits)) * 2 ** this.pageBits
     const most = Math.min(SLAB_BYTES, rest)
-    const wanted = slab > 0 ? most : Math.max(FIRST_BYTES, 2 * before.length)
+    const wanted = slab > 0 || !this.#grows ? most : Math.max(FIRST_BYTES, 2 * before.length)
     const memory = Buffer.allocUnsafeSlow(Math.min(most, wanted))
     before.copy(memory)
     this.#setSlab(slab, memory)
@@ -262,7 +296,7 @@ export class Cache {
   }
 
   async #read(table: PageTable, page: number): Promise<number> {
-    if (this.#loads >= LOADS_AT_ONCE || this.#loads >= this.#capacity >> 1) {
+    if (this.#loads >= LOADS_AT_ONCE || this.#loads >= (this.#capacity - this.#claimed) >> 1) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
     } else this.#loads++
     let frame = -1

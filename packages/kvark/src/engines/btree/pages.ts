@@ -1,8 +1,8 @@
 /**
  * The pages of the tree in memory. A page that is changed is copied first, under a new number, unless it was made in this epoch:
  *
- *   number ─► table ─► frame ─┬─ of the cache: as it is in the file, may go at any time
- *                             └─ a fresh one: not in the file yet, stays until a checkpoint has written it
+ *   number ─► table ─► frame of the cache ─┬─ as it is in the file, may go at any time
+ *                                          └─ fresh: not in the file yet, claimed until a checkpoint has written it
  *
  *   look(5) ─► read it          own(5) ─► 5, when it is of this epoch
  *                                         9, a copy: the caller puts 9 where 5 was; 5 is left to whoever still sees it
@@ -11,6 +11,7 @@
  * 2. When a page is of this epoch, so are all above it.
  * 3. `sum(page)` is the checksum that the page has in the file, or 0 where nobody has said it yet: whoever reads it must find that
  *    one. It is kept here because a page may be written after the one above it has been copied.
+ * 4. Where a single batch makes more fresh pages than the cache has frames, the rest lie in slabs of their own.
  */
 
 import { extended, ownIntegers, release } from '../../bytes/memory.ts'
@@ -44,21 +45,17 @@ export class Pages {
   /** By page: the epoch in which it was made (0: before the file was opened), and its checksum. */
   #born: Uint32Array = ownIntegers(FIRST_PAGES)
   #sums: Uint32Array = ownIntegers(FIRST_PAGES)
-  /** The first frame that is not the cache's. */
-  readonly #firstFresh: number
-  /** By fresh frame: its page. */
-  #pageOf: number[] = []
-  readonly #freeFrames: number[] = []
-  #freshCount = 0
+  readonly #fresh: Set<number> = new Set()
   /** Fresh pages that are pieces of values. */
   readonly #pieces: Set<number> = new Set()
+  /** First frames of slabs that are not the cache's, and free frames in them. */
   readonly #slabs: number[] = []
+  readonly #spare: number[] = []
 
   constructor(cache: Cache, source: PageSource, form: PageForm) {
     this.cache = cache
     this.#form = form
     this.table = new PageTable(source, FIRST_PAGES)
-    this.#firstFresh = cache.slabs.length << cache.slabBits
     this.views = new Views(
       (page) => this.#born[page]!,
       (page) => this.#give(page),
@@ -77,7 +74,7 @@ export class Pages {
 
   /** Fresh pages. */
   get fresh(): number {
-    return this.#freshCount
+    return this.#fresh.size
   }
 
   /** Looks at a page; false where it is not in memory. */
@@ -86,11 +83,7 @@ export class Pages {
     if (!(frame >= 0)) return false
     const { cache } = this
     cache.referenced[frame] = 1
-    const slab = frame >> cache.slabBits
-    const bytes = cache.slabs[slab]!
-    let memory = this.#memories[slab]
-    if (memory === undefined || memory.bytes !== bytes)
-      memory = this.#memories[slab] = pageMemory(bytes)
+    const memory = this.#memoryOf(frame >> cache.slabBits)
     page.look(memory, ((frame & cache.slabMask) << cache.pageBits) + this.#form.headerBytes)
     return true
   }
@@ -120,11 +113,11 @@ export class Pages {
 
   /** Makes an empty page, and looks at it; returns its number. */
   make(page: Page, level: number, prefix: Uint8Array): number {
-    const number = this.#fresh()
+    const number = this.#take()
     const frame = this.table.frames[number]!
     const { cache } = this
     const at = ((frame & cache.slabMask) << cache.pageBits) + this.#form.headerBytes
-    page.format(this.#memories[frame >> cache.slabBits]!, at, level, prefix)
+    page.format(this.#memoryOf(frame >> cache.slabBits), at, level, prefix)
     return number
   }
 
@@ -133,11 +126,18 @@ export class Pages {
     return this.#born[number] === this.views.epoch
   }
 
-  /** Copies a page of an earlier epoch, which is in memory and which the tree leaves; returns the copy's number. */
+  /** Keeps a page that is in memory there until it is released, whatever is claimed meanwhile. */
+  hold(number: number): Block {
+    const block = this.cache.block(this.table, number)
+    block.load.sync()
+    return block
+  }
+
+  /** Copies a page of an earlier epoch, which is held and which the tree leaves; returns the copy's number. */
   copy(number: number): number {
     const { cache, table } = this
     const before = table.frames[number]!
-    const made = this.#fresh()
+    const made = this.#take()
     const frame = table.frames[made]!
     const from = (before & cache.slabMask) << cache.pageBits
     const to = (frame & cache.slabMask) << cache.pageBits
@@ -181,12 +181,12 @@ export class Pages {
 
   /** Whether a page that was made in `epoch` or before is in memory only. */
   isFresh(number: number, epoch: number): boolean {
-    return this.table.frames[number]! >= this.#firstFresh && this.#born[number]! <= epoch
+    return this.#fresh.has(number) && this.#born[number]! <= epoch
   }
 
   /** Fresh pages that are not newer than `epoch`, in no order. */
   *freshUpTo(epoch: number): Generator<number> {
-    for (const number of this.#pageOf) if (number >= 0 && this.#born[number]! <= epoch) yield number
+    for (const number of this.#fresh) if (this.#born[number]! <= epoch) yield number
   }
 
   /** The bytes of a page in memory, block header included. */
@@ -209,13 +209,17 @@ export class Pages {
 
   /** A fresh page that was made in `epoch` or before is in the file now, and its frame needed no more. */
   written(number: number, epoch: number): void {
-    const frame = this.table.frames[number]!
     // It may be gone by now, and its number be another page's.
     if (!this.isFresh(number, epoch)) return
-    const { cache } = this
-    const at = (frame & cache.slabMask) << cache.pageBits
-    cache.insert(this.table, number, cache.slabs[frame >> cache.slabBits]!, at)
-    this.#release(frame)
+    const { cache, table } = this
+    const frame = table.frames[number]!
+    this.#settle(number)
+    if (frame < cache.capacity) {
+      cache.hand(frame, table, number)
+      return
+    }
+    cache.insert(table, number, cache.slabs[frame >> cache.slabBits]!, this.#placeOf(frame))
+    this.#spare.push(frame)
   }
 
   /** Lets go of all memory. */
@@ -231,20 +235,34 @@ export class Pages {
   #give(number: number): void {
     const frame = this.table.frames[number]!
     this.cache.forget(this.table, number)
-    if (frame >= this.#firstFresh) this.#release(frame)
+    if (this.#settle(number)) {
+      if (frame < this.cache.capacity) this.cache.unclaim(frame)
+      else this.#spare.push(frame)
+    }
     this.#sums[number] = 0
     this.space.give(number)
   }
 
-  #release(frame: number): void {
-    this.#pieces.delete(this.#pageOf[frame - this.#firstFresh]!)
-    this.#pageOf[frame - this.#firstFresh] = -1
-    this.#freeFrames.push(frame)
-    this.#freshCount--
+  /** The page is not fresh any more; false where it was not. */
+  #settle(number: number): boolean {
+    this.#pieces.delete(number)
+    return this.#fresh.delete(number)
+  }
+
+  #placeOf(frame: number): number {
+    return (frame & this.cache.slabMask) << this.cache.pageBits
+  }
+
+  #memoryOf(slab: number): PageMemory {
+    const bytes = this.cache.slabs[slab]!
+    let memory = this.#memories[slab]
+    if (memory === undefined || memory.bytes !== bytes)
+      memory = this.#memories[slab] = pageMemory(bytes)
+    return memory
   }
 
   /** A new number with a fresh frame. */
-  #fresh(): number {
+  #take(): number {
     const number = this.space.take()
     this.#freshen(number)
     return number
@@ -253,10 +271,12 @@ export class Pages {
   /** Gives a page that was taken a fresh frame. */
   #freshen(number: number): void {
     this.#reach(number)
-    if (this.#freeFrames.length === 0) this.#addSlab()
-    const frame = this.#freeFrames.pop()!
-    this.#freshCount++
-    this.#pageOf[frame - this.#firstFresh] = number
+    let frame = this.#spare.pop() ?? this.cache.claim()
+    if (frame < 0) {
+      this.#addSlab()
+      frame = this.#spare.pop()!
+    }
+    this.#fresh.add(number)
     this.table.frames[number] = frame
     this.#born[number] = this.views.epoch
     this.#sums[number] = 0
@@ -267,12 +287,7 @@ export class Pages {
     const memory = Buffer.allocUnsafeSlow(SLAB_BYTES)
     const first = cache.register(memory)
     this.#slabs.push(first)
-    this.#memories[first >> cache.slabBits] = pageMemory(memory)
-    while (this.#pageOf.length < first - this.#firstFresh) this.#pageOf.push(-1)
-    for (let i = cache.slabMask; i >= 0; i--) {
-      this.#pageOf[first + i - this.#firstFresh] = -1
-      this.#freeFrames.push(first + i)
-    }
+    for (let i = cache.slabMask; i >= 0; i--) this.#spare.push(first + i)
   }
 
   /** Makes room for what is known of a page. */

@@ -51,7 +51,7 @@ import { TreeState } from './state.ts'
 import { NO_PAGE, Tree } from './tree.ts'
 
 /** The rest is for pages that are not in the file yet. */
-const CACHE_SHARE = 1 / 2
+const CACHE_SHARE = 7 / 8
 const SEGMENT_BYTES = 64 * 1024 * 1024
 
 /** `given`: the last sequence that this process has given out; none is given twice. */
@@ -234,7 +234,7 @@ class Recovery {
   *#load(file: TreeFile, root: Root): Routine<TreeState> {
     const { environment, cacheBytes } = this.#context
     const { pageBits, form } = file
-    const cache = new Cache(Math.floor(cacheBytes * CACHE_SHARE), pageBits)
+    const cache = new Cache(Math.floor(cacheBytes * CACHE_SHARE), pageBits, false)
     const pages = new Pages(cache, file, { bits: pageBits, headerBytes: form.headerBytes })
     file.expected = (page) => pages.sum(page)
     const extents = new Extents(pages, file, () =>

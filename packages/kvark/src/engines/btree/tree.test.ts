@@ -27,7 +27,7 @@ function newPages(bits: number): Pages {
         throw new Error('nothing is in a file here')
       }),
   }
-  const pages = new Pages(new Cache(2 ** 20, bits), source, { bits, headerBytes: 12 })
+  const pages = new Pages(new Cache(2 ** 20, bits, false), source, { bits, headerBytes: 12 })
   pages.space.mark(NO_PAGE)
   return pages
 }

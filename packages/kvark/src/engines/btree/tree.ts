@@ -281,7 +281,9 @@ export class Tree {
     this.#slots[depth - 1] = slot + 1
     const prefix = commonPrefix(low, this.#highKey(depth))
     this.#slots[depth - 1] = slot
+    const held = pages.hold(number)
     this.#own()
+    held.release()
     pages.look(next, number)
     const copy = this.#keep(this.leaf)
     const { leaf } = this
@@ -306,6 +308,11 @@ export class Tree {
     const depth = this.#depth
     if (pages.isOwn(this.#path[depth]!)) return
     const page = this.#page
+    const held: Block[] = []
+    for (let d = 0; d <= depth; d++) {
+      const number = this.#path[d]!
+      if (!pages.isOwn(number)) held.push(pages.hold(number))
+    }
     for (let d = 0; d <= depth; d++) {
       const number = this.#path[d]!
       if (pages.isOwn(number)) continue
@@ -319,6 +326,7 @@ export class Tree {
         writeU32(page.bytes, page.bodyAt + SUM_AT, 0)
       }
     }
+    for (const block of held) block.release()
     pages.look(this.leaf, this.#path[depth]!)
   }
 
