@@ -27,7 +27,7 @@ export class Change {
     this.#long = longKeyBytes(state.file.payloadBytes)
     const room = Math.floor((state.file.payloadBytes - PAGE_OVERHEAD_BYTES) / LEAST_ENTRIES)
     this.#most = room - ENTRY_OVERHEAD_BYTES
-    state.tree.leaving = (page, slot) => this.#left(page, slot)
+    state.tree.leaving = (page) => this.#left(page)
   }
 
   /** Puts `source[from .. from + length)` under `key[start .. end)`. */
@@ -50,7 +50,7 @@ export class Change {
     }
     const { tree } = this.#state
     tree.put(key, start, end, body)
-    const { bytes, bodyAt } = tree.leaf
+    const { bytes, bodyAt } = tree.body
     const at = writeLeaf(bytes, bodyAt, sequence, expiry, ascii, false)
     if (length < 32) for (let i = 0; i < length; i++) bytes[at + i] = source[from + i]!
     else bytes.set(source.subarray(from, from + length), at)
@@ -94,7 +94,7 @@ export class Change {
   ): void {
     const { tree } = this.#state
     tree.put(key, start, end, leafLength(extentLength(extent), expiry))
-    const { bytes, bodyAt } = tree.leaf
+    const { bytes, bodyAt } = tree.body
     writeExtent(bytes, writeLeaf(bytes, bodyAt, sequence, expiry, ascii, true), extent)
   }
 
@@ -104,8 +104,7 @@ export class Change {
   }
 
   /** An entry is about to go: so does its long value. */
-  #left(page: Page, slot: number): void {
-    page.read(slot)
+  #left(page: Page): void {
     const leaf = this.#leaf
     const { file, extents } = this.#state
     leaf.read(page.bytes, page.bodyAt, page.bodyLength, file.handle.path)

@@ -98,15 +98,19 @@ export class TreeEngine implements Engine {
     const { tree, journal } = state
     const snapshot = at as TreeSnapshot | undefined
     if (snapshot?.released) throw released()
-    const status = tree.search(snapshot === undefined ? tree.root : snapshot.root, key, 0, length)
-    if (status !== PRESENT) {
-      if (status !== AWAY) return MISSING
-      found.block = tree.block()
-      return BLOCKED
+    let page = snapshot === undefined ? tree.hit(key, 0, length) : undefined
+    if (page === undefined) {
+      const status = tree.search(snapshot === undefined ? tree.root : snapshot.root, key, 0, length)
+      if (status !== PRESENT) {
+        if (status !== AWAY) return MISSING
+        found.block = tree.block()
+        return BLOCKED
+      }
+      page = tree.leaf
+      page.read(tree.slot)
+      if (snapshot === undefined) tree.remember(key, 0, length)
     }
-    const { leaf: page } = tree
     const leaf = this.#leaf
-    page.read(tree.slot)
     const { bytes } = page
     leaf.read(bytes, page.bodyAt, page.bodyLength, state.file.handle.path)
     if (
@@ -325,7 +329,8 @@ export class TreeEngine implements Engine {
     const { tree, keys } = this.#state
     const start = batch.keyStart[i]!
     const end = start + batch.keyLength[i]!
-    return keys.endInPage(start, end) === end && tree.isNear(batch.bytes, start, end)
+    if (keys.endInPage(start, end) !== end) return false
+    return tree.isKnownOwn(batch.bytes, start, end) || tree.isNear(batch.bytes, start, end)
   }
 
   /** The entry that was searched last, and is there. */

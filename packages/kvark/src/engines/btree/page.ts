@@ -3,7 +3,7 @@
  *
  *   │ header 16 │ prefix │ heads: capacity × u32 │ offsets: capacity × u16 │ free │ cells │
  *
- *   header   │ level u8 │ 0 u8 │ count u16 │ capacity u16 │ prefix length u16 │ start of the cells u32 │ holes u32 │
+ *   header   │ level u8 │ 0 u8 │ count u16 │ capacity u16 │ prefix length u16 │ start of the cells u16 │ holes u16 │ generation u16 │ 0 u16 │
  *   head     the first four bytes of a key behind the prefix, as one number, the first byte the highest; missing bytes are zeros
  *   offset   of the cell, from the start of the page
  *   cell     │ key length varint │ body length varint │ key │ body │      (the key, and its length, without the prefix)
@@ -15,11 +15,12 @@
  *    │ length u32 │ SHA-256 32 B │ mark u32 │ runs u8 │ (first page u48, pages u32) … │      the rest, as an extent (see `keys.ts`)
  *    Several of them may look the same here; who inserts them knows their order.
  * 4. `holes` are bytes among the cells that no offset leads to. They are won back by writing the cells anew, when room is needed.
+ * 5. `generation` grows when a cell goes or moves, up to `TIRED`: one that was found at an offset is still there while it is the same.
  *
  * Left out: where pages come from, what is in a body, and how a page is checked on disk.
  */
 
-import { readU32, readVarint, varintLength, writeU32, writeVarint } from '../../bytes/varint.ts'
+import { readVarint, varintLength, writeVarint } from '../../bytes/varint.ts'
 
 /** What several pages lie in, to be read by bytes, by words and by halves of words; it begins at a multiple of 4. */
 export interface PageMemory {
@@ -43,7 +44,8 @@ const COUNT_AT = 2
 const CAPACITY_AT = 4
 const PREFIX_AT = 6
 const CELLS_AT = 8
-const HOLES_AT = 12
+const HOLES_AT = 10
+const GENERATION_AT = 12
 const HEAD_BYTES = 4
 const SLOT_BYTES = 6
 /** A loop copies so many bytes faster than a call does. */
@@ -53,6 +55,8 @@ export const REFERENCE_BYTES = 41
 export const RUN_BYTES = 10
 const RUNS_AT = 40
 const FIRST_CAPACITY = 16
+/** A generation that does not count any more. */
+export const TIRED = 0xffff
 /** No tree is higher: a branch has two children at least when it is made. */
 export const MOST_LEVEL = 31
 /** Of every entry of a branch. */
@@ -95,7 +99,7 @@ export class Page {
     bytes.fill(0, at, at + HEADER_BYTES)
     bytes[at + LEVEL_AT] = level
     halves[(at + PREFIX_AT) >>> 1] = prefix.length
-    writeU32(bytes, at + CELLS_AT, this.#size)
+    halves[(at + CELLS_AT) >>> 1] = this.#size
     bytes.set(prefix, at + HEADER_BYTES)
     this.look(memory, at)
   }
@@ -122,6 +126,15 @@ export class Page {
   get prefix(): Buffer {
     const from = this.#at + HEADER_BYTES
     return this.#memory.bytes.subarray(from, from + this.prefixLength)
+  }
+
+  get generation(): number {
+    return this.#memory.halves[(this.#at + GENERATION_AT) >>> 1]!
+  }
+
+  /** A page that nobody has found anything in yet. */
+  rejuvenate(): void {
+    this.#memory.halves[(this.#at + GENERATION_AT) >>> 1] = 0
   }
 
   /** Bytes that cells and slots may still take. */
@@ -172,6 +185,43 @@ export class Page {
       this.#memory.words[this.#heads + slot] === headOf(key, from, end) &&
       this.#compareRest(slot, key, from, end) === 0
     )
+  }
+
+  /** Looks at a page from now on, but only to `readAt`. */
+  glance(memory: PageMemory, at: number): void {
+    this.#memory = memory
+    this.#at = at
+  }
+
+  /**
+   * Whether the cell at an offset, where there was one in this generation, has the key `key[start .. end)`, which is not long. It is
+   * `read` then.
+   */
+  readAt(offset: number, generation: number, key: Uint8Array, start: number, end: number): boolean {
+    const { bytes, halves } = this.#memory
+    const at = this.#at
+    const cell = at + offset
+    // First of all, so that memory is asked for the cell and for the header at once.
+    const first = bytes[cell]!
+    if (halves[(at + GENERATION_AT) >>> 1] !== generation) return false
+    const prefixLength = halves[(at + PREFIX_AT) >>> 1]!
+    const keyLength = first < 0x80 ? first : readVarint(bytes, cell, bytes.length)
+    if (prefixLength + keyLength !== end - start) return false
+    let next = cell + varintLength(keyLength)
+    const length = readVarint(bytes, next, bytes.length)
+    next += varintLength(length)
+    const rest = start + prefixLength
+    for (let i = 0; i < keyLength; i++) if (bytes[next + i] !== key[rest + i]) return false
+    const prefix = at + HEADER_BYTES
+    for (let i = 0; i < prefixLength; i++) if (bytes[prefix + i] !== key[start + i]) return false
+    this.bodyAt = next + keyLength
+    this.bodyLength = length
+    return true
+  }
+
+  /** Where the cell of a slot is, for `readAt`. */
+  offsetOf(slot: number): number {
+    return this.#memory.halves[this.#offsets + slot]!
   }
 
   /** Sets `bodyAt` and `bodyLength` to those of a slot. */
@@ -244,6 +294,7 @@ export class Page {
     const { words, halves } = this.#memory
     const { count } = this
     this.#holes += this.#lengthOf(slot)
+    this.#age(this.generation)
     words.copyWithin(this.#heads + slot, this.#heads + slot + 1, this.#heads + count)
     halves.copyWithin(this.#offsets + slot, this.#offsets + slot + 1, this.#offsets + count)
     halves[(this.#at + COUNT_AT) >>> 1] = count - 1
@@ -298,7 +349,9 @@ export class Page {
 
   /** Makes this page one of the same level with another prefix and some entries of `other`, which is a copy; false where they do not fit. */
   rewrite(other: Page, prefix: Uint8Array, from: number, to: number): boolean {
+    const { generation } = this
     this.format(this.#memory, this.#at, other.level, prefix)
+    this.#age(generation)
     return this.append(other, from, to)
   }
 
@@ -334,19 +387,24 @@ export class Page {
 
   /** Where the cells begin, from the start of the page. */
   get #cells(): number {
-    return readU32(this.#memory.bytes, this.#at + CELLS_AT)
+    return this.#memory.halves[(this.#at + CELLS_AT) >>> 1]!
   }
 
   set #cells(cells: number) {
-    writeU32(this.#memory.bytes, this.#at + CELLS_AT, cells)
+    this.#memory.halves[(this.#at + CELLS_AT) >>> 1] = cells
   }
 
   get #holes(): number {
-    return readU32(this.#memory.bytes, this.#at + HOLES_AT)
+    return this.#memory.halves[(this.#at + HOLES_AT) >>> 1]!
   }
 
   set #holes(holes: number) {
-    writeU32(this.#memory.bytes, this.#at + HOLES_AT, holes)
+    this.#memory.halves[(this.#at + HOLES_AT) >>> 1] = holes
+  }
+
+  /** A cell went, or moved. */
+  #age(generation: number): void {
+    this.#memory.halves[(this.#at + GENERATION_AT) >>> 1] = Math.min(TIRED, generation + 1)
   }
 
   #place(): void {
@@ -442,6 +500,7 @@ export class Page {
     }
     this.#cells = cells
     this.#holes = 0
+    this.#age(this.generation)
   }
 }
 

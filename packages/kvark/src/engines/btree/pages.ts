@@ -23,7 +23,8 @@ import {
   PageTable,
   SLAB_BYTES,
 } from '../../storage/cache.ts'
-import { Page, type PageMemory, pageMemory } from './page.ts'
+import { AdaptiveHash } from './adaptive-hash.ts'
+import { Page, type PageMemory, pageMemory, TIRED } from './page.ts'
 import { Space } from './space.ts'
 import { Views } from './views.ts'
 
@@ -39,6 +40,7 @@ export class Pages {
   readonly cache: Cache
   readonly table: PageTable
   readonly views: Views
+  readonly hash: AdaptiveHash
   space: Space = new Space()
   readonly #form: PageForm
   readonly #memories: PageMemory[] = []
@@ -51,11 +53,21 @@ export class Pages {
   /** First frames of slabs that are not the cache's, and free frames in them. */
   readonly #slabs: number[] = []
   readonly #spare: number[] = []
+  readonly #copied: Page
 
-  constructor(cache: Cache, source: PageSource, form: PageForm) {
+  /** `seed` and `bytes`: of the adaptive hash. */
+  constructor(cache: Cache, source: PageSource, form: PageForm, seed: number, bytes: number) {
     this.cache = cache
     this.#form = form
     this.table = new PageTable(source, FIRST_PAGES)
+    this.#copied = this.newPage()
+    this.hash = new AdaptiveHash(
+      this.newPage(),
+      (page, number) => this.#glance(page, number),
+      form.bits,
+      seed,
+      bytes,
+    )
     this.views = new Views(
       (page) => this.#born[page]!,
       (page) => this.#give(page),
@@ -143,12 +155,16 @@ export class Pages {
     const to = (frame & cache.slabMask) << cache.pageBits
     const source = cache.slabs[before >> cache.slabBits]!
     source.copy(cache.slabs[frame >> cache.slabBits]!, to, from, from + (1 << cache.pageBits))
-    this.views.leave(number)
+    this.look(this.#copied, made)
+    if (this.#copied.generation === TIRED) this.#copied.rejuvenate()
+    else this.hash.moved(number, made)
+    this.leave(number)
     return made
   }
 
   /** The tree does not have the page any more. */
   leave(number: number): void {
+    this.hash.gone(number)
     this.views.leave(number)
   }
 
@@ -227,6 +243,7 @@ export class Pages {
     this.cache.drop(this.table)
     for (const frame of this.#slabs) this.cache.unregister(frame)
     this.#slabs.length = 0
+    this.hash.close()
     release(this.#born)
     release(this.#sums)
   }
@@ -240,6 +257,7 @@ export class Pages {
       else this.#spare.push(frame)
     }
     this.#sums[number] = 0
+    this.hash.gone(number)
     this.space.give(number)
   }
 
@@ -247,6 +265,18 @@ export class Pages {
   #settle(number: number): boolean {
     this.#pieces.delete(number)
     return this.#fresh.delete(number)
+  }
+
+  #glance(page: Page, number: number): boolean {
+    const frame = this.table.frames[number]!
+    if (!(frame >= 0)) return false
+    const { cache } = this
+    cache.referenced[frame] = 1
+    page.glance(
+      this.#memoryOf(frame >> cache.slabBits),
+      ((frame & cache.slabMask) << cache.pageBits) + this.#form.headerBytes,
+    )
+    return true
   }
 
   #placeOf(frame: number): number {

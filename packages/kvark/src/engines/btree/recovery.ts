@@ -50,7 +50,7 @@ import { Space } from './space.ts'
 import { TreeState } from './state.ts'
 import { NO_PAGE, Tree } from './tree.ts'
 
-/** The rest is for pages that are not in the file yet. */
+/** The rest is for the adaptive hash. */
 const CACHE_SHARE = 7 / 8
 const SEGMENT_BYTES = 64 * 1024 * 1024
 
@@ -232,10 +232,16 @@ class Recovery {
 
   /** The tree that a root leads to. */
   *#load(file: TreeFile, root: Root): Routine<TreeState> {
-    const { environment, cacheBytes } = this.#context
+    const { environment, descriptor, cacheBytes } = this.#context
     const { pageBits, form } = file
     const cache = new Cache(Math.floor(cacheBytes * CACHE_SHARE), pageBits, false)
-    const pages = new Pages(cache, file, { bits: pageBits, headerBytes: form.headerBytes })
+    const pages = new Pages(
+      cache,
+      file,
+      { bits: pageBits, headerBytes: form.headerBytes },
+      descriptor.hashSeed,
+      cacheBytes * (1 - CACHE_SHARE),
+    )
     file.expected = (page) => pages.sum(page)
     const extents = new Extents(pages, file, () =>
       Buffer.from(environment.random(4)).readUInt32LE(),

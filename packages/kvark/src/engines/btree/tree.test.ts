@@ -9,7 +9,7 @@ import { type Block, Cache } from '../../storage/cache.ts'
 import { Extents } from './extents.ts'
 import { TreeFile } from './file.ts'
 import { Keys } from './keys.ts'
-import { longKeyBytes } from './page.ts'
+import { longKeyBytes, type Page } from './page.ts'
 import { Pages } from './pages.ts'
 import { ABSENT, AWAY, NO_PAGE, PRESENT, Tree } from './tree.ts'
 import type { View } from './views.ts'
@@ -27,7 +27,13 @@ function newPages(bits: number): Pages {
         throw new Error('nothing is in a file here')
       }),
   }
-  const pages = new Pages(new Cache(2 ** 20, bits, false), source, { bits, headerBytes: 12 })
+  const pages = new Pages(
+    new Cache(2 ** 20, bits, false),
+    source,
+    { bits, headerBytes: 12 },
+    7,
+    2 ** 16,
+  )
   pages.space.mark(NO_PAGE)
   return pages
 }
@@ -51,6 +57,7 @@ class Model {
   readonly random: SeededRandom
   content: Map<string, string> = new Map()
   merged = 0
+  hits = 0
   views: { view: View; root: number; content: Map<string, string> }[] = []
 
   constructor(bits: number, seed: number) {
@@ -79,12 +86,34 @@ class Model {
     else if (chance < 60)
       this.#put(this.key(), Buffer.from(random.bytes(random.pick([0, 3, 3, 20, 60]))))
     else this.#delete(this.key())
+    this.#get(this.key())
+  }
+
+  /** By the hash, where it knows the key, else by a search; the next one is by the hash. */
+  #get(key: Buffer): void {
+    const { tree } = this
+    const expected = this.content.get(key.toString('latin1'))
+    const bodyIn = (page: Page): string =>
+      page.bytes.toString('latin1', page.bodyAt, page.bodyAt + page.bodyLength)
+    const known = tree.hit(key, 0, key.length)
+    if (known !== undefined) {
+      this.hits++
+      assert.equal(bodyIn(known), expected)
+      return
+    }
+    if (tree.reach(tree.root, key, 0, key.length) !== PRESENT) {
+      assert.equal(expected, undefined)
+      return
+    }
+    tree.remember(key, 0, key.length)
+    const hit = tree.hit(key, 0, key.length)
+    if (hit !== undefined) assert.equal(bodyIn(hit), expected)
   }
 
   #put(key: Buffer, body: Buffer): void {
     const added = this.tree.put(key, 0, key.length, body.length)
-    const { leaf } = this.tree
-    body.copy(leaf.bytes, leaf.bodyAt)
+    const { body: page } = this.tree
+    body.copy(page.bytes, page.bodyAt)
     const name = key.toString('latin1')
     assert.equal(added, !this.content.has(name))
     this.content.set(name, body.toString('latin1'))
@@ -210,6 +239,7 @@ for (const bits of [10, 11, 12]) {
       model.thin()
       model.finish()
       assert.ok(model.merged > 10, `${model.merged} pages put together`)
+      assert.ok(model.hits > 50, `${model.hits} found by the hash`)
     }
   })
 }

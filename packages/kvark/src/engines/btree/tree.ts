@@ -49,8 +49,10 @@ export class Tree {
   slot = 0
   root: number = NO_PAGE
   entries = 0
-  /** Hears of each entry that goes, before it does: by its leaf and slot. */
-  leaving: (page: Page, slot: number) => void = () => {}
+  /** Where `put` has made room for a body: at its `bodyAt`. */
+  body: Page
+  /** Hears of each entry that goes, before it does: by its leaf, where it was `read`. */
+  leaving: (page: Page) => void = () => {}
   /** From the root to the leaf: pages, and slots of the branches. */
   readonly #path: Float64Array = new Float64Array(MAX_DEPTH)
   readonly #slots: Int32Array = new Int32Array(MAX_DEPTH)
@@ -68,6 +70,7 @@ export class Tree {
     this.#pages = pages
     this.#keys = keys
     this.leaf = pages.newPage()
+    this.body = this.leaf
     this.#page = pages.newPage()
     this.#other = pages.newPage()
     this.#old = pages.newPage()
@@ -107,6 +110,26 @@ export class Tree {
       number = childAt(page)
       sum = sumAt(page)
     }
+  }
+
+  /** The leaf with the entry of a key of the newest tree, as if it had been `read` there; `undefined`: a search has to tell. */
+  hit(key: Uint8Array, start: number, end: number): Page | undefined {
+    return this.#pages.hash.find(key, start, end)
+  }
+
+  /** Whether the hash knows where a key stands, in a leaf of this epoch: nothing above it changes with its body. */
+  isKnownOwn(key: Uint8Array, start: number, end: number): boolean {
+    const page = this.hit(key, start, end)
+    if (page === undefined || !this.#pages.isOwn(this.#pages.hash.number)) return false
+    this.body = page
+    return true
+  }
+
+  /** After a `search` of the newest tree for a key that is there: the next `hit` knows where. */
+  remember(key: Uint8Array, start: number, end: number): void {
+    const { leaf } = this
+    const number = this.#path[this.#depth]!
+    this.#pages.hash.add(key, start, end, number, leaf, leaf.offsetOf(this.slot), this.entries)
   }
 
   /** Whether the leaf of a key that is not long, and all above it, are in memory: a write of it then needs nothing of the disk. */
@@ -164,10 +187,15 @@ export class Tree {
   }
 
   /**
-   * Makes room for a body of `length` bytes under a key, which the caller then writes at `leaf.bodyAt`. The path to the key is in
+   * Makes room for a body of `length` bytes under a key, which the caller then writes at `body.bodyAt`. The path to the key is in
    * memory. Returns whether the key is new.
    */
   put(key: Uint8Array, start: number, end: number, length: number): boolean {
+    if (this.isKnownOwn(key, start, end) && this.body.bodyLength === length) {
+      this.leaving(this.body)
+      return false
+    }
+    this.body = this.leaf
     if (this.root === NO_PAGE) this.root = this.#pages.make(this.leaf, 0, NOTHING)
     const keys = this.#keys
     const keyEnd = keys.endInPage(start, end)
@@ -178,9 +206,12 @@ export class Tree {
       this.#own()
       const { leaf, slot } = this
       if (found === PRESENT) {
-        this.leaving(leaf, slot)
         leaf.read(slot)
-        if (leaf.bodyLength === length) return false
+        this.leaving(leaf)
+        if (leaf.bodyLength === length) {
+          this.remember(key, start, end)
+          return false
+        }
         added = false
         // Its key stays, with the rest that it has.
         const { bytes, referenceAt, referenceLength } = leaf
@@ -499,8 +530,8 @@ export class Tree {
 
   /** The entry in a slot of the leaf goes. */
   #leave(slot: number): void {
-    this.leaving(this.leaf, slot)
     this.leaf.read(slot)
+    this.leaving(this.leaf)
     this.#keys.leave(this.leaf)
   }
 

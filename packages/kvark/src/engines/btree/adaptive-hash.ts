@@ -1,0 +1,216 @@
+/**
+ * The adaptive hash: where keys that were read lately stand, so that a read of the newest tree goes there at once.
+ *
+ *   key ─► hash ─► bucket: 8 slots, a line of the processor's cache ─► leaf, offset of the cell ─► page ─► the cell: the key, whole?
+ *
+ *   bucket   │ 8 × (tag u16, generation u16) │ 8 × (leaf, offset of the cell: as many bits as a page's size has) │     64 bytes
+ *
+ *   leaf     a number of its own for a leaf of the newest tree: it stays when the leaf is copied to another page
+ *
+ * 1. A slot counts only while the leaf's generation is its own: that grows whenever a cell goes or moves, and stops counting at its
+ *    largest, `TIRED`: such a leaf is not in here until it is copied.
+ * 2. Numbers of leaves are not used twice: when they are used up, everything begins anew.
+ * 3. A slot is a hint. Which entry it is the key in the cell says.
+ * 4. Keys that are long in their page are not in here.
+ *
+ * It is a cache itself: a bucket that is full loses a slot, and a table that is too small for the tree is replaced by an empty one.
+ * (The idea is that of InnoDB's adaptive hash index, MySQL reference manual, 17.5.3.)
+ */
+
+import { hash32, hashWords } from '../../bytes/hash.ts'
+import { extended, ownIntegers, release } from '../../bytes/memory.ts'
+import { LITTLE_ENDIAN } from '../../bytes/words.ts'
+import { type Page, TIRED } from './page.ts'
+
+const SLOTS = 8
+const BUCKET_WORDS = 2 * SLOTS
+const BUCKET_BYTES = 4 * BUCKET_WORDS
+const FIRST_BUCKETS = 16
+const FIRST_LEAVES = 64
+/** Of the slots, before there are twice as many. */
+const FULL = 3 / 4
+const NONE: Uint32Array = new Uint32Array(0)
+
+/** Looks at the page with this number, for `readAt`; false where it is not in memory. */
+export type Glance = (page: Page, number: number) => boolean
+
+export class AdaptiveHash {
+  /** Of the page that `find` has found an entry in. */
+  number = 0
+  readonly #page: Page
+  readonly #glance: Glance
+  readonly #bits: number
+  readonly #seed: number
+  readonly #mostBuckets: number
+  #buckets: Uint32Array = NONE
+  #mask = -1
+  #filled = 0
+  #victim = 0
+  /** By leaf: its page; by page: its leaf, 0: none. */
+  #pages: Uint32Array = ownIntegers(FIRST_LEAVES)
+  #leaves: Uint32Array = ownIntegers(FIRST_LEAVES)
+  #count = 0
+  /** The buffer in which keys come mostly, and the same as words. */
+  #keyBytes: Uint8Array | undefined
+  #keyWords: Uint32Array | undefined
+
+  /** `bits`: of a page's size; `bytes`: how large it may become. */
+  constructor(page: Page, glance: Glance, bits: number, seed: number, bytes: number) {
+    this.#page = page
+    this.#glance = glance
+    this.#bits = bits
+    this.#seed = seed
+    this.#mostBuckets = 2 ** Math.floor(Math.log2(Math.max(1, bytes / BUCKET_BYTES)))
+  }
+
+  /** Memory that it takes. */
+  get bytes(): number {
+    return this.#buckets.byteLength
+  }
+
+  /** The leaf with the entry of the key `key[start .. end)`, as if it had been `read` there; `undefined`: not known here. */
+  find(key: Uint8Array, start: number, end: number): Page | undefined {
+    const mask = this.#mask
+    if (mask < 0 || end - start >= this.#page.longBytes) return undefined
+    const hash = this.#hashOf(key, start, end)
+    const buckets = this.#buckets
+    const at = (hash & mask) * BUCKET_WORDS
+    const bits = this.#bits
+    const tag = hash >>> 16
+    for (let slot = at; slot < at + SLOTS; slot++) {
+      const word = buckets[slot]!
+      if (word >>> 16 !== tag) continue
+      const place = buckets[slot + SLOTS]!
+      const number = this.#pages[place >>> bits]!
+      const page = this.#page
+      if (number === 0 || !this.#glance(page, number)) continue
+      const offset = place & ((1 << bits) - 1)
+      if (page.readAt(offset, word & 0xffff, key, start, end)) {
+        this.number = number
+        return page
+      }
+    }
+    return undefined
+  }
+
+  /** The key `key[start .. end)` stands in a cell of a leaf of the newest tree, which `page` looks at; the tree has so many. */
+  add(
+    key: Uint8Array,
+    start: number,
+    end: number,
+    number: number,
+    page: Page,
+    offset: number,
+    entries: number,
+  ): void {
+    const { generation } = page
+    if (end - start >= page.longBytes || generation === TIRED) return
+    if (this.#mask < 0 || this.#filled > FULL * SLOTS * (this.#mask + 1)) this.#grow(entries)
+    const leaf = this.#leafOf(number)
+    const hash = this.#hashOf(key, start, end)
+    const buckets = this.#buckets
+    const at = (hash & this.#mask) * BUCKET_WORDS
+    const tag = hash >>> 16
+    let chosen = -1
+    for (let slot = at; slot < at + SLOTS; slot++) {
+      if (buckets[slot + SLOTS] === 0) {
+        if (chosen < 0) {
+          chosen = slot
+          this.#filled++
+        }
+        break
+      }
+      if (buckets[slot]! >>> 16 === tag) chosen = slot
+    }
+    if (chosen < 0) chosen = at + (this.#victim++ & (SLOTS - 1))
+    buckets[chosen] = ((tag << 16) | generation) >>> 0
+    buckets[chosen + SLOTS] = ((leaf << this.#bits) | offset) >>> 0
+  }
+
+  /** A leaf goes on under another number. */
+  moved(from: number, to: number): void {
+    const leaf = this.#leaves[from]
+    if (leaf === undefined || leaf === 0) return
+    this.#leaves[from] = 0
+    this.#reach(to)
+    this.#leaves[to] = leaf
+    this.#pages[leaf] = to
+  }
+
+  /** The newest tree does not have the page any more. */
+  gone(number: number): void {
+    const leaf = this.#leaves[number]
+    if (leaf === undefined || leaf === 0) return
+    this.#leaves[number] = 0
+    this.#pages[leaf] = 0
+  }
+
+  close(): void {
+    this.#mask = -1
+    this.#filled = 0
+    for (const list of [this.#buckets, this.#pages, this.#leaves]) release(list)
+    this.#buckets = NONE
+    this.#pages = ownIntegers(FIRST_LEAVES)
+    this.#leaves = ownIntegers(FIRST_LEAVES)
+    this.#count = 0
+  }
+
+  #hashOf(key: Uint8Array, start: number, end: number): number {
+    if (start !== 0) return hash32(key, start, end, this.#seed)
+    if (key !== this.#keyBytes) this.#watch(key)
+    const words = this.#keyWords
+    return words === undefined ? hash32(key, 0, end, this.#seed) : hashWords(words, end, this.#seed)
+  }
+
+  #watch(key: Uint8Array): void {
+    this.#keyBytes = key
+    const { buffer, byteOffset, length } = key
+    const fits = LITTLE_ENDIAN && byteOffset % 4 === 0 && length % 4 === 0
+    this.#keyWords = fits ? new Uint32Array(buffer, byteOffset, length >>> 2) : undefined
+  }
+
+  #leafOf(number: number): number {
+    this.#reach(number)
+    const known = this.#leaves[number]!
+    if (known !== 0) return known
+    if (this.#count + 1 >= 2 ** (32 - this.#bits)) this.#begin()
+    const leaf = ++this.#count
+    if (leaf >= this.#pages.length) this.#pages = larger(this.#pages, 2 * leaf)
+    this.#leaves[number] = leaf
+    this.#pages[leaf] = number
+    return leaf
+  }
+
+  #reach(number: number): void {
+    if (number >= this.#leaves.length) this.#leaves = larger(this.#leaves, 2 * number)
+  }
+
+  /** Everything anew. */
+  #begin(): void {
+    this.#buckets.fill(0)
+    this.#pages.fill(0)
+    this.#leaves.fill(0)
+    this.#filled = 0
+    this.#count = 0
+  }
+
+  /** What is not touched of it takes no memory yet. */
+  #grow(entries: number): void {
+    const enough = 2 ** Math.ceil(Math.log2(entries / (FULL * SLOTS) + 1))
+    const wanted = Math.min(this.#mostBuckets, Math.max(FIRST_BUCKETS, enough))
+    this.#filled = 0
+    if (wanted <= this.#mask + 1) return
+    release(this.#buckets)
+    this.#buckets = ownIntegers(wanted * BUCKET_WORDS)
+    this.#mask = wanted - 1
+  }
+}
+
+function larger(list: Uint32Array, length: number): Uint32Array {
+  const grown = extended(list, length)
+  if (grown !== undefined) return grown
+  const copy = ownIntegers(length)
+  copy.set(list)
+  release(list)
+  return copy
+}
