@@ -12,6 +12,7 @@ export type {
   Progress,
   RepairReport,
   Supports,
+  TreeLevel,
   VerifyReport,
 } from './engine/facts.ts'
 export type { BtreeOptions } from './engines/btree/options.ts'

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { after, test } from 'node:test'
-import { type KvarkError, open } from '../index.ts'
+import { type Inspection, type KvarkError, open } from '../index.ts'
 import { type CommandOptions, type CommandResult, runCommand } from '../testing/command-line.ts'
 import { Interrupted } from './errors.ts'
 
@@ -555,6 +555,40 @@ test('stats, inspect, compact and verify', async () => {
   assert.match(await output(store, 'verify'), /^1 entry, .* checked: no problems\n$/)
   const report = json(await output(store, 'verify', '--json')) as { entries: number; problems: [] }
   assert.deepEqual([report.entries, report.problems], [1, []])
+})
+
+test('inspect draws the levels of a tree', async () => {
+  const store = freshStore()
+  const db = await open(store, { pageBytes: 4096 })
+  const numbers = Array.from({ length: 3000 }, (_, i) => ({
+    type: 'put' as const,
+    key: `key ${i}`,
+    value: `value ${i}`,
+  }))
+  await db.batch(numbers)
+  await db.close()
+  const drawn = await output(store, 'inspect')
+  const rows = [...drawn.matchAll(/^(\d) \((\w+)\) +([\d,]+) +([\d,]+) +([█░]{20}) (\d+) %$/gm)]
+  const { levels, detail } = json(await output(store, 'inspect', '--json')) as Inspection
+  assert.deepEqual(
+    rows.map(([, level, name, pages, entries]) => [level, name, pages, entries]),
+    [
+      ['1', 'root', '1', `${levels![1]!.pages}`],
+      ['0', 'leaves', `${levels![1]!.pages}`, '3,000'],
+    ],
+  )
+  for (const [i, [, , , , , bar, percent]] of rows.entries()) {
+    assert.equal(Number(percent), Math.round(levels![i]!.fill * 100))
+    assert.equal(bar!.split('█').length - 1, Math.round(levels![i]!.fill * 20))
+  }
+  assert.equal(detail['pageBytes'], 4096)
+  const log = freshStore()
+  await output(log, 'set', 'a', '1', '--engine', 'log')
+  assert.doesNotMatch(await output(log, 'inspect'), /level/)
+
+  const signal = AbortSignal.abort(new Interrupted('SIGINT'))
+  failed(130, await kvark(store, ['inspect'], { signal }))
+  assert.match((await kvark(store, ['inspect'], { terminal: true })).stderr, /Inspecting .*%/)
 })
 
 test('backup copies a store, and destroy removes one', async () => {

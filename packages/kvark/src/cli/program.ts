@@ -317,7 +317,7 @@ function addCareCommands(program: Command, run: Run): void {
     )
   program
     .command('inspect')
-    .description('print the files of the store and what is in them')
+    .description('print the files of the store and what is in them, and draw a tree')
     .action(() => run(inspect))
     .addHelpText('after', examples(['kvark inspect', '']))
   program

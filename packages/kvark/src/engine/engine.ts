@@ -36,6 +36,7 @@ import type {
   Progress,
   RepairReport,
   Supports,
+  TreeLevel,
   VerifyReport,
 } from './facts.ts'
 import type { Found } from './found.ts'
@@ -51,6 +52,7 @@ export type {
   Progress,
   RepairReport,
   Supports,
+  TreeLevel,
   VerifyReport,
 }
 
@@ -155,7 +157,8 @@ export interface Engine {
     progress: Progress | undefined,
     signal: AbortSignal | undefined,
   ): Routine<BackupReport>
-  inspect(): Routine<Inspection>
+  /** Tells what the files are and what is in them, as far as it can be read. */
+  inspect(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<Inspection>
   /** After a failure: reloads the state from what the disk holds and takes writes again. Without one: nothing. */
   resume(): Routine<void>
   /** Changes options that may change while open; the store has checked names and types by `EngineModule.options`. */

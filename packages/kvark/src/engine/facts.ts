@@ -108,6 +108,17 @@ export interface EngineStats {
   readonly compacting: boolean
 }
 
+/** The pages of a tree that are equally far from its leaves. */
+export interface TreeLevel {
+  /** 0: the leaves. */
+  readonly level: number
+  readonly pages: number
+  /** In the leaves those of the store, above them one for each page of the level below. */
+  readonly entries: number
+  /** How much of the pages is taken, from 0 to 1. */
+  readonly fill: number
+}
+
 /** What `kvark inspect` shows: the files of a store and what is in them. All plain, JSON-able. */
 export interface Inspection {
   readonly files: readonly {
@@ -117,4 +128,6 @@ export interface Inspection {
     readonly detail: Readonly<Record<string, string | number | boolean>>
   }[]
   readonly detail: Readonly<Record<string, string | number | boolean>>
+  /** Of an engine whose data is a tree: its levels, from the root down to the leaves. */
+  readonly levels?: readonly TreeLevel[]
 }

@@ -157,7 +157,7 @@ test('what close() waits for it waits for; closeSync() cuts it off', async () =>
             () => {},
             () => new Promise<void>((resolve) => (load = resolve)),
           )
-          return yield* engine.inspect()
+          return yield* engine.inspect(undefined, undefined)
         },
       })),
     )

@@ -193,12 +193,12 @@ export class KvarkStore<K, V>
     return runSync(backupStore(this.core, to, ...this.#job(options)))
   }
 
-  inspect(): Promise<Inspection> {
-    return this.#run((engine) => engine.inspect())
+  inspect(options?: JobOptions): Promise<Inspection> {
+    return this.#run((engine) => engine.inspect(...this.#job(options)))
   }
 
-  inspectSync(): Inspection {
-    return runSync(this.#settled().inspect())
+  inspectSync(options?: JobOptions): Inspection {
+    return runSync(this.#settled().inspect(...this.#job(options)))
   }
 
   stats(): Stats {

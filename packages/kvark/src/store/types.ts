@@ -291,9 +291,9 @@ export interface StoreLife extends AsyncDisposable {
    */
   backup(to: string, options?: JobOptions): Promise<BackupReport>
   backupSync(to: string, options?: JobOptions): BackupReport
-  /** The files and what is in them. */
-  inspect(): Promise<Inspection>
-  inspectSync(): Inspection
+  /** The files and what is in them; of a tree also its shape, for which all of its pages are looked at. */
+  inspect(options?: JobOptions): Promise<Inspection>
+  inspectSync(options?: JobOptions): Inspection
   stats(): Stats
   /**
    * Makes everything durable and lets go of the files. Repeating it is harmless. `close` waits for what has begun; `closeSync` cuts it

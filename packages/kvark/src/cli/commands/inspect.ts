@@ -1,31 +1,48 @@
-/** `inspect`: the files of a store and what is in them. */
+/** `inspect`: the files of a store and what is in them; of a tree also its shape, level by level. */
 
-import type { Inspection } from '../../index.ts'
+import type { Inspection, TreeLevel } from '../../index.ts'
 import { EXIT_OK } from '../errors.ts'
-import { humanBytes } from '../output.ts'
+import { humanBytes, humanNumber } from '../output.ts'
 import { type Context, locate, withStore } from '../session.ts'
 
+const BAR_CELLS = 20
+
 export async function inspect(context: Context): Promise<number> {
-  const { output } = context
+  const { io, output } = context
   const place = await locate(context)
-  const { files, detail } = await withStore(place, (store) => store.inspect())
+  const { files, detail, levels } = await withStore(place, async (store) => {
+    const progress = await output.progress('Inspecting')
+    try {
+      return await store.inspect({ signal: io.signal, progress: progress.update })
+    } finally {
+      progress.stop()
+    }
+  })
   const { compression, cipher } = place.found!
-  const found = { files, detail: { ...detail, compression, encryption: cipher ?? 'none' } }
+  const all = { ...detail, compression, encryption: cipher ?? 'none' }
   if (output.json) {
-    await output.jsonLine(found)
+    await output.jsonLine({ files, detail: all, levels })
     return EXIT_OK
   }
   await output.table(
-    found.files.map(({ name, kind, bytes, detail }) => [
-      name,
-      kind,
-      humanBytes(bytes),
-      inWords(detail),
-    ]),
+    files.map((file) => [file.name, file.kind, humanBytes(file.bytes), inWords(file.detail)]),
     ['file', 'kind', 'size', 'detail'],
   )
-  await output.line(`\n${inWords(found.detail)}`)
+  if (levels !== undefined && levels.length > 0) {
+    await output.line('')
+    await output.table(levels.map(drawn), ['level', 'pages', 'entries', 'fill'])
+  }
+  await output.line(`\n${inWords(all)}`)
   return EXIT_OK
+}
+
+/** A level as a row: its name, numbers, and a bar. */
+function drawn({ level, pages, entries, fill }: TreeLevel, row: number): string[] {
+  const names = [...(row === 0 ? ['root'] : []), ...(level === 0 ? ['leaves'] : [])]
+  const name = names.length === 0 ? `${level}` : `${level} (${names.join(', ')})`
+  const cells = Math.round(fill * BAR_CELLS)
+  const bar = '█'.repeat(cells) + '░'.repeat(BAR_CELLS - cells)
+  return [name, humanNumber(pages), humanNumber(entries), `${bar} ${Math.round(fill * 100)} %`]
 }
 
 function inWords(detail: Inspection['detail']): string {

@@ -214,8 +214,8 @@ export class TreeEngine implements Engine {
     return yield* backup(this.#state, to, progress, signal)
   }
 
-  *inspect(): Routine<Inspection> {
-    return yield* inspect(this.#state)
+  *inspect(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<Inspection> {
+    return yield* inspect(this.#state, progress, signal)
   }
 
   *resume(): Routine<void> {

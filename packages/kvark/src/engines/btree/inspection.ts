@@ -1,4 +1,4 @@
-/** Looking at a tree: `verify` reads and checks every page that the root on the disk leads to, `inspect` tells its shape. */
+/** Looking at a tree: `verify` reads and checks every page that the root on the disk leads to, `inspect` tells its shape (see `shape.ts`). */
 
 import type { Inspection, Progress, VerifyReport } from '../../engine/engine.ts'
 import type { Routine } from '../../environment/routine.ts'
@@ -6,6 +6,7 @@ import { asKvarkError, corruption, type KvarkError } from '../../errors.ts'
 import { restOf } from './keys.ts'
 import { Leaf, readExtent } from './leaf.ts'
 import { Page, pageMemory } from './page.ts'
+import { Shape } from './shape.ts'
 import type { TreeState } from './state.ts'
 import { childAt, misplaced, NO_PAGE, sumAt } from './tree.ts'
 
@@ -152,10 +153,26 @@ export function* verify(
   }
 }
 
-export function* inspect(state: TreeState): Routine<Inspection> {
-  const { file, pages, tree, root, segments } = state
-  const { space } = pages
+export function* inspect(
+  state: TreeState,
+  progress: Progress | undefined,
+  signal: AbortSignal | undefined,
+): Routine<Inspection> {
+  const { file, pages, tree } = state
+  const { views } = pages
+  const shape = new Shape(state, progress, signal)
+  const top = tree.root
+  const view = views.add()
+  try {
+    yield* shape.look(top)
+  } finally {
+    if (!state.closed) views.end(view)
+  }
   const size = yield* file.handle.size()
+  const { root, segments } = state
+  const { space } = pages
+  let kept = 0
+  views.eachKept(() => kept++)
   return {
     files: [
       {
@@ -173,10 +190,17 @@ export function* inspect(state: TreeState): Routine<Inspection> {
     ],
     detail: {
       pageBytes: file.pageBytes,
+      entries: tree.entries,
       pages: space.used,
       freePages: space.free,
+      keptPages: kept,
       freshPages: pages.fresh,
-      entries: tree.entries,
+      damagedPages: shape.damagedPages,
+      longValues: shape.longValues.count,
+      longValuePages: shape.longValues.pages,
+      longKeys: shape.longKeys.count,
+      longKeyPages: shape.longKeys.pages,
     },
+    levels: shape.levels,
   }
 }

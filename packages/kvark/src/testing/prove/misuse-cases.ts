@@ -250,7 +250,7 @@ function* wrongOptions(): Generator<Misuse> {
   for (const verb of ['clear', 'clearSync']) {
     calls.push([verb, wrong.wrongBatchOptions, (db, options) => db[verb]!(options)])
   }
-  for (const verb of ['compact', 'compactSync', 'verify', 'verifySync']) {
+  for (const verb of ['compact', 'compactSync', 'verify', 'verifySync', 'inspect', 'inspectSync']) {
     calls.push([verb, wrong.wrongJobOptions, (db, options) => db[verb]!(options)])
   }
   for (const verb of ['backup', 'backupSync']) {
