@@ -1,5 +1,5 @@
 /**
- * From the options of a scan to the internal keys that an engine walks.
+ * From the options of a scan, or of `clear`, to the internal keys that an engine walks, or removes.
  *
  *   table 0:   [0]              [0]·gte   [0]·gt·[0]        [0]·lt   [0]·lte·[0]              [1]
  *              ├── all keys ────┼─────────┼── … ────────────┼────────┼── … ───────────────────┤
@@ -12,20 +12,26 @@
 import { checkNames, checkObject, invalid, show, unsupported } from './arguments.ts'
 import type { Core } from './core.ts'
 import { PREFIX_BYTES, ROOT_PREFIX } from './key-buffer.ts'
-import type { RangeOptions, ScanOptions } from './types.ts'
+import type { ClearOptions, KeyRange, RangeOptions } from './types.ts'
 
 const SCAN_NAMES = ['limit', 'signal', 'token'] as const
-const ORDER_NAMES = ['gt', 'gte', 'lt', 'lte', 'prefix', 'reverse'] as const
+const RANGE_NAMES = ['gt', 'gte', 'lt', 'lte', 'prefix'] as const
+const ORDER_NAMES: readonly string[] = [...RANGE_NAMES, 'reverse']
 const ALL_NAMES: readonly string[] = [...SCAN_NAMES, ...ORDER_NAMES]
+const CLEAR_NAMES: readonly string[] = ['durability', ...RANGE_NAMES]
 
 /** Before the first key of the root table, and behind its last. */
 export const ROOT_FROM: Buffer = Buffer.from([ROOT_PREFIX])
 export const ROOT_TO: Buffer = Buffer.from([ROOT_PREFIX + 1])
 
-/** A scan with its options checked and its bounds encoded. */
-export interface Scan {
+/** Keys from `from` up to `to`, which is not one of them. */
+export interface Bounds {
   readonly from: Buffer
   readonly to: Buffer
+}
+
+/** A scan with its options checked and its bounds encoded. */
+export interface Scan extends Bounds {
   readonly reverse: boolean
   readonly token: Uint8Array | undefined
   readonly limit: number
@@ -41,14 +47,12 @@ const EVERYTHING: Scan = {
   signal: undefined,
 }
 
-export function planScan<K, V>(
-  core: Core<K, V>,
-  options: ScanOptions | RangeOptions<K> | undefined,
-): Scan {
+export function planScan<K, V>(core: Core<K, V>, options: RangeOptions<K> | undefined): Scan {
   if (options === undefined) return EVERYTHING
   checkObject(options, 'The options of a scan')
-  checkNames(options, core.engine.supports.order ? ALL_NAMES : known(core, options), 'A scan')
-  const { limit = Number.POSITIVE_INFINITY, signal, token } = options
+  checkOrder(core, options)
+  checkNames(options, ALL_NAMES, 'A scan')
+  const { limit = Number.POSITIVE_INFINITY, signal, token, reverse = false } = options
   if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit >= 0)) {
     throw invalid(`The option 'limit' must be a whole number from 0, not ${show(limit)}.`)
   }
@@ -58,27 +62,33 @@ export function planScan<K, V>(
   if (token !== undefined && !(token instanceof Uint8Array)) {
     throw invalid(`The option 'token' must be the bytes of a cursor's token, not ${show(token)}.`)
   }
-  return { ...bounds(core, options), limit, signal, token }
-}
-
-/** On an engine without order the options of a range are `UNSUPPORTED`, which says more than unknown. */
-function known<K, V>(core: Core<K, V>, options: RangeOptions<K>): readonly string[] {
-  for (const name of ORDER_NAMES) {
-    if (options[name] !== undefined) {
-      throw unsupported(core.engine.name, `ranges (option '${name}')`, 'order', core.modules)
-    }
-  }
-  return ALL_NAMES
-}
-
-function bounds<K, V>(
-  core: Core<K, V>,
-  options: RangeOptions<K>,
-): Pick<Scan, 'from' | 'to' | 'reverse'> {
-  const { gt, gte, lt, lte, prefix, reverse = false } = options
   if (typeof reverse !== 'boolean') {
     throw invalid(`The option 'reverse' must be true or false, not ${show(reverse)}.`)
   }
+  return { ...bounds(core, options), reverse, limit, signal, token }
+}
+
+/** What `clear` is to remove; its other options are the caller's to check. */
+export function planClear<K, V>(core: Core<K, V>, options: ClearOptions<K> | undefined): Bounds {
+  if (options === undefined) return EVERYTHING
+  checkObject(options, 'The options of a write')
+  checkOrder(core, options)
+  checkNames(options, CLEAR_NAMES, 'A clear')
+  return bounds(core, options)
+}
+
+/** On an engine without order the options of a range are `UNSUPPORTED`, which says more than unknown. */
+function checkOrder<K, V>(core: Core<K, V>, options: object): void {
+  if (core.engine.supports.order) return
+  for (const name of ORDER_NAMES) {
+    if ((options as Record<string, unknown>)[name] !== undefined) {
+      throw unsupported(core.engine.name, `ranges (option '${name}')`, 'order', core.modules)
+    }
+  }
+}
+
+function bounds<K, V>(core: Core<K, V>, options: KeyRange<K>): Bounds {
+  const { gt, gte, lt, lte, prefix } = options
   if (gt !== undefined && gte !== undefined) throw invalid("Give 'gt' or 'gte', not both.")
   if (lt !== undefined && lte !== undefined) throw invalid("Give 'lt' or 'lte', not both.")
   let from = ROOT_FROM
@@ -89,7 +99,7 @@ function bounds<K, V>(
   if (lt !== undefined) to = earlier(to, bound(core, lt, 0))
   if (lte !== undefined) to = earlier(to, bound(core, lte, 1))
   // An empty range has one form only.
-  return { from, to: later(from, to), reverse }
+  return { from, to: later(from, to) }
 }
 
 /** The internal key, with `zeros` zero bytes behind it. */

@@ -227,6 +227,13 @@ test('what the engine lacks is UNSUPPORTED, and the engines that have it are nam
   assert.throws(() => db.entries({ prefix: 'a' }), missing)
   assert.throws(() => db.entries().seek('a'), missing)
   await assert.rejects(db.count({ reverse: true }), missing)
+  for (const range of [{ gt: 'a' }, { gte: 'a' }, { lt: 'a' }, { lte: 'a' }, { prefix: 'a' }]) {
+    await assert.rejects(db.clear(range), missing)
+    assert.throws(() => db.clearSync({ ...range, durability: 'os' }), missing)
+  }
+  db.putSync('a', '1')
+  db.clearSync({ durability: 'none' })
+  assert.equal(db.countSync(), 0)
   assert.throws(() => db.keys({ limt: 1 } as object), /did you mean 'limit'/)
   await db.close()
   const alone = openWith({ plain }, '/other', { engine: 'plain', environment }).sync()

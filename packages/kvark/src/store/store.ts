@@ -20,6 +20,7 @@ import type {
 import type { WriteBatch } from '../engine/write-batch.ts'
 import { effect, type Routine, runSync } from '../environment/routine.ts'
 import {
+  checkDurability,
   checkNames,
   checkObject,
   invalid,
@@ -31,11 +32,13 @@ import {
 import { backupStore } from './backup.ts'
 import type { Core } from './core.ts'
 import { putStream } from './put-stream.ts'
+import { planClear } from './range.ts'
 import { StoreReader } from './reader.ts'
 import { StoreSnapshot } from './snapshot.ts'
 import type {
   BatchOperation,
   ByteSource,
+  ClearOptions,
   Configurable,
   JobOptions,
   OrderedSnapshot,
@@ -123,11 +126,11 @@ export class KvarkStore<K, V>
     return this.#writeSync(options, (batch) => this.#fillBatch(batch, operations, options))
   }
 
-  async clear(options?: DurabilityOptions): Promise<void> {
+  async clear(options?: ClearOptions<K>): Promise<void> {
     await this.#write(options, (batch) => this.#fillClear(batch, options))
   }
 
-  clearSync(options?: DurabilityOptions): void {
+  clearSync(options?: ClearOptions<K>): void {
     this.#writeSync(options, (batch) => this.#fillClear(batch, options))
   }
 
@@ -263,9 +266,10 @@ export class KvarkStore<K, V>
     addOperations(this.core, batch, operations)
   }
 
-  #fillClear(batch: WriteBatch, options: DurabilityOptions | undefined): void {
-    checkBatchOptions(options)
-    addClear(batch)
+  #fillClear(batch: WriteBatch, options: ClearOptions<K> | undefined): void {
+    const bounds = planClear(this.core, options)
+    if (options?.durability !== undefined) checkDurability(options.durability)
+    addClear(batch, bounds)
   }
 
   #write(

@@ -60,10 +60,19 @@ async function uses(): Promise<void> {
   db.configure({ segmentBytes: 1 })
   holds<Equal<Awaited<ReturnType<typeof db.first>>, [string, string] | undefined>>()
   db.entries({ prefix: 'a', reverse: true }).seek('a')
+  await db.clear({ prefix: 'a', durability: 'os' })
+  db.clearSync({ gt: 'a', lte: 'b' })
+  // @ts-expect-error keys are strings
+  await db.clear({ gte: 1 })
+  // @ts-expect-error a range is removed as a whole
+  await db.clear({ limit: 1 })
   holds<Extends<typeof db, OrderedStore<string, string>>>()
   const log = await open('./data', { engine: 'log' })
   holds<Extends<typeof log, AtomicStore<string, string>>>()
   log.configure({ compactionThresholdBytes: 1 })
+  await log.clear({ durability: 'os' })
+  // @ts-expect-error the log engine has no order
+  await log.clear({ prefix: 'a' })
   // @ts-expect-error the log engine has no order
   await log.first()
   // @ts-expect-error the log engine has no order

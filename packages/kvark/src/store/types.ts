@@ -67,16 +67,26 @@ export interface ScanOptions {
   readonly token?: Uint8Array
 }
 
-/** Which entries to walk, on an ordered engine. */
-export interface RangeOptions<K> extends ScanOptions {
+/** A range of keys, on an ordered engine; all of them where nothing is said. */
+export interface KeyRange<K> {
   readonly gt?: K
   readonly gte?: K
   readonly lt?: K
   readonly lte?: K
   /** Only keys that begin with this. */
   readonly prefix?: K
+}
+
+/** Which entries to walk, on an ordered engine. */
+export interface RangeOptions<K> extends ScanOptions, KeyRange<K> {
   /** From the last to the first. */
   readonly reverse?: boolean
+}
+
+/** Which entries to remove, on an ordered engine. */
+export interface ClearOptions<K> extends KeyRange<K> {
+  /** Overrides the store's durability for this call. */
+  readonly durability?: Durability
 }
 
 /**
@@ -237,6 +247,9 @@ export interface OrderedTable<K, V> extends AtomicTable<K, V>, OrderedReader<K, 
   values(options?: RangeOptions<K>): OrderedCursor<K, V>
   count(options?: RangeOptions<K>): Promise<number>
   countSync(options?: RangeOptions<K>): number
+  /** Removes a range, or everything: all of it or nothing, also when the process or the power fails. */
+  clear(options?: ClearOptions<K>): Promise<void>
+  clearSync(options?: ClearOptions<K>): void
   snapshot(): OrderedSnapshot<K, V>
 }
 

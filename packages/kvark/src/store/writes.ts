@@ -16,6 +16,7 @@ import { checkMemory } from './codecs/bytes.ts'
 import type { Core } from './core.ts'
 import type { InternalCodec } from './internal-codec.ts'
 import { ROOT_PREFIX } from './key-buffer.ts'
+import type { Bounds } from './range.ts'
 import type { BatchOperation, WriteOptions } from './types.ts'
 
 const WRITE_NAMES: readonly string[] = ['durability', 'ifVersion', 'ifAbsent']
@@ -83,12 +84,15 @@ export function addDelete<K, V>(
   checkSize(core, batch)
 }
 
-export function addClear(batch: WriteBatch): void {
+/** Nothing where there can be no key in the range. */
+export function addClear(batch: WriteBatch, { from, to }: Bounds): void {
+  if (from.equals(to)) return
   const i = batch.add(DELETE_RANGE)
-  addTable(batch, ROOT_PREFIX)
-  batch.keyWritten(i, 1)
-  addTable(batch, ROOT_PREFIX + 1)
-  batch.valueWritten(i, 1)
+  // First: it may replace `bytes`.
+  const at = batch.reserve(from.length)
+  batch.bytes.set(from, at)
+  batch.keyWritten(i, from.length)
+  batch.setValue(i, to)
 }
 
 export function addOperations<K, V>(

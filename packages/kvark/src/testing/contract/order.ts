@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { SeededRandom } from '../../bytes/random.ts'
-import type { RangeOptions } from '../../store/types.ts'
-import { bytes, collect, rejects, text, throws } from './check.ts'
+import type { KeyRange, RangeOptions } from '../../store/types.ts'
+import { bytes, collect, names, rejects, text, throws } from './check.ts'
 import type { BytesStore, Case, Chapter, Place } from './place.ts'
 
 const KEYS = [
@@ -56,23 +56,36 @@ function expectedKeys(options: RangeOptions<Uint8Array>): string[] {
   return found.slice(0, limit)
 }
 
+function randomRange(random: SeededRandom): KeyRange<Uint8Array> {
+  const range: Record<string, Uint8Array> = {}
+  if (random.chance(0.6)) range[random.pick(['gt', 'gte'])] = bytes(random.pick(BOUNDS))
+  if (random.chance(0.6)) range[random.pick(['lt', 'lte'])] = bytes(random.pick(BOUNDS))
+  if (random.chance(0.3)) {
+    range['prefix'] = bytes(random.pick(['', '\0', 'a', 'a\xff', '\xff']))
+  }
+  return range
+}
+
+/** For people. */
+function shown(options: RangeOptions<Uint8Array>): string {
+  return JSON.stringify(options, (_, value) => (value instanceof Uint8Array ? text(value) : value))
+}
+
 async function check(db: BytesStore, options: RangeOptions<Uint8Array>): Promise<void> {
   const expected = expectedKeys(options)
-  const shown = JSON.stringify(options, (_, value) =>
-    value instanceof Uint8Array ? text(value) : value,
-  )
-  assert.deepEqual((await collect(db.keys(options))).map(text), expected, shown)
+  const told = shown(options)
+  assert.deepEqual((await collect(db.keys(options))).map(text), expected, told)
   assert.deepEqual(
     [...db.values(options)].map(text),
     expected.map((key) => `=${key}`),
-    shown,
+    told,
   )
-  assert.equal(db.countSync(options), expected.length, shown)
+  assert.equal(db.countSync(options), expected.length, told)
   const { limit: _limit, ...range } = options
   const [first] = expectedKeys(range)
   const last = expectedKeys(range).at(-1)
-  assert.deepEqual(await db.first(range), first === undefined ? undefined : pair(first), shown)
-  assert.deepEqual(db.lastSync(range), last === undefined ? undefined : pair(last), shown)
+  assert.deepEqual(await db.first(range), first === undefined ? undefined : pair(first), told)
+  assert.deepEqual(db.lastSync(range), last === undefined ? undefined : pair(last), told)
 }
 
 function pair(key: string): [Uint8Array, Uint8Array] {
@@ -107,14 +120,11 @@ const cases: readonly Case[] = [
       const db = await filled(place)
       const random = new SeededRandom(2)
       for (let i = 0; i < 400; i++) {
-        const options: Record<string, unknown> = {}
-        if (random.chance(0.6)) options[random.pick(['gt', 'gte'])] = bytes(random.pick(BOUNDS))
-        if (random.chance(0.6)) options[random.pick(['lt', 'lte'])] = bytes(random.pick(BOUNDS))
-        if (random.chance(0.3))
-          options['prefix'] = bytes(random.pick(['', '\0', 'a', 'a\xff', '\xff']))
-        if (random.chance(0.5)) options['reverse'] = random.chance(0.8)
-        if (random.chance(0.3)) options['limit'] = random.below(KEYS.length + 2)
-        await check(db, options)
+        await check(db, {
+          ...randomRange(random),
+          ...(random.chance(0.5) && { reverse: random.chance(0.8) }),
+          ...(random.chance(0.3) && { limit: random.below(KEYS.length + 2) }),
+        })
       }
     },
   },
@@ -206,6 +216,93 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'clear removes a range, and nothing else',
+    async run(place) {
+      const db = await filled(place)
+      const random = new SeededRandom(4)
+      for (let i = 0; i < 300; i++) {
+        const range = randomRange(random)
+        const removed = new Set(expectedKeys(range))
+        if (random.chance(0.5)) await db.clear(range)
+        else db.clearSync({ ...range, durability: 'none' })
+        const left = KEYS.filter((key) => !removed.has(key))
+        const sorted = left.sort((a, b) => Buffer.compare(bytes(a), bytes(b)))
+        assert.deepEqual((await collect(db.keys())).map(text), sorted, shown(range))
+        assert.equal(db.stats().entries, sorted.length)
+        for (const key of removed) {
+          assert.equal(db.hasSync(bytes(key)), false)
+          db.putSync(bytes(key), bytes(`=${key}`))
+        }
+      }
+      await check(db, {})
+    },
+  },
+  {
+    name: 'clear of a range over many entries is one write, also for who opens again',
+    async run(place) {
+      const db = await place.open({ durability: 'os' })
+      const all = names(2000)
+      const value = (i: number): string => `${i} `.repeat(i % 50 === 0 ? 5000 : 10)
+      await db.batch(all.map((key, i) => ({ type: 'put', key, value: value(i) })))
+      const before = db.stats().sequence
+      await db.clear({ gte: all[100]!, lt: all[1900]! })
+      assert.equal(db.stats().sequence, before + 1)
+      await db.clear({ prefix: 'key005' })
+      await db.clear({ gt: 'key0059', lte: 'key0061' })
+      const left = all.filter((_, i) => i < 50 || (i > 61 && i < 100) || i >= 1900)
+      assert.deepEqual(await collect(db.keys()), left)
+      await db.close()
+      const again = await place.open()
+      assert.deepEqual(await collect(again.keys()), left)
+      for (const key of left) assert.equal(again.getSync(key), value(all.indexOf(key)))
+      assert.deepEqual((await again.verify()).problems, [])
+      await again.compact()
+      assert.deepEqual(await collect(again.keys()), left)
+    },
+  },
+  {
+    name: 'snapshots and cursors do not see that a range is cleared',
+    needs: ['snapshots'],
+    async run(place) {
+      const db = await filled(place)
+      const snapshot = db.snapshot()
+      const cursor = db.keys()
+      await cursor.nextMany(3)
+      await db.clear({ prefix: bytes('a') })
+      assert.equal(
+        await db.count(),
+        expectedKeys({}).length - expectedKeys({ prefix: bytes('a') }).length,
+      )
+      assert.deepEqual((await collect(snapshot.keys())).map(text), expectedKeys({}))
+      assert.deepEqual((await collect(cursor)).map(text), expectedKeys({}).slice(3))
+      snapshot.close()
+    },
+  },
+  {
+    name: 'clear of a range in which no key can be writes nothing',
+    async run(place) {
+      const db = await filled(place)
+      const { sequence, entries } = db.stats()
+      await db.clear({ gte: bytes('b'), lt: bytes('b') })
+      db.clearSync({ gt: bytes('b'), lt: bytes('a') })
+      assert.deepEqual([db.stats().sequence, db.stats().entries], [sequence, entries])
+    },
+  },
+  {
+    name: 'clear takes bounds as long as keys may be',
+    async run(place) {
+      const db = await place.openBytes({ durability: 'none' })
+      const longest = new Uint8Array(db.limits.keyBytes).fill(7)
+      db.putSync(longest, bytes('longest'))
+      db.putSync(bytes('\x08'), bytes('behind'))
+      await db.clear({ gt: longest, lte: longest })
+      assert.equal(await db.count(), 2)
+      await db.clear({ gte: longest, lte: longest })
+      assert.deepEqual((await collect(db.keys())).map(text), ['\x08'])
+      await rejects('INVALID_KEY', () => db.clear({ gte: new Uint8Array(longest.length + 1) }))
+    },
+  },
+  {
     name: 'wrong ranges are refused',
     async run(place) {
       const db = await filled(place)
@@ -220,7 +317,13 @@ const cases: readonly Case[] = [
         throws('INVALID_ARGUMENT', () => db.keys(options))
         await rejects('INVALID_ARGUMENT', () => db.first(options))
       }
+      for (const options of [wrong[0]!, wrong[1]!, { reverse: true }, { limit: 1 }, { from: a }]) {
+        await rejects('INVALID_ARGUMENT', () => db.clear(options))
+        throws('INVALID_ARGUMENT', () => db.clearSync(options))
+      }
+      assert.equal(await db.count(), KEYS.length)
       throws('INVALID_KEY', () => db.keys({ gt: 'a' as unknown as Uint8Array }))
+      await rejects('INVALID_KEY', () => db.clear({ gt: 'a' as unknown as Uint8Array }))
       throws('INVALID_KEY', () => db.keys().seek('a' as unknown as Uint8Array))
     },
   },

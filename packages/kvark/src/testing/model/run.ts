@@ -145,6 +145,7 @@ export class ModelRun {
       [often / 4, () => this.#readStream()],
       [often / 2, () => this.#sync()],
       [order && this.#mix.byOrder ? 4 * often : 0, () => this.#range()],
+      [order && this.#mix.byOrder ? often / 10 : 0, () => this.#clearRange()],
       // From here on all keys have their turn.
       [snapshots ? 30 : 0, () => this.#takeSnapshot()],
       [30, () => this.#startWalk()],
@@ -573,20 +574,33 @@ export class ModelRun {
   }
 
   async #range(): Promise<void> {
-    const [a, b] = [this.#key(), this.#key()].sort((x, y) => Buffer.compare(x.bytes, y.bytes)) as [
-      ModelKey,
-      ModelKey,
-    ]
+    const [a, b] = this.#bounds()
     const reverse = this.#half()
     const found = await collect(this.#db.keys({ gte: a.bytes, lt: b.bytes, reverse }))
     this.operations++
-    const expected = [...this.#model.keys()]
-      .filter(({ bytes }) => Buffer.compare(bytes, a.bytes) >= 0)
-      .filter(({ bytes }) => Buffer.compare(bytes, b.bytes) < 0)
-      .sort((x, y) => Buffer.compare(x.bytes, y.bytes))
+    const expected = this.#between(a, b).sort(inOrder)
     if (reverse) expected.reverse()
     const names = (keys: readonly ModelKey[]): string[] => keys.map(({ name }) => name)
     assert.deepEqual(names(found.map((bytes) => this.#known(bytes))), names(expected))
+  }
+
+  async #clearRange(): Promise<void> {
+    const [a, b] = this.#bounds()
+    this.#tell(`clear from ${a.name} to ${b.name}`)
+    const options = { gte: a.bytes, lt: b.bytes, ...this.#writeOptions() }
+    this.operations++
+    if (this.#half()) await this.#db.clear(options)
+    else this.#db.clearSync(options)
+    for (const key of this.#between(a, b)) this.#remove(key)
+  }
+
+  #bounds(): [ModelKey, ModelKey] {
+    return [this.#key(), this.#key()].sort(inOrder) as [ModelKey, ModelKey]
+  }
+
+  /** The keys that are there from `a` up to `b`. */
+  #between(a: ModelKey, b: ModelKey): ModelKey[] {
+    return [...this.#model.keys()].filter((key) => inOrder(a, key) <= 0 && inOrder(key, b) < 0)
   }
 
   async #count(): Promise<void> {
@@ -766,4 +780,8 @@ function compareValues(found: readonly Bytes[], model: Model): void {
   for (const [i, value] of actual.entries()) {
     if (!sameBytes(value, expected[i]!)) assert.fail(`no value is ${shownValue(value)}`)
   }
+}
+
+function inOrder(a: ModelKey, b: ModelKey): number {
+  return Buffer.compare(a.bytes, b.bytes)
 }

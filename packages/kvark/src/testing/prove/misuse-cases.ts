@@ -297,6 +297,17 @@ function* wrongOptions(): Generator<Misuse> {
       }
     }
   }
+  for (const verb of ['clear', 'clearSync']) {
+    for (const name of ['gt', 'gte', 'lt', 'lte', 'prefix']) {
+      // What is there stays for the other cases.
+      yield {
+        name: `${verb} of a range: ${name}`,
+        must: { codes: ['UNSUPPORTED'], may: true },
+        promises: promises(verb),
+        act: (ground) => ground.own()[verb]!({ [name]: 'a' }),
+      }
+    }
+  }
   for (const verb of ['first', 'firstSync', 'last', 'lastSync']) {
     yield {
       name: `${verb} without order`,
