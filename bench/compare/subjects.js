@@ -15,6 +15,7 @@
 
 /** @type {readonly Subject[]} */
 export const subjects = [
+  { name: 'btree', kind: 'engine', adapter: 'kvark', options: { engine: 'btree' } },
   { name: 'log', kind: 'engine', adapter: 'kvark', options: { engine: 'log' } },
   variant('lz4', { compression: 'lz4' }),
   variant('deflate', { compression: 'deflate' }),

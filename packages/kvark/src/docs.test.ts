@@ -19,22 +19,27 @@ import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { LIMITS } from './engines/log/limits.ts'
-import type { ErrorCode, ErrorFields } from './index.ts'
+import { LIMITS as BTREE_LIMITS } from './engines/btree/limits.ts'
+import { LIMITS as LOG_LIMITS } from './engines/log/limits.ts'
+import type { ErrorCode, ErrorFields, Limits } from './index.ts'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
+const BTREE_README = 'packages/kvark/src/engines/btree/README.md'
 const LOG_README = 'packages/kvark/src/engines/log/README.md'
+const CHOOSING = 'docs/choosing-an-engine.md'
 const PAGES = [
   'README.md',
   'CONTRIBUTING.md',
   'docs/README.md',
   'docs/api.md',
+  CHOOSING,
   'docs/cli.md',
   'docs/durability.md',
   'docs/errors.md',
   'docs/testing.md',
   ...readdirSync(join(root, 'docs/format')).map((name) => `docs/format/${name}`),
   'packages/kvark/README.md',
+  BTREE_README,
   LOG_README,
 ]
 
@@ -145,8 +150,17 @@ test('the tests that docs/durability.md names are there', () => {
 })
 
 test('the limits on the pages are those of the code', () => {
-  for (const page of ['README.md', LOG_README]) {
-    for (const limit of Object.values(LIMITS)) {
+  const ofEntries = ({ keyBytes, valueBytes }: Limits): number[] => [keyBytes, valueBytes]
+  const all = (limits: Limits): number[] => Object.values(limits)
+  const limitsOf: readonly (readonly [page: string, limits: readonly number[]])[] = [
+    ['README.md', [...all(BTREE_LIMITS), ...all(LOG_LIMITS)]],
+    [BTREE_README, all(BTREE_LIMITS)],
+    [LOG_README, all(LOG_LIMITS)],
+    [CHOOSING, [...ofEntries(BTREE_LIMITS), ...ofEntries(LOG_LIMITS)]],
+    ['packages/kvark/README.md', ofEntries(BTREE_LIMITS)],
+  ]
+  for (const [page, limits] of limitsOf) {
+    for (const limit of limits) {
       assert.ok(read(page).includes(limit.toLocaleString('en-US')), `${page}: ${limit}`)
     }
   }
