@@ -10,6 +10,34 @@ export type { Block }
 
 const NOTHING: Buffer = Buffer.alloc(0)
 
+/**
+ * Entries that come next, as text: a cursor makes one of many entries at once, which takes a fraction of the time that each by itself
+ * does. Whoever walks takes them from here, `next` after `next`, before he asks the cursor again.
+ *
+ * 1. The text is its own: it stays as it is whatever is written, and whatever leaves the memory.
+ * 2. All characters that an entry has in it are ASCII.
+ */
+export class Run {
+  /** What is wanted of the entries. */
+  readonly wantsKeys: boolean
+  readonly wantsValues: boolean
+  /** The entries `next` … `end` − 1 are left. */
+  next = 0
+  end = 0
+  /** Internal keys, as far as they are wanted: of entry i from `keyStarts[i]` to `keyStarts[i + 1]`. */
+  keys = ''
+  readonly keyStarts: number[] = []
+  /** Values, as far as they are wanted. */
+  values = ''
+  readonly valueStarts: number[] = []
+  readonly valueEnds: number[] = []
+
+  constructor(wantsKeys: boolean, wantsValues: boolean) {
+    this.wantsKeys = wantsKeys
+    this.wantsValues = wantsValues
+  }
+}
+
 export class Found {
   /** The internal key: `keyBytes[keyStart .. keyEnd)`. Cursors fill it in, `find` does not. */
   keyBytes: Buffer = NOTHING
@@ -25,6 +53,8 @@ export class Found {
   expiry = 0
   /** Whether every byte of the value is known to be ASCII. */
   ascii = false
+  /** Set by who walks and can do with text; a cursor that has something for it fills it in when it answers `FOUND`. */
+  run: Run | undefined = undefined
   /** After `BLOCKED`: what to load. */
   block: Block | undefined = undefined
   /** After `SPREAD`: fills the rest of this object in, with bytes of its own. */

@@ -9,12 +9,12 @@
  */
 
 import { BLOCKED, FOUND, MISSING, SPREAD, type Status } from '../engine/engine.ts'
-import { type Block, Found } from '../engine/found.ts'
+import { type Block, Found, type Run } from '../engine/found.ts'
 import { type Routine, runSync } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 import { invalid, rejected, show, unsupported } from './arguments.ts'
 import type { Core } from './core.ts'
-import type { Projection } from './project.ts'
+import { fromRun, newRun, type Projection } from './project.ts'
 import type { Scan } from './range.ts'
 import { Slice } from './slice.ts'
 import type { OrderedCursor } from './types.ts'
@@ -29,6 +29,7 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
   readonly #project: Projection<K, V, T>
   readonly #signal: AbortSignal | undefined
   readonly #found = new Found()
+  readonly #run: Run | undefined
   readonly #slice: Slice
   #remaining: number
   #done = false
@@ -45,6 +46,8 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
     this.#remaining = scan.limit
     this.#slice = new Slice(core.environment)
     this.#walk = startWalk(core, scan, view)
+    this.#run = newRun(core, project)
+    this.#found.run = this.#run
     core.addLease(this.#walk, this)
   }
 
@@ -140,8 +143,9 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
     try {
       for (;;) {
         if (status === undefined) {
-          if (!this.#isWalking()) return end()
-          status = this.#walk.cursor.next(this.#found)
+          const step = this.#quick()
+          if (typeof step === 'object') return step
+          status = step
         }
         if (status === BLOCKED) {
           const block = this.#found.block!
@@ -168,6 +172,11 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
   /** The next step when it is in memory, else the engine's answer. */
   #quick(): Step<T> | Status {
     if (!this.#isWalking()) return end()
+    const run = this.#run
+    if (run !== undefined && run.next < run.end) {
+      this.#remaining--
+      return { done: false, value: fromRun(this.#core, run) }
+    }
     try {
       const status = this.#walk.cursor.next(this.#found)
       return status === FOUND || status === MISSING ? this.#give(status) : status

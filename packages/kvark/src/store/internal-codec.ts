@@ -31,6 +31,8 @@ export interface InternalCodec<T> {
   isAscii?(value: T, length: number): boolean
   /** The value whose encoded form is `bytes[start .. end)`, all ASCII if `ascii` says so; keeps no reference to `bytes`. */
   decode(bytes: Buffer, start: number, end: number, ascii: boolean): T
+  /** The value whose encoded form is `text[start .. end)`, all ASCII; it may keep `text`. Absent: `decode` is faster. */
+  decodeText?(text: string, start: number, end: number): T
   /** The encoded form where it is at hand as bytes, so that a large one need not be copied; not kept by the caller. */
   asBytes?(value: T): Uint8Array
   /**

@@ -4,13 +4,39 @@
  * 1. Everything needed is read from `found` before a codec runs, for a codec of the user's may call the store again.
  */
 
-import type { Found } from '../engine/found.ts'
+import { type Found, Run } from '../engine/found.ts'
 import type { Core } from './core.ts'
 import { PREFIX_BYTES } from './key-buffer.ts'
 import type { Entry } from './types.ts'
 
 /** Makes the caller's result of an entry. */
 export type Projection<K, V, R> = (core: Core<K, V>, found: Found) => R
+
+/** What is wanted of a run for a projection; `undefined`: it can do nothing with text. */
+export function newRun<K, V>(
+  { keys, values, copies }: Core<K, V>,
+  project: Projection<K, V, unknown>,
+): Run | undefined {
+  if (copies) return undefined
+  const wantsKeys = project === toKey || project === toPair
+  const wantsValues = project === toValue || project === toPair
+  const fits =
+    (!wantsKeys || keys.decodeText !== undefined) &&
+    (!wantsValues || values.decodeText !== undefined)
+  return fits && (wantsKeys || wantsValues) ? new Run(wantsKeys, wantsValues) : undefined
+}
+
+/** The same of the next entry of a run that was made for it. */
+export function fromRun<K, V, R>({ keys, values }: Core<K, V>, run: Run): R {
+  const i = run.next++
+  const { wantsKeys, wantsValues } = run
+  const key = wantsKeys
+    ? keys.decodeText!(run.keys, run.keyStarts[i]! + PREFIX_BYTES, run.keyStarts[i + 1]!)
+    : undefined
+  if (!wantsValues) return key as R
+  const value = values.decodeText!(run.values, run.valueStarts[i]!, run.valueEnds[i]!)
+  return (wantsKeys ? [key, value] : value) as R
+}
 
 export function toKey<K, V>(core: Core<K, V>, found: Found): K {
   if (core.copies) ownBytes(found)

@@ -4,6 +4,7 @@
  *   token   │ 1 │ key of the last entry given │   or   │ 0 │ before the first one
  */
 
+import { isAscii } from 'node:buffer'
 import {
   BLOCKED,
   type EngineCursor,
@@ -13,7 +14,7 @@ import {
   SPREAD,
   type Status,
 } from '../../engine/engine.ts'
-import type { Found } from '../../engine/found.ts'
+import type { Found, Run } from '../../engine/found.ts'
 import { KvarkError } from '../../errors.ts'
 import { restOf } from './keys.ts'
 import { Leaf, readExtent } from './leaf.ts'
@@ -23,8 +24,13 @@ import type { TreeState } from './state.ts'
 import { AWAY, PRESENT } from './tree.ts'
 import { TreeWalk } from './walk.ts'
 
+const NOTHING = Buffer.alloc(0)
+const SCRATCH_BYTES = 4096
+const MOST_SCRATCH = 16
 const FRESH = 0
 const BEHIND = 1
+/** The rest of a leaf becomes a run when so many entries have been given, and so many are left in it. */
+const MANY = 8
 
 export class TreeCursor implements EngineCursor {
   readonly #state: TreeState
@@ -34,8 +40,16 @@ export class TreeCursor implements EngineCursor {
   readonly #walk: TreeWalk
   readonly #leaf: Leaf = new Leaf()
   /** The key last given: `#key[0 .. #end)`; −1: none. */
-  #key: Buffer = Buffer.allocUnsafe(256)
+  #key: Buffer = NOTHING
   #end = -1
+  /** Entries given. */
+  #given = 0
+  /** The leaf that was made a run of last; the run, the bytes of its keys, the slots of its entries. */
+  #turn = 0
+  #run: Run | undefined
+  #keys: Buffer = NOTHING
+  readonly #slots: number[] = []
+  readonly #reverse: boolean
   /** A piece of the key of the entry that comes next is being read. */
   #pending = false
 
@@ -44,6 +58,7 @@ export class TreeCursor implements EngineCursor {
     this.#state = state
     this.#snapshot = snapshot
     this.#own = own
+    this.#reverse = reverse
     this.#walk = new TreeWalk(state.pages, state.keys, snapshot.root, from, to, reverse)
     if (token === undefined || token[0] === FRESH) return
     if (token[0] !== BEHIND) {
@@ -61,6 +76,7 @@ export class TreeCursor implements EngineCursor {
     if (this.#snapshot.released) throw released()
     const walk = this.#walk
     const leaf = this.#leaf
+    this.#passRun()
     const state = this.#state
     for (;;) {
       const status = this.#pending ? walk.again() : walk.next()
@@ -85,11 +101,79 @@ export class TreeCursor implements EngineCursor {
     found.expiry = leaf.expiry
     found.ascii = leaf.ascii
     const { bytes } = walk.page
+    this.#given++
     if (leaf.long) return spread(state, found, readExtent(bytes, leaf.start, leaf.end))
     found.bytes = bytes
     found.start = leaf.start
     found.end = leaf.end
+    if (found.run && this.#given > MANY && this.#turn !== walk.turn && walk.left >= MANY) {
+      this.#fill(found.run)
+    }
     return FOUND
+  }
+
+  /** Makes a run of the entries of the leaf behind the one just found. */
+  #fill(run: Run): void {
+    const walk = this.#walk
+    const { page } = walk
+    const leaf = new Leaf()
+    const { path } = this.#state.file.handle
+    const { keyStarts, valueStarts, valueEnds, wantsKeys, wantsValues } = run
+    this.#turn = walk.turn
+    // First of all: it brings the page into the processor's cache from one end to the other.
+    const from = page.cellsAt
+    if (wantsValues) run.values = page.bytes.toString('latin1', from, page.cellsEnd)
+    const step = this.#reverse ? -1 : 1
+    let keys = this.#keys
+    let end = 0
+    let count = 0
+    for (let left = walk.left, slot = walk.slot + step; left > 0; left--, slot += step) {
+      page.read(slot)
+      const length = page.keyLength(slot)
+      leaf.read(page.bytes, page.bodyAt, page.bodyLength, path)
+      if (leaf.expiry !== 0 && leaf.expiry <= this.#snapshot.clock) continue
+      if (page.referenceLength > 0 || leaf.long || (wantsValues && !leaf.ascii)) break
+      if (end + length > keys.length) {
+        const larger = this.#buffer(2 * (end + length))
+        keys.copy(larger, 0, 0, end)
+        this.#keys = keys = larger
+      }
+      this.#slots[count] = slot
+      keyStarts[count] = end
+      valueStarts[count] = leaf.start - from
+      valueEnds[count] = leaf.end - from
+      end = page.writeKey(slot, keys, end)
+      keyStarts[++count] = end
+    }
+    if (wantsKeys) {
+      if (!isAscii(keys.subarray(0, end))) return
+      run.keys = keys.toString('latin1', 0, end)
+    }
+    run.next = 0
+    run.end = count
+    this.#run = run
+  }
+
+  /** What was taken of a run has been given. */
+  #passRun(): void {
+    const run = this.#run
+    if (run === undefined) return
+    this.#run = undefined
+    if (run.next > 0) {
+      const key = this.#lastOf(run)
+      if (key.length > this.#key.length) this.#key = this.#buffer(2 * key.length)
+      key.copy(this.#key)
+      this.#end = key.length
+      this.#given += run.next
+      this.#walk.skip(this.#slots[run.next - 1]!)
+    }
+    run.next = 0
+    run.end = 0
+  }
+
+  /** The key of the entry that was taken of a run last. */
+  #lastOf({ keyStarts, next }: Run): Buffer {
+    return this.#keys.subarray(keyStarts[next - 1]!, keyStarts[next]!)
   }
 
   /** False where a piece of the key is not in memory. */
@@ -97,7 +181,7 @@ export class TreeCursor implements EngineCursor {
     const inPage = page.keyLength(slot)
     const rest = page.referenceLength === 0 ? undefined : restOf(page)
     const length = inPage + (rest?.length ?? 0)
-    if (length > this.#key.length) this.#key = Buffer.allocUnsafe(2 * length)
+    if (length > this.#key.length) this.#key = this.#buffer(2 * length)
     this.#end = length
     page.writeKey(slot, this.#key, 0)
     return rest === undefined || this.#state.keys.copyRest(rest, this.#key, inPage)
@@ -105,18 +189,36 @@ export class TreeCursor implements EngineCursor {
 
   seek(key: Uint8Array, length: number): void {
     this.#pending = false
+    this.#passRun()
     this.#walk.seek(Buffer.from(key.subarray(0, length)), true)
   }
 
   token(): Uint8Array {
-    if (this.#end < 0) return new Uint8Array([FRESH])
-    const token = new Uint8Array(this.#end + 1)
+    const run = this.#run
+    const taken = run !== undefined && run.next > 0
+    if (!taken && this.#end < 0) return new Uint8Array([FRESH])
+    const key = taken ? this.#lastOf(run) : this.#key.subarray(0, this.#end)
+    const token = new Uint8Array(key.length + 1)
     token[0] = BEHIND
-    token.set(this.#key.subarray(0, this.#end), 1)
+    token.set(key, 1)
     return token
   }
 
+  /** Larger ones than most keys need are not kept. */
+  #buffer(length: number): Buffer {
+    if (length > SCRATCH_BYTES) return Buffer.allocUnsafe(length)
+    return this.#state.scratch.pop() ?? Buffer.allocUnsafe(SCRATCH_BYTES)
+  }
+
   close(): void {
+    const { scratch } = this.#state
+    for (const buffer of [this.#key, this.#keys]) {
+      if (buffer.length === SCRATCH_BYTES && scratch.length < MOST_SCRATCH) scratch.push(buffer)
+    }
+    this.#key = NOTHING
+    this.#keys = NOTHING
+    this.#end = -1
+    this.#run = undefined
     if (this.#own) this.#snapshot.release()
   }
 }

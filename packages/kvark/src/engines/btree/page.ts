@@ -109,6 +109,15 @@ export class Page {
     return this.#memory.bytes
   }
 
+  /** Where its cells begin and end in them. */
+  get cellsAt(): number {
+    return this.#at + this.#cells
+  }
+
+  get cellsEnd(): number {
+    return this.#at + this.#size
+  }
+
   /** 0: a leaf. */
   get level(): number {
     return this.#memory.bytes[this.#at + LEVEL_AT]!

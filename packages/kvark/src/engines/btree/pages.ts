@@ -1,14 +1,14 @@
 /**
- * The pages of the tree in memory. A page that is changed is copied first, under a new number, unless it was made in this epoch:
+ * The pages of the tree in memory. A page that is changed is copied first, under a new number, unless it is fresh and no view sees it:
  *
  *   number ─► table ─► frame of the cache ─┬─ as it is in the file, may go at any time
  *                                          └─ fresh: not in the file yet, claimed until a checkpoint has written it
  *
- *   look(5) ─► read it          own(5) ─► 5, when it is of this epoch
+ *   look(5) ─► read it          own(5) ─► 5, when no view sees it
  *                                         9, a copy: the caller puts 9 where 5 was; 5 is left to whoever still sees it
  *
- * 1. A page of an earlier epoch is never changed.
- * 2. When a page is of this epoch, so are all above it.
+ * 1. A page that a view sees is never changed, nor is one that has been written.
+ * 2. When a page may be changed, so may all above it.
  * 3. `sum(page)` is the checksum that the page has in the file, or 0 where nobody has said it yet: whoever reads it must find that
  *    one. It is kept here because a page may be written after the one above it has been copied.
  * 4. Where a single batch makes more fresh pages than the cache has frames, the rest lie in slabs of their own.
@@ -35,6 +35,8 @@ export interface PageForm {
 }
 
 const FIRST_PAGES = 1024
+/** What a page looks at before it looks at anything. */
+const NO_MEMORY: PageMemory = pageMemory(Buffer.alloc(64))
 
 export class Pages {
   readonly cache: Cache
@@ -44,8 +46,9 @@ export class Pages {
   space: Space = new Space()
   readonly #form: PageForm
   readonly #memories: PageMemory[] = []
-  /** By page: the epoch in which it was made (0: before the file was opened), and its checksum. */
+  /** By page: the epoch in which it was made (0: before the file was opened), the same while it is fresh, and its checksum. */
   #born: Uint32Array = ownIntegers(FIRST_PAGES)
+  #freshSince: Uint32Array = ownIntegers(FIRST_PAGES)
   #sums: Uint32Array = ownIntegers(FIRST_PAGES)
   readonly #fresh: Set<number> = new Set()
   /** Fresh pages that are pieces of values. */
@@ -81,7 +84,7 @@ export class Pages {
 
   /** A page to look with. */
   newPage(): Page {
-    return new Page(pageMemory(Buffer.alloc(64)), this.size)
+    return new Page(NO_MEMORY, this.size)
   }
 
   /** Fresh pages. */
@@ -135,7 +138,7 @@ export class Pages {
 
   /** Whether a page may be changed as it is. */
   isOwn(number: number): boolean {
-    return this.#born[number] === this.views.epoch
+    return this.#freshSince[number]! > this.views.newest
   }
 
   /** Keeps a page that is in memory there until it is released, whatever is claimed meanwhile. */
@@ -197,7 +200,8 @@ export class Pages {
 
   /** Whether a page that was made in `epoch` or before is in memory only. */
   isFresh(number: number, epoch: number): boolean {
-    return this.#fresh.has(number) && this.#born[number]! <= epoch
+    const since = this.#freshSince[number]!
+    return since > 0 && since <= epoch
   }
 
   /** Fresh pages that are not newer than `epoch`, in no order. */
@@ -245,6 +249,7 @@ export class Pages {
     this.#slabs.length = 0
     this.hash.close()
     release(this.#born)
+    release(this.#freshSince)
     release(this.#sums)
   }
 
@@ -264,6 +269,7 @@ export class Pages {
   /** The page is not fresh any more; false where it was not. */
   #settle(number: number): boolean {
     this.#pieces.delete(number)
+    this.#freshSince[number] = 0
     return this.#fresh.delete(number)
   }
 
@@ -309,6 +315,7 @@ export class Pages {
     this.#fresh.add(number)
     this.table.frames[number] = frame
     this.#born[number] = this.views.epoch
+    this.#freshSince[number] = this.views.epoch
     this.#sums[number] = 0
   }
 
@@ -326,6 +333,7 @@ export class Pages {
     if (number < this.#born.length) return
     const length = Math.max(number + 1, this.#born.length * 2)
     this.#born = larger(this.#born, length)
+    this.#freshSince = larger(this.#freshSince, length)
     this.#sums = larger(this.#sums, length)
   }
 }

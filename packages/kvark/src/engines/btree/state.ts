@@ -43,6 +43,8 @@ export class TreeState {
   readonly drafts: Set<Draft> = new Set()
   /** Not all of it is on disk with a close frame behind it. */
   changed = false
+  /** Buffers that cursors have left, for those to come. */
+  readonly scratch: Buffer[] = []
   closed = false
 
   constructor(

@@ -8,7 +8,7 @@
  *
  * 1. The first key of a branch bounds nothing: smaller ones go to its child as well. (A page that got empty is taken out of its
  *    branch, and its keys belong to the page before it from then on.)
- * 2. Before anything is changed, all pages of the path are of this epoch (`#own`).
+ * 2. Before anything is changed, all pages of the path are such that nobody sees (`#own`).
  * 3. Writing never waits: what it needs is in memory, which is looked at before (`search`).
  * 4. Pages are divided when they are full and taken out when they are empty; what is in between is not balanced (S. Sen and R. E.
  *    Tarjan, "Deletion without rebalancing in multiway search trees", 2014).
@@ -117,7 +117,7 @@ export class Tree {
     return this.#pages.hash.find(key, start, end)
   }
 
-  /** Whether the hash knows where a key stands, in a leaf of this epoch: nothing above it changes with its body. */
+  /** Whether the hash knows where a key stands, in a leaf that nobody else sees: nothing above it changes with its body. */
   isKnownOwn(key: Uint8Array, start: number, end: number): boolean {
     const page = this.hit(key, start, end)
     if (page === undefined || !this.#pages.isOwn(this.#pages.hash.number)) return false
@@ -333,7 +333,7 @@ export class Tree {
     return true
   }
 
-  /** Makes all pages of the path ones of this epoch. */
+  /** Makes all pages of the path ones that may be changed. */
   #own(): void {
     const pages = this.#pages
     const depth = this.#depth

@@ -30,8 +30,9 @@ export class Views {
   readonly #living: View[] = []
   readonly #bornOf: (page: number) => number
   readonly #free: (page: number) => void
-  /** The epoch of now. */
+  /** The epoch of now, and of the newest living view; 0: there is none. */
   epoch = 1
+  newest = 0
 
   /** `free`: nobody sees the page any more. */
   constructor(bornOf: (page: number) => number, free: (page: number) => void) {
@@ -43,6 +44,7 @@ export class Views {
   add(): View {
     const view = new View(this.epoch++)
     this.#living.push(view)
+    this.newest = view.epoch
     return view
   }
 
@@ -57,6 +59,7 @@ export class Views {
     const at = this.#living.indexOf(view)
     if (at < 0) return
     this.#living.splice(at, 1)
+    this.newest = this.#living[this.#living.length - 1]?.epoch ?? 0
     const { kept } = view
     if (kept === undefined) return
     const older = this.#living[at - 1]

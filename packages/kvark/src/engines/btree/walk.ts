@@ -29,9 +29,12 @@ export class TreeWalk {
   /** Where the entry is that was reported last. */
   readonly page: Page
   slot = 0
+  /** Grows with every leaf. */
+  turn = 0
   #state: number = BY_KEY
-  readonly #path: Float64Array = new Float64Array(MAX_DEPTH)
-  readonly #slots: Int32Array = new Int32Array(MAX_DEPTH)
+  /** Plain lists: a typed array would cost a short walk more than all the rest. */
+  readonly #path: number[] = []
+  readonly #slots: number[] = []
   #depth = 0
   #missing: number = NO_PAGE
   /** In the leaf: the next slot, and the one at which the walk ends. */
@@ -90,6 +93,16 @@ export class TreeWalk {
     }
   }
 
+  /** How many entries of this leaf come behind the one reported last. */
+  get left(): number {
+    return Math.abs(this.#stop - this.#next)
+  }
+
+  /** The entries of this leaf up to the one in `slot` have been reported, too. */
+  skip(slot: number): void {
+    this.#next = slot + (this.#reverse ? -1 : 1)
+  }
+
   /** The entry that was reported last, once more: it may have left the memory. */
   again(): Search {
     return this.#pages.look(this.page, this.#path[this.#depth]!) ? PRESENT : this.#away(this.#depth)
@@ -109,6 +122,7 @@ export class TreeWalk {
       if (page.level === 0) {
         this.#depth = depth
         if (!this.#enter()) return this.#unread()
+        this.turn++
         this.#state = IN_LEAF
         return PRESENT
       }

@@ -66,6 +66,10 @@ export class Utf8Codec implements InternalCodec<string> {
     return decodeUtf8(bytes, start, end, this.#role, this.name)
   }
 
+  decodeText(text: string, start: number, end: number): string {
+    return text.substring(start, end)
+  }
+
   #encodeLong(value: string, sink: Sink): number {
     if (!isWellFormed(value)) {
       throw refusal(
