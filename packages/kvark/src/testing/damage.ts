@@ -7,13 +7,15 @@
  */
 
 import assert from 'node:assert/strict'
+import { engines } from '../engines.ts'
 import type { Environment } from '../environment/environment.ts'
 import { nodeEnvironment } from '../environment/node.ts'
 import { KvarkError } from '../errors.ts'
 import type { ChecksumName } from '../storage/block-form.ts'
 import type { CompressionName } from '../storage/compression.ts'
 import { openSync } from '../store/open.ts'
-import type { Encryption, EngineMap } from '../store/options.ts'
+import type { Encryption } from '../store/options.ts'
+import type { AtomicStore } from '../store/types.ts'
 import { memoryFiles } from '../vfs/memory.ts'
 
 export const FOLDER = '/store'
@@ -24,26 +26,32 @@ export type Content = ReadonlyMap<string, Buffer>
 /** What a key should give; `undefined`: nothing, it was deleted. */
 export type Expected = ReadonlyMap<string, string | undefined>
 
-const OPTIONS = {
-  engine: 'log',
-  cacheBytes: 1024 * 1024,
-  segmentBytes: 32 * 1024,
-  compactionThresholdBytes: Number.MAX_SAFE_INTEGER,
-} as const
+/** Nothing happens by itself. */
+const OPTIONS: Readonly<Record<DamagedEngine, object>> = {
+  log: { segmentBytes: 32 * 1024, compactionThresholdBytes: Number.MAX_SAFE_INTEGER },
+  btree: { pageBytes: 4096, checkpointBytes: Number.MAX_SAFE_INTEGER },
+}
 
-export type DamagedStore = EngineMap<string, string>['log']['store']
+export type DamagedEngine = 'log' | 'btree'
+export type DamagedStore = AtomicStore<string, string>
 
 /** How a store has its data in files, and in how many. */
 export interface DamagedForm {
+  /** `log` where it is not said. */
+  readonly engine?: DamagedEngine
   readonly checksum?: ChecksumName
   readonly compression?: CompressionName
   readonly encryption?: Encryption
   readonly segmentBytes?: number
   readonly compactionThresholdBytes?: number
+  readonly pageBytes?: number
+  readonly checkpointBytes?: number
 }
 
 export function openAt(environment: Environment, form: DamagedForm = {}): DamagedStore {
-  return openSync(FOLDER, { ...OPTIONS, environment, ...form })
+  const { engine = 'log' } = form
+  const options = { ...OPTIONS[engine], cacheBytes: 1024 * 1024, environment, ...form, engine }
+  return openSync(FOLDER, options)
 }
 
 /** An environment with these files in the store's folder; what it warns of goes to `warnings`. */
@@ -158,16 +166,18 @@ export function examine(
       try {
         assert.equal(db.getSync(key), value, key)
       } catch (error) {
-        unreadable.set(key, asDamage(error))
+        unreadable.set(key, asDamage(error, form))
       }
     }
     try {
-      for (const [key, value] of db.entries()) assert.equal(value, expected.get(key), key)
+      const found = new Map(db.entries())
+      const wanted = new Map([...expected].filter(([, value]) => value !== undefined))
+      assert.deepEqual(found, wanted, 'a scan gives all or an error')
     } catch (error) {
-      asDamage(error)
+      asDamage(error, form)
     }
     const { problems } = db.verifySync()
-    for (const problem of problems) asDamage(problem)
+    for (const problem of problems) asDamage(problem, form)
     if (unreadable.size > 0) assert.notEqual(problems.length, 0, 'verify did not find it')
     return { refused: undefined, unreadable, problems }
   } finally {
@@ -198,9 +208,11 @@ function asRefusal(error: unknown, { encryption }: DamagedForm): KvarkError {
 }
 
 /** The error as one of damage with its place; any other is thrown. */
-function asDamage(error: unknown): KvarkError {
+function asDamage(error: unknown, { engine = 'log' }: DamagedForm): KvarkError {
   if (!(error instanceof KvarkError) || error.code !== 'CORRUPTION') throw error
-  assert.match(String(error.path), /^\/store\/\d+\.(?:log|packed|index)$/)
+  const [folder, name] = String(error.path).split(/\/(?=[^/]*$)/)
+  assert.equal(folder, FOLDER)
+  assert.match(name!, engines[engine]!.files)
   assert.equal(typeof error.offset, 'number')
   assertAdvice(error)
   return error

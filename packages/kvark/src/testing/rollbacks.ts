@@ -9,14 +9,17 @@
 import assert from 'node:assert/strict'
 import { createHash, type KeyObject } from 'node:crypto'
 import { SeededRandom } from '../bytes/random.ts'
+import { readU16 } from '../bytes/varint.ts'
 import { simulatedEnvironment } from '../environment/simulated.ts'
 import { NONCE_BYTES, StoreCipher } from '../storage/cipher.ts'
 import { SimulatedFiles } from '../vfs/simulated.ts'
 import { type DamagedForm, type DamagedStore, openAt } from './damage.ts'
 
 const DISKS = 12
-/** A block is bound to life and address, in the first bytes of so many. */
+/** A block is bound to life and address, in the first bytes of so many, and to its header, with the length of the payload. */
 const PLACE_BYTES = 22
+const LENGTH_AT = 14
+const HEADER_BYTES = 44
 
 type Encrypt = (this: StoreCipher, ...args: Parameters<StoreCipher['encrypt']>) => void
 
@@ -27,7 +30,13 @@ export class EncryptionLog {
   readonly places: Set<string> = new Set()
   encryptions = 0
   blocks = 0
+  readonly #pageBytes: number | undefined
   readonly #encrypt = (StoreCipher.prototype as { encrypt: Encrypt }).encrypt
+
+  /** `pageBytes`: blocks of that size are pages of a tree, which are written over; all others have a place for themselves. */
+  constructor(pageBytes?: number) {
+    this.#pageBytes = pageBytes
+  }
 
   begin(): void {
     const record = this.#record.bind(this)
@@ -55,6 +64,7 @@ export class EncryptionLog {
     this.nonces.add(`${id} ${Buffer.from(nonce).toString('latin1')}`)
     // What else is sealed is bound to a name or a shard.
     if (place.length !== PLACE_BYTES) return
+    if (HEADER_BYTES + readU16(place, LENGTH_AT) === this.#pageBytes) return
     this.blocks++
     this.places.add(`${id} ${Buffer.from(place.subarray(0, 10)).toString('latin1')}`)
   }

@@ -248,7 +248,26 @@ export function repairHeader(segment: Buffer, at: number): void {
   segment.writeUInt32LE(crc32(segment.subarray(at, at + 60)), at + 60)
 }
 
-/** Makes the checksum right that covers byte `at` of `original`, in the changed `bytes`. */
+/** Where something begins or ends in a segment, besides its sectors and windows. */
+export function segmentEdges(segment: Buffer, form: DamagedForm): number[] {
+  const headerBytes = headerBytesOf(form)
+  return blocksOf(segment, form).flatMap(({ at, storedEnd, end }) => {
+    return [at, at + headerBytes, storedEnd, end]
+  })
+}
+
+/** What is stored in a segment besides the headers of its blocks. */
+export function segmentPayloads(
+  segment: Buffer,
+  form: DamagedForm,
+): { readonly from: number; readonly to: number }[] {
+  const headerBytes = headerBytesOf(form)
+  return blocksOf(segment, form).map(({ at, storedEnd }) => {
+    return { from: at + headerBytes, to: storedEnd }
+  })
+}
+
+/** Makes the checksum right that covers byte `at` of `original`, in the changed `bytes` of a file of the log. */
 export function repair(
   name: string,
   bytes: Buffer,
@@ -257,8 +276,18 @@ export function repair(
   form: DamagedForm,
 ): void {
   if (name.endsWith('.index')) repairIndex(bytes, original, at, form.encryption !== undefined)
-  else if (!isSegment(name)) repairSealed(bytes)
-  else if (at < FILE_HEADER_BYTES) repairHeader(bytes, at < SECTOR_BYTES ? 0 : SECTOR_BYTES)
+  else if (isSegment(name)) repairSegment(bytes, original, at, form)
+  else repairSealed(bytes)
+}
+
+/** The same in a segment. */
+export function repairSegment(
+  bytes: Buffer,
+  original: Buffer,
+  at: number,
+  form: DamagedForm,
+): void {
+  if (at < FILE_HEADER_BYTES) repairHeader(bytes, at < SECTOR_BYTES ? 0 : SECTOR_BYTES)
   else {
     const block = blocksOf(original, form).find((one) => one.at <= at && at < one.end)
     if (block && at >= block.at + 4) repairBlock(bytes, block.at, form)

@@ -12,7 +12,7 @@ import type { CrashSubject } from '../crash/subjects.ts'
 import { changed } from '../tampering.ts'
 import type { Portion, Row, Tally } from './row.ts'
 import { formOf, knownStore, namesOf, type SmallStore } from './small-store.ts'
-import { assertSound, isNoticed } from './trial.ts'
+import { assertSound, Harmless, unnoticed } from './trial.ts'
 
 const SLICE_BYTES = 500
 
@@ -72,7 +72,7 @@ async function run({ subjects, seed }: Portion): Promise<Tally> {
   const { subject, store, name, from, to } = slice
   const random = new SeededRandom(seed)
   const original = store.content.get(name)!
-  let harmless = 0
+  const harmless = new Harmless()
   assertSound(store, seed)
   for (let at = from; at < to; at++) {
     const before = original[at]!
@@ -80,12 +80,12 @@ async function run({ subjects, seed }: Portion): Promise<Tally> {
     const bytes = Buffer.from(original)
     bytes[at] = after
     const hint = `${subject.name}: ${name}, byte ${at}, ${before} became ${after} (seed ${seed})`
-    if (!isNoticed(store, changed(store.content, name, bytes), hint, seed)) harmless++
+    harmless.add(unnoticed(store, changed(store.content, name, bytes), hint, seed))
   }
   return {
     done: to - from,
     options: subject.name,
-    more: { 'of the mark of a clean close, harmless': harmless },
+    more: harmless.counts,
   }
 }
 

@@ -20,7 +20,6 @@ import {
   writeVarint,
 } from '../../bytes/varint.ts'
 import { WriteBatch } from '../../engine/write-batch.ts'
-import { HashIndex } from '../../engines/log/hash-index.ts'
 import { runSync } from '../../environment/routine.ts'
 import { KvarkError } from '../../errors.ts'
 import { type BlockForm, seedOf, storeForm } from '../../storage/block-form.ts'
@@ -41,6 +40,8 @@ import type { Tuple, TupleElement } from '../../store/codec.ts'
 import { type AnyCodec, resolveKeyCodec, resolveValueCodec } from '../../store/codecs.ts'
 import { environmentWith, FOLDER } from '../damage.ts'
 import { repairBlock, repairHeader, resealed } from '../tampering.ts'
+import { anatomyOf } from './anatomies.ts'
+import type { Input } from './anatomy.ts'
 import { guarded, mostFor } from './guard.ts'
 import type { Portion, Row, Tally } from './row.ts'
 import { formOf } from './small-store.ts'
@@ -48,10 +49,6 @@ import { formOf } from './small-store.ts'
 const INPUTS = 30_000
 /** Of one kind in a row. */
 const BATCH = 100
-const SHARDS = 256
-
-/** One input; throws where something is wrong. */
-type Trial = () => void
 
 /** Runs `act`; a `KvarkError` with one of the codes is an answer like any other. */
 function answers<T>(codes: readonly string[], act: () => T): T | undefined {
@@ -87,7 +84,7 @@ class Inputs {
   }
 
   /** By name: what is tried, and how often compared with the others. */
-  readonly kinds: readonly (readonly [string, number, Trial])[] = [
+  readonly kinds: readonly Input[] = [
     ['integers', 4, () => this.#integers()],
     ['entry header', 4, () => this.#entryHeader()],
     ['frame header', 1, () => this.#frameHeader()],
@@ -100,7 +97,6 @@ class Inputs {
     ['text', 3, () => this.#text()],
     ['JSON', 2, () => this.#jsonValue()],
     ['descriptor', 1, () => this.#descriptor()],
-    ['stored index', 1, () => this.#index()],
   ]
 
   #integers(): void {
@@ -328,39 +324,14 @@ class Inputs {
     const environment = environmentWith(new Map([['KVARK', resealed(line.toString('latin1'))]]))
     answers(['CORRUPTION', 'VERSION'], () => runSync(readDescriptor(environment, FOLDER)))
   }
-
-  #index(): void {
-    const random = this.#random
-    const index = new HashIndex()
-    const shard = random.below(SHARDS)
-    const positions = new Map<number, number>()
-    for (let count = random.below(20); count > 0; count--) {
-      const hash = ((shard << 24) | random.below(0x100_0000)) >>> 0
-      if (positions.has(hash)) continue
-      positions.set(hash, 1 + random.below(2 ** 30))
-      index.insert(hash, positions.get(hash)!)
-    }
-    const words = new Uint32Array(index.dumpLength(shard))
-    index.dump(shard, words)
-    const copy = new HashIndex()
-    assert.ok(copy.restore(shard, index.countOf(shard), index.homes[shard]!, words))
-    for (const [hash, position] of positions) assert.ok(copy.has(hash, position))
-    const garbage = words.map((word) => (random.chance(0.3) ? random.uint32() : word))
-    const other = new HashIndex()
-    const count = random.pick([garbage.length >>> 1, random.below(30), random.uint32()])
-    const homes = random.pick([index.homes[shard]!, random.below(40), random.uint32()])
-    if (!other.restore(shard, count, homes, garbage)) return
-    const found: number[] = []
-    for (const hash of positions.keys()) other.candidates(hash, found)
-    other.candidates(((shard << 24) | random.below(0x100_0000)) >>> 0, found)
-  }
 }
 
 async function run(portion: Portion): Promise<Tally> {
   const { subject, seed } = portion
   const random = new SeededRandom(seed)
   const { kinds } = new Inputs(portion, random)
-  const turns = kinds.flatMap((kind) => new Array<typeof kind>(kind[1]).fill(kind))
+  const own = anatomyOf(formOf(subject)).inputs(random)
+  const turns = [...kinds, ...own].flatMap((kind) => new Array<Input>(kind[1]).fill(kind))
   const more: Record<string, number> = {}
   let done = 0
   while (done < INPUTS) {
@@ -388,7 +359,7 @@ function attempt(hint: string, act: () => void): ReturnType<typeof guarded> {
 
 export const codecInputs: Row = {
   name: 'codec-inputs',
-  what: 'integers, headers of entries, frames and segments, blocks, compressions, keys, values, descriptors, shards of the index: from garbage and back and forth',
+  what: 'integers, headers of entries, frames and segments, blocks, compressions, keys, values, descriptors, and what only one engine has (shards of an index; roots, pages, leaves, maps of a tree): from garbage and back and forth',
   unit: 'inputs',
   rule: 'a value or a typed error; no second of time, no buffer beyond 16 MiB; what was written comes back the same',
   goal: 1_000_000,

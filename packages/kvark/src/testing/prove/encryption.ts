@@ -14,7 +14,8 @@ import { SeededRandom } from '../../bytes/random.ts'
 import { KvarkError } from '../../errors.ts'
 import { contentOf, type DamagedForm, differences, openAt, write } from '../damage.ts'
 import { EncryptionLog, rollbacks } from '../rollbacks.ts'
-import { blocksOf, changed, headerBytesOf, isSegment, repair } from '../tampering.ts'
+import { changed } from '../tampering.ts'
+import { anatomyOf } from './anatomies.ts'
 import type { Portion, Row, Tally } from './row.ts'
 import {
   formOf,
@@ -24,7 +25,7 @@ import {
   type SmallStore,
   stillEnvironment,
 } from './small-store.ts'
-import { assertSound, isNoticed } from './trial.ts'
+import { assertSound, unnoticed } from './trial.ts'
 
 const ROUNDS = 40
 const TAMPERINGS = 40
@@ -43,11 +44,11 @@ function tamper(store: SmallStore, random: SeededRandom, seed: number, hint: str
     const bytes = Buffer.from(original)
     bytes[at]! ^= random.chance(0.5) ? 1 << random.below(8) : random.below(255) + 1
     const repaired = random.chance(0.6)
-    if (repaired) repair(name, bytes, original, at, form)
+    if (repaired) anatomyOf(form).repair(store, name, bytes, at)
     // Where the checksum itself was changed and made right again.
     if (bytes.equals(original)) continue
     const what = `${name}, byte ${at}${repaired ? ', checksum made right' : ''}`
-    isNoticed(store, changed(content, name, bytes), `${hint}: ${what}`, seed)
+    unnoticed(store, changed(content, name, bytes), `${hint}: ${what}`, seed)
     return
   }
 }
@@ -87,9 +88,8 @@ function writeEqual(form: DamagedForm, random: SeededRandom): void {
   const runs = new Set<string>()
   let found = 0
   for (const [name, bytes] of contentOf(environment)) {
-    if (!isSegment(name)) continue
-    for (const { at, storedEnd } of blocksOf(bytes, form)) {
-      for (let run = at + headerBytesOf(form); run + RUN_BYTES <= storedEnd; run++) {
+    for (const { from, to } of anatomyOf(form).payloads(name, bytes, form)) {
+      for (let run = from; run + RUN_BYTES <= to; run++) {
         runs.add(bytes.toString('latin1', run, run + RUN_BYTES))
         found++
       }
@@ -105,7 +105,7 @@ async function run({ subjects, seed }: Portion): Promise<Tally> {
   const form = formOf(subject)
   const random = new SeededRandom(seed)
   const hint = `${subject.name} (seed ${seed})`
-  const log = new EncryptionLog()
+  const log = new EncryptionLog(form.pageBytes)
   log.begin()
   try {
     rollbacks(form, seed, ROUNDS)

@@ -1,10 +1,10 @@
 /**
  * Stores whose files are wrong, opened: what damage never makes, for every checksum, proof and link is right.
  *
- *   JSON      descriptor, manifest, footer of the stored index: a value that is another, missing, or too much
- *   shard     of the stored index: counts, slots
+ *   JSON      the descriptor, and what else is a line of JSON: a value that is another, missing, or too much
  *   block     its header, and what is stored of it, as it lies in the file
  *   payload   frame headers and entries, sealed anew, with all that names their checksums
+ *   own       what only one engine has: shards of a stored index; roots, pages, and the map of a tree
  *   splice    bytes put in, taken out, doubled, of any file, with or without checksums made right
  *   file      empty, missing, another's
  *
@@ -21,11 +21,14 @@ import { FILE_HEADER_BYTES, SECTOR_BYTES } from '../../storage/segment-format.ts
 import { openSync } from '../../store/open.ts'
 import { repairSync } from '../../store/repair.ts'
 import { type Content, type DamagedForm, type DamagedStore, FOLDER, openAt } from '../damage.ts'
-import { blocksOf, changed, isSegment, repair, repairBlock, repairHeader } from '../tampering.ts'
-import { Forger, isRecord, type Json } from './forger.ts'
+import { blocksOf, changed, isSegment, repairBlock, repairHeader } from '../tampering.ts'
+import { anatomyOf } from './anatomies.ts'
+import type { Anatomy } from './anatomy.ts'
+import { Edits, type Mutation } from './edits.ts'
+import type { Forger } from './forger.ts'
 import { asHonest, guarded, mostFor } from './guard.ts'
 import type { Portion, Row, Tally } from './row.ts'
-import { formOf, knownStore, namesOf, stillEnvironment } from './small-store.ts'
+import { formOf, knownStore, namesOf, type SmallStore, stillEnvironment } from './small-store.ts'
 
 const OPENS = 600
 /** One in so many is verified, and one is written to. */
@@ -36,131 +39,58 @@ const SALVAGED = 10
 const SALVAGED_FOLDER = '/salvaged'
 const KEYS = ['', 'key 0', 'key 4', 'key 9', 'last', 'spread', 'none']
 
-/** Values that no field has, or only some other. */
-const WEIRD: readonly Json[] = [
-  [null, true, false, 0, 1, -1, 0.5, 255, 65_536, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 48],
-  [2 ** 53, 1e300, -(2 ** 40), '', 'a', '1', 'x'.repeat(300), '__proto__', [], {}],
-  [[null], [[]], { length: 1e9 }, [1, 2, 3], { number: 1 }],
-].flat(1)
-
 /** What repairs a damaged store into another folder. */
 export type Salvage = (environment: Environment, form: DamagedForm) => void
 
 /** What can be done to a store. */
 class Mutator {
+  readonly #store: SmallStore
   readonly #content: Content
   readonly #form: DamagedForm
+  readonly #anatomy: Anatomy
   readonly #forger: Forger
+  readonly #edits: Edits
   readonly #random: SeededRandom
   readonly #names: string[]
   readonly #segments: string[]
-  readonly #index: string | undefined
+  readonly #kinds: readonly (() => Mutation)[]
 
-  constructor(content: Content, form: DamagedForm, forger: Forger, random: SeededRandom) {
+  constructor(store: SmallStore, random: SeededRandom) {
+    const { content, form } = store
+    this.#store = store
     this.#content = content
     this.#form = form
-    this.#forger = forger
+    this.#anatomy = anatomyOf(form)
+    this.#forger = this.#anatomy.forger(store, (length) => random.bytes(length))
+    this.#edits = new Edits(random)
     this.#random = random
     this.#names = namesOf(content)
     this.#segments = this.#names.filter(isSegment)
-    this.#index = this.#names.find((name) => name.endsWith('.index'))
-  }
-
-  /** The files after a mutation, and what it was. */
-  next(): { files: Content; hint: string } {
-    const kinds: (() => { files: Content; hint: string })[] = [
-      () => this.#json(this.#random.pick(['KVARK', 'MANIFEST', 'MANIFEST'])),
+    this.#kinds = [
+      () => this.#descriptor(),
       () => this.#block(),
       () => this.#payload(),
       () => this.#payload(),
       () => this.#header(),
       () => this.#splice(),
       () => this.#file(),
+      ...this.#anatomy.mutations(store, this.#edits, random),
     ]
-    if (this.#index !== undefined)
-      kinds.push(
-        () => this.#footer(),
-        () => this.#shard(),
-      )
-    return this.#random.pick(kinds)()
   }
 
-  #json(name: string): { files: Content; hint: string } {
-    const { value, hint } = this.#edited(this.#forger.json(name))
-    return {
-      files: changed(this.#content, name, this.#forger.file(name, value)),
-      hint: `${name}: ${hint}`,
-    }
+  /** The files after a mutation, and what it was. */
+  next(): Mutation {
+    return this.#random.pick(this.#kinds)()
   }
 
-  #footer(): { files: Content; hint: string } {
-    const name = this.#index!
-    const { value, hint } = this.#edited(this.#forger.footer(name))
-    return {
-      files: changed(this.#content, name, this.#forger.withFooter(name, value)),
-      hint: `${name}, footer: ${hint}`,
-    }
-  }
-
-  /** JSON with a value somewhere in it replaced, removed or doubled. */
-  #edited(json: Json): { value: Json; hint: string } {
-    const random = this.#random
-    const weird = random.pick(WEIRD)
-    if (random.chance(0.03)) return { value: weird, hint: JSON.stringify(weird) }
-    const value = structuredClone(json)
-    let at: Json = value
-    let path = ''
-    for (;;) {
-      const names = Object.keys(at as object)
-      if (names.length === 0) return { value: weird, hint: JSON.stringify(weird) }
-      const name = random.pick(names)
-      path += `.${name}`
-      const inner: Json = (at as { [name: string]: Json })[name]!
-      if (typeof inner === 'object' && inner !== null && random.chance(0.75)) {
-        if (Object.keys(inner).length > 0) {
-          at = inner
-          continue
-        }
-      }
-      const what = random.below(6)
-      if (what === 0 && isRecord(at)) {
-        delete at[name]
-        return { value, hint: `${path} removed` }
-      }
-      if (what === 1 && Array.isArray(at)) {
-        at.push(structuredClone(inner))
-        return { value, hint: `${path} twice` }
-      }
-      const put =
-        what === 2 && typeof inner === 'number' ? inner + random.pick([-1, 1, 512]) : weird
-      ;(at as { [name: string]: Json })[name] = structuredClone(put)
-      return { value, hint: `${path} ${JSON.stringify(put).slice(0, 40)}` }
-    }
-  }
-
-  /** A shard of the stored index. */
-  #shard(): { files: Content; hint: string } {
-    const random = this.#random
-    const name = this.#index!
-    const shard = random.pick(this.#forger.shards(name))
-    const bytes = this.#forger.withShard(name, shard, (record, slots) => {
-      for (let edits = 1 + random.below(3); edits > 0; edits--) {
-        // Count, slots, sequence, homes, or what is in a slot.
-        const place = [0, 4, 8, 16][random.below(6)]
-        if (place !== undefined)
-          record.writeUInt32LE(this.#number(record.readUInt32LE(place)), place)
-        else {
-          const word = 4 * random.below(slots.length >>> 2)
-          slots.writeUInt32LE(this.#number(slots.readUInt32LE(word)), word)
-        }
-      }
-    })
-    const hint = `${name}, shard ${shard.number}`
-    return { files: changed(this.#content, name, bytes), hint }
+  #descriptor(): Mutation {
+    const { value, hint } = this.#edits.json(this.#forger.json('KVARK'))
+    const bytes = this.#forger.file('KVARK', value)
+    return { files: changed(this.#content, 'KVARK', bytes), hint: `KVARK: ${hint}` }
   }
 
   /** A block as it lies in the file, with its checksum. */
-  #block(): { files: Content; hint: string } {
+  #block(): Mutation {
     const random = this.#random
     const name = random.pick(this.#segments)
     const bytes = Buffer.from(this.#content.get(name)!)
@@ -176,32 +106,19 @@ class Mutator {
   }
 
   /** What is in the blocks of a segment, sealed anew. */
-  #payload(): { files: Content; hint: string } {
+  #payload(): Mutation {
     const random = this.#random
     const name = random.pick(this.#segments)
     const chosen = random.below(blocksOf(this.#content.get(name)!, this.#form).length)
     const files = this.#forger.withSegment(name, (payload, block) => {
-      if (block !== chosen) return
-      for (let edits = 1 + random.below(3); edits > 0; edits--) this.#entry(payload)
+      // The first entry's header is behind the frame's.
+      if (block === chosen) this.#edits.payload(payload, 42)
     })
     return { files, hint: `${name}, payload of block ${chosen}` }
   }
 
-  #entry(payload: Buffer): void {
-    const random = this.#random
-    // The first entry's header is behind the frame's.
-    const at = random.chance(0.5)
-      ? random.below(Math.min(payload.length, 42))
-      : random.below(payload.length)
-    const what = random.below(4)
-    if (what === 0) payload[at] = random.below(256)
-    else if (what === 1) payload[at] = random.pick([0, 1, 2, 3, 5, 7, 9, 13, 0x7f, 0x80, 0xff])
-    else if (what === 2) Buffer.from([0xff, 0xff, 0xff, 0xff, random.below(16)]).copy(payload, at)
-    else Buffer.from(random.bytes(random.below(20))).copy(payload, at)
-  }
-
   /** A segment's header, one copy or both. */
-  #header(): { files: Content; hint: string } {
+  #header(): Mutation {
     const random = this.#random
     const name = random.pick(this.#segments)
     const bytes = Buffer.from(this.#content.get(name)!)
@@ -214,7 +131,7 @@ class Mutator {
     return { files: changed(this.#content, name, bytes), hint: `${name}, header byte ${at}` }
   }
 
-  #splice(): { files: Content; hint: string } {
+  #splice(): Mutation {
     const random = this.#random
     const name = random.pick(this.#names)
     const original = this.#content.get(name)!
@@ -230,14 +147,16 @@ class Mutator {
     const gone = random.pick([0, put.length, length])
     const bytes = Buffer.concat([original.subarray(0, at), put, original.subarray(at + gone)])
     const isLarge = bytes.length >= original.length
-    if (random.chance(0.5) && isLarge) repair(name, bytes, original, at, this.#form)
+    if (random.chance(0.5) && isLarge) {
+      this.#anatomy.repair(this.#store, name, bytes, at)
+    }
     return {
       files: changed(this.#content, name, bytes),
       hint: `${name}, ${gone} bytes at ${at} became ${put.length}`,
     }
   }
 
-  #file(): { files: Content; hint: string } {
+  #file(): Mutation {
     const random = this.#random
     const name = random.pick(this.#names)
     const other = random.pick(this.#names)
@@ -252,11 +171,6 @@ class Mutator {
       files: changed(this.#content, place, bytes),
       hint: `${place} is ${bytes ? `${bytes.length} bytes of ${other} or any` : 'missing'}`,
     }
-  }
-
-  #number(before: number): number {
-    const random = this.#random
-    return random.pick([0, 1, 2, before + 1, before ^ 1, 0xffff, 0x7fffffff, random.uint32()]) >>> 0
   }
 }
 
@@ -293,9 +207,12 @@ export function malformedFilesRow(salvage: Salvage = salvageInto): Row {
     const random = new SeededRandom(seed)
     const form = formOf(subject)
     const turn = Math.floor((seed - 1) / subjects.length)
-    const store = knownStore(subject, { compacted: turn % 4 !== 2, spread: turn % 4 === 1 })
-    const forger = new Forger(store, (length) => random.bytes(length))
-    const mutator = new Mutator(store.content, form, forger, random)
+    const store = knownStore(subject, {
+      compacted: turn % 4 !== 2,
+      spread: turn % 4 === 1,
+      killed: turn % 4 === 3,
+    })
+    const mutator = new Mutator(store, random)
     let opened = 0
     let slowest = 0
     let largest = 0

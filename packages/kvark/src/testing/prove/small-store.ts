@@ -14,12 +14,14 @@ import type { CrashSubject } from '../crash/subjects.ts'
 import {
   type Content,
   contentOf,
+  type DamagedEngine,
   type DamagedForm,
   type DamagedStore,
   type Expected,
   environmentWith,
   openAt,
 } from '../damage.ts'
+import { anatomyOf } from './anatomies.ts'
 
 export interface SmallStore {
   readonly form: DamagedForm
@@ -34,15 +36,17 @@ export interface SmallStoreOptions {
   readonly compacted: boolean
   /** With a value over two windows. */
   readonly spread: boolean
+  /** As it is when its process was killed: what was written last is in the journal only. */
+  readonly killed?: boolean
 }
 
 const NOW = Date.UTC(2024, 0, 1)
 /** From the first window into the second. */
 const SPREAD_BYTES = 15_600
 
-/** The options of a subject as those that a store to be damaged takes. */
-export function formOf({ options }: CrashSubject): DamagedForm {
-  return options
+/** Engine and options of a subject as those that a store to be damaged takes. */
+export function formOf({ engine, options }: CrashSubject): DamagedForm {
+  return { engine: engine as DamagedEngine, ...options }
 }
 
 export function isEncrypted(form: DamagedForm): boolean {
@@ -66,7 +70,7 @@ export function stillEnvironment(
 
 export function smallStore(
   subject: CrashSubject,
-  { compacted, spread }: SmallStoreOptions,
+  { compacted, spread, killed = false }: SmallStoreOptions,
 ): SmallStore {
   const form = formOf(subject)
   const environment = stillEnvironment(new Map(), 1)
@@ -76,15 +80,17 @@ export function smallStore(
     db.putSync(key, value, { durability: 'os' })
     expected.set(key, value)
   }
-  const life = (act: (db: DamagedStore) => void): void => {
+  const life = (act: (db: DamagedStore) => void, ends = true): void => {
     const db = openAt(environment, form)
     act(db)
+    if (!ends) earlier.push(contentOf(environment))
     db.closeSync()
-    earlier.push(contentOf(environment))
+    if (ends) earlier.push(contentOf(environment))
   }
   life((db) => {
     for (let i = 0; i < 10; i++) put(db, `key ${i}`, `first ${i} `.repeat(i + 1))
     put(db, '', 'the empty key')
+    for (const [key, value] of anatomyOf(form).filling) put(db, key, value)
     if (spread) put(db, 'spread', 'over windows '.repeat(SPREAD_BYTES / 13))
   })
   life((db) => {
@@ -100,7 +106,7 @@ export function smallStore(
     db.batchSync(keys.map((key) => ({ type: 'put', key, value: `of a batch: ${key}` })))
     for (const key of keys) expected.set(key, `of a batch: ${key}`)
   })
-  life((db) => put(db, 'last', 'behind the stored index'))
+  life((db) => put(db, 'last', 'behind the stored index'), !killed)
   const content = earlier.pop()!
   return { form, content, expected, earlier }
 }
@@ -109,7 +115,7 @@ const made = new Map<string, SmallStore>()
 
 /** The same, made once in a process. */
 export function knownStore(subject: CrashSubject, options: SmallStoreOptions): SmallStore {
-  const name = `${subject.engine} ${subject.name} ${options.compacted} ${options.spread}`
+  const name = `${subject.engine} ${subject.name} ${JSON.stringify(options)}`
   let store = made.get(name)
   if (store === undefined) {
     store = smallStore(subject, options)

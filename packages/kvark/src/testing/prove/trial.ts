@@ -4,40 +4,53 @@
  *   damaged files ─► open, get all, scan, verify, close ─► files put back ─► everything is there
  *
  * 1. What comes out is the right value or `CORRUPTION` with its place, never anything else.
- * 2. The damage is noticed: by a refusal, by a read, by `verify`, or by a warning that the stored index is built anew. But for
- *    the close frame and what fills the sector before it: without it a store is as a crash right before it leaves it, and nothing is
- *    lost. So it is where the manifest that went with the close frame is lost as well, and the one before is there.
+ * 2. The damage is noticed: by a refusal, by a read, by `verify`, or by a warning that something was made anew from what else there is.
+ *    But for what nothing is lost with, which each engine says of its files (`Anatomy.harmless`), and which is counted.
  * 3. A store that refuses to open changes none of the files that are whole. Where an opening changed files, those that were damaged,
  *    put back, give everything again.
  */
 
 import assert from 'node:assert/strict'
 import { assertWhole, type Content, contentOf, differences, examine, write } from '../damage.ts'
-import { closeFrame } from '../tampering.ts'
+import { anatomyOf } from './anatomies.ts'
 import { type SmallStore, stillEnvironment } from './small-store.ts'
-
-const MANIFEST = 'MANIFEST'
 
 /** Nothing is wrong with the store while nobody has touched it: else every damage would seem to be noticed. */
 export function assertSound({ content, expected, form }: SmallStore, seed: number): void {
   assertWhole(stillEnvironment(content, seed), expected, form)
 }
 
-/** Whether the damage was noticed; throws, with the hint, where it should have been, or where anything wrong came out. */
-export function isNoticed(
+/**
+ * What harmless thing was damaged where nobody noticed it; `undefined`: it was noticed. Throws, with the hint, where it should have been
+ * noticed, or where anything wrong came out.
+ */
+export function unnoticed(
   store: SmallStore,
   damaged: Content,
   hint: string,
   seed: number,
-): boolean {
+): string | undefined {
   let noticed: boolean
   try {
     noticed = stand(store, damaged, seed)
   } catch (cause) {
     throw new Error(`${hint}: ${(cause as Error).message}`, { cause })
   }
-  if (!noticed) assert.ok(isClose(store, damaged), `${hint}: nobody noticed`)
-  return noticed
+  if (noticed) return undefined
+  const what = anatomyOf(store.form).harmless(store, damaged)
+  assert.ok(what !== undefined, `${hint}: nobody noticed`)
+  return what
+}
+
+/** Counts what was harmless, by what it was of. */
+export class Harmless {
+  readonly counts: Record<string, number> = {}
+
+  add(what: string | undefined): void {
+    if (what === undefined) return
+    const name = `${what}, harmless`
+    this.counts[name] = (this.counts[name] ?? 0) + 1
+  }
 }
 
 function stand({ content, expected, form }: SmallStore, damaged: Content, seed: number): boolean {
@@ -53,16 +66,4 @@ function stand({ content, expected, form }: SmallStore, damaged: Content, seed: 
     assertWhole(environment, expected, form)
   }
   return refused !== undefined || unreadable.size + problems.length + warnings.length > 0
-}
-
-/** Whether nothing but the close frame is damaged, or it and its manifest are both lost. */
-function isClose({ content, form, earlier }: SmallStore, damaged: Content): boolean {
-  const { name, at } = closeFrame(content, form)
-  const manifest = damaged.get(MANIFEST)
-  const isOld = manifest && earlier.some((files) => files.get(MANIFEST)?.equals(manifest))
-  const names = differences(content, damaged).filter((one) => one !== MANIFEST || !isOld)
-  const bytes = damaged.get(name)?.subarray(0, at)
-  return (
-    names.length === 1 && names[0] === name && content.get(name)!.subarray(0, at).equals(bytes!)
-  )
 }

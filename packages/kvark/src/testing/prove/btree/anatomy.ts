@@ -1,0 +1,159 @@
+/** The files of a tree: the tree file, and the journal in front of it. */
+
+import { ROOT_BYTES, ROOT_SLOTS, TREE_NAME } from '../../../engines/btree/format.ts'
+import { STORED_LENGTH_AT, seedOf } from '../../../storage/block-form.ts'
+import { type Content, type DamagedForm, differences } from '../../damage.ts'
+import {
+  headerBytesOf,
+  isSegment,
+  repairBlock,
+  repairSealed,
+  repairSegment,
+  segmentEdges,
+  segmentPayloads,
+} from '../../tampering.ts'
+import type { Anatomy, Part } from '../anatomy.ts'
+import type { StoredFiles } from '../forger.ts'
+import type { SmallStore } from '../small-store.ts'
+import { TreeForger } from './forger.ts'
+import { treeInputs } from './inputs.ts'
+import { treeMutations } from './mutations.ts'
+
+const PAGE_BYTES = 4096
+const LENGTH_AT = 8
+const PLAIN_HEADER_BYTES = 12
+
+export const btreeAnatomy: Anatomy = {
+  // A branch with some leaves, and a key of which the rest is elsewhere.
+  filling: [
+    ...Array.from({ length: 8 }, (_, i): [string, string] => {
+      return [`page ${i}`, `a good part of a page ${i} `.repeat(36)]
+    }),
+    ['k'.repeat(5000), 'a long key'],
+  ],
+  unitBytes: pageBytesOf,
+  edges,
+  harmless,
+  repair,
+  payloads,
+  forger: (files, random) => new TreeForger(files, random),
+  mutations: treeMutations,
+  inputs: treeInputs,
+}
+
+function pageBytesOf({ pageBytes = PAGE_BYTES }: DamagedForm): number {
+  return pageBytes
+}
+
+/** A page as it lies in the tree file, if anything was ever written to it. */
+interface StoredPage {
+  readonly at: number
+  readonly storedEnd: number
+}
+
+function pagesOf(tree: Buffer, form: DamagedForm): StoredPage[] {
+  const pageBytes = pageBytesOf(form)
+  const headerBytes = headerBytesOf(form)
+  const lengthAt = headerBytes === PLAIN_HEADER_BYTES ? LENGTH_AT : STORED_LENGTH_AT
+  const pages: StoredPage[] = []
+  for (let at = ROOT_SLOTS * pageBytes; at + pageBytes <= tree.length; at += pageBytes) {
+    const length = tree.readUInt16LE(at + lengthAt)
+    if (length > 0) pages.push({ at, storedEnd: at + headerBytes + length })
+  }
+  return pages
+}
+
+/** The text in the slots of the root. */
+function rootsOf(tree: Buffer, form: DamagedForm): Part[] {
+  return Array.from({ length: ROOT_SLOTS }, (_, slot) => {
+    const from = slot * pageBytesOf(form)
+    return { from, to: tree.indexOf(0, from) }
+  })
+}
+
+function* edges(name: string, bytes: Buffer, { form }: SmallStore): Generator<number> {
+  if (isSegment(name)) yield* segmentEdges(bytes, form)
+  else if (name === TREE_NAME) {
+    for (const { from, to } of rootsOf(bytes, form)) yield* [from, to, from + ROOT_BYTES]
+    for (const { at, storedEnd } of pagesOf(bytes, form)) {
+      yield* [at, at + headerBytesOf(form), storedEnd]
+    }
+  } else for (let at = 0; at < bytes.length; at += 7) yield at
+}
+
+/** Parts of the tree file that mean nothing, and why. */
+function idleParts(store: SmallStore): readonly (Part & { readonly what: string })[] {
+  const { pages, tree, root } = forgerOf(store)
+  const { pageBytes } = root
+  const parts: (Part & { what: string })[] = []
+  for (let slot = 0; slot < ROOT_SLOTS; slot++) {
+    const from = slot * pageBytes + ROOT_BYTES
+    parts.push({ from, to: (slot + 1) * pageBytes, what: 'of the room behind a root' })
+  }
+  for (let page = ROOT_SLOTS; page * pageBytes < tree.length; page++) {
+    if (pages.has(page)) continue
+    parts.push({ from: page * pageBytes, to: (page + 1) * pageBytes, what: 'of free pages' })
+  }
+  return parts
+}
+
+const known = new WeakMap<Content, TreeForger>()
+
+/** Somebody who only looks at the files. */
+function forgerOf(files: StoredFiles): TreeForger {
+  let forger = known.get(files.content)
+  if (forger === undefined) {
+    forger = new TreeForger(files, (length) => new Uint8Array(length))
+    known.set(files.content, forger)
+  }
+  return forger
+}
+
+/**
+ * What lies behind the roots and in free pages means nothing. When the store was closed, all was in the tree file; what is left of the
+ * journal is the mark of that.
+ */
+function harmless(store: SmallStore, damaged: Content): string | undefined {
+  const what = new Set<string>()
+  for (const name of differences(store.content, damaged)) {
+    if (isSegment(name)) {
+      what.add('of the mark of a clean close')
+      continue
+    }
+    const original = store.content.get(name)
+    const bytes = damaged.get(name)
+    if (name !== TREE_NAME || original?.length !== bytes?.length) return undefined
+    for (let at = 0; at < original!.length; at++) {
+      if (original![at] === bytes![at]) continue
+      const part = idleParts(store).find(({ from, to }) => from <= at && at < to)
+      if (part === undefined) return undefined
+      what.add(part.what)
+      at = part.to - 1
+    }
+  }
+  return [...what].join(' and ')
+}
+
+function repair({ content, form }: StoredFiles, name: string, bytes: Buffer, at: number): void {
+  const original = content.get(name)!
+  if (isSegment(name)) repairSegment(bytes, original, at, form)
+  else if (name !== TREE_NAME) repairSealed(bytes)
+  else {
+    const root = rootsOf(original, form).find(({ from, to }) => from <= at && at < to)
+    if (root) repairSealed(bytes.subarray(root.from, root.to))
+    const page = pagesOf(original, form).find((one) => one.at + 4 <= at && at < one.storedEnd)
+    // The life of the file is sealed; but a checksum that is known tells its seed.
+    if (page)
+      repairBlock(bytes, page.at, form, seedOf(forgerOf({ content, form }).root.life, page.at))
+  }
+}
+
+function payloads(name: string, bytes: Buffer, form: DamagedForm): Part[] {
+  if (isSegment(name)) return segmentPayloads(bytes, form)
+  if (name !== TREE_NAME) return []
+  const headerBytes = headerBytesOf(form)
+  return pagesOf(bytes, form).map(({ at, storedEnd }) => ({
+    from: at + headerBytes,
+    to: storedEnd,
+  }))
+}
