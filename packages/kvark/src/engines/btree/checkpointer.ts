@@ -112,9 +112,10 @@ export class Checkpointer {
   *finish(): Routine<void> {
     const { journal } = this.#state
     yield* this.#work()
+    // Both roots are on the disk before the journal says so: a copy that is missing then was damaged.
+    yield* this.#state.file.handle.sync()
     journal.begin()
     yield* journal.close(this.#state.root.number)
-    yield* this.#state.file.handle.sync()
   }
 
   *#work(): Routine<void> {

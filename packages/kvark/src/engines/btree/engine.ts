@@ -199,7 +199,8 @@ export class TreeEngine implements Engine {
   }
 
   *verify(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<VerifyReport> {
-    if (!this.failure) yield* this.#checkpointer.now()
+    // What nobody has changed is looked at as it was found.
+    if (!this.failure && this.#state.changed) yield* this.#checkpointer.now()
     return yield* verify(this.#state, progress, signal)
   }
 

@@ -8,7 +8,7 @@
 import { Effect, type Routine } from '../../environment/routine.ts'
 import { corruption } from '../../errors.ts'
 import type { TreeFile } from './file.ts'
-import type { Extent, Run } from './format.ts'
+import { type Extent, misplaced, ROOT_SLOTS, type Run } from './format.ts'
 import type { Pages } from './pages.ts'
 
 const CACHED_BYTES = 256 * 1024
@@ -48,6 +48,7 @@ export class Extents {
 
   /** The tree does not have the value any more. */
   leave(extent: Extent): void {
+    this.#check(extent)
     eachPage(extent, (page) => this.#pages.leave(page))
   }
 
@@ -63,6 +64,7 @@ export class Extents {
 
   /** `length` bytes from `from` on, with memory of their own. */
   *read(extent: Extent, from: number, length: number): Routine<Buffer> {
+    this.#check(extent)
     const { payloadBytes } = this.#file
     const result = Buffer.allocUnsafeSlow(length)
     for (let done = 0; done < length; ) {
@@ -81,6 +83,17 @@ export class Extents {
     if (page === undefined || extent.length > this.#file.payloadBytes) return undefined
     if (this.#pages.has(page)) return this.#pages.payloadOf(page).subarray(0, extent.length)
     return undefined
+  }
+
+  /** Whoever has an extent from a page that was forged may have any. */
+  #check({ length, runs }: Extent): void {
+    const { end } = this.#pages.space
+    let pages = 0
+    for (const [first, count] of runs) {
+      if (first < ROOT_SLOTS || first + count > end) throw misplaced()
+      pages += count
+    }
+    if (pages < length / this.#file.payloadBytes) throw misplaced()
   }
 
   *#copy(

@@ -8,12 +8,11 @@ import { corruption } from '../../errors.ts'
 import type { BlockForm } from '../../storage/block-form.ts'
 import type { PageSource } from '../../storage/cache.ts'
 import type { FileHandle } from '../../vfs/files.ts'
-import { PIECE, ROOT_BYTES, TREE_PAGE } from './format.ts'
+import { FLAGS_AT, PIECE, ROOT_BYTES, TREE_PAGE } from './format.ts'
 import { Page, type PageMemory, pageMemory } from './page.ts'
 
-/** What a block says of itself, in its header. */
+/** What a block is known by, in its header. */
 const MARK_AT = 4
-const FLAGS_AT = 10
 
 export class TreeFile implements PageSource {
   readonly handle: FileHandle

@@ -23,7 +23,8 @@ export const TREE_NAME = 'TREE'
 export const ROOT_SLOTS = 2
 /** What is read and written of a root slot. */
 export const ROOT_BYTES = 2048
-/** What a page is: the flags of its block. */
+/** What a page is: the flags of its block, in its header. */
+export const FLAGS_AT = 10
 export const TREE_PAGE = 1
 export const PIECE = 2
 
@@ -125,4 +126,11 @@ function isRoot(value: object): value is Root {
 
 export function isPageSize(value: unknown): value is number {
   return [4096, 8192, 16_384, 32_768, 65_536].includes(value as number)
+}
+
+export function misplaced(): KvarkError {
+  return new KvarkError(
+    'CORRUPTION',
+    'A page of the tree is not where it belongs. Run `kvark repair`, or restore a backup.',
+  )
 }

@@ -3,12 +3,13 @@
 import type { Inspection, Progress, VerifyReport } from '../../engine/engine.ts'
 import type { Routine } from '../../environment/routine.ts'
 import { asKvarkError, corruption, type KvarkError } from '../../errors.ts'
+import { FLAGS_AT, misplaced, TREE_PAGE } from './format.ts'
 import { restOf } from './keys.ts'
 import { Leaf, readExtent } from './leaf.ts'
 import { Page, pageMemory } from './page.ts'
 import { Shape } from './shape.ts'
 import type { TreeState } from './state.ts'
-import { childAt, misplaced, NO_PAGE, sumAt } from './tree.ts'
+import { childAt, NO_PAGE, sumAt } from './tree.ts'
 
 /** What stands below a page. */
 interface Below {
@@ -41,19 +42,26 @@ class Verifier {
     const { file, pages, context } = this.#state
     this.#signal?.throwIfAborted()
     const bytes = Buffer.allocUnsafeSlow(file.pageBytes)
-    pages.expect(number, sum)
     try {
+      pages.expect(number, sum)
       yield* file.readPage(number, bytes, 0)
     } catch (error) {
       return this.#problem(error)
     }
+    if (bytes[FLAGS_AT] !== TREE_PAGE) return this.#problem(misplaced())
     yield* context.environment.pause
     this.#count(file.pageBytes)
     const page = new Page(pageMemory(Buffer.alloc(4)), file.payloadBytes)
     page.look(pageMemory(bytes), file.form.headerBytes)
     if (level !== undefined && page.level !== level) return this.#problem(misplaced())
     this.levels[page.level] = (this.levels[page.level] ?? 0) + 1
-    const keys = yield* this.#keysOf(page)
+    let keys: Buffer[]
+    try {
+      keys = yield* this.#keysOf(page)
+    } catch (error) {
+      // Without them nobody can tell what belongs below it.
+      return this.#problem(error)
+    }
     for (const [slot, key] of keys.entries()) {
       const previous = keys[slot - 1]
       const small = slot === 0 && page.level > 0 ? false : key.compare(low) < 0
@@ -103,11 +111,11 @@ class Verifier {
   *#value(page: Page): Routine<void> {
     const { file, extents } = this.#state
     const leaf = this.#leaf
-    leaf.read(page.bytes, page.bodyAt, page.bodyLength, file.handle.path)
-    if (!leaf.long) return
-    const extent = readExtent(page.bytes, leaf.start, leaf.end)
     const { payloadBytes } = file
     try {
+      leaf.read(page.bytes, page.bodyAt, page.bodyLength, file.handle.path)
+      if (!leaf.long) return
+      const extent = readExtent(page.bytes, leaf.start, leaf.end)
       for (let from = 0; from < extent.length; from += payloadBytes) {
         yield* extents.read(extent, from, Math.min(payloadBytes, extent.length - from))
         this.#count(file.pageBytes)

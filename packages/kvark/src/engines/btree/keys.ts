@@ -14,7 +14,8 @@ import { Effect, effect } from '../../environment/routine.ts'
 import type { Block } from '../../storage/cache.ts'
 import { SHA256_BYTES, sha256 } from '../../storage/digest.ts'
 import { type Extents, pageOf } from './extents.ts'
-import type { Extent, Run } from './format.ts'
+import { type Extent, misplaced, type Run } from './format.ts'
+import { MAX_KEY_BYTES } from './limits.ts'
 import { type Page, REFERENCE_BYTES, RUN_BYTES } from './page.ts'
 
 /** `find`: the rest of a key has to be read first (`block`). */
@@ -185,10 +186,12 @@ export function restOf({ bytes, referenceAt }: Page): Extent {
 }
 
 function extentIn(bytes: Buffer, at: number): Extent {
+  const length = readU32(bytes, at)
+  if (length > MAX_KEY_BYTES) throw misplaced()
   const runs: Run[] = []
   for (let i = 0; i < bytes[at + RUNS_AT]!; i++) {
     const run = at + REFERENCE_BYTES + i * RUN_BYTES
     runs.push([readU48(bytes, run), readU32(bytes, run + 6)])
   }
-  return { length: readU32(bytes, at), mark: readU32(bytes, at + MARK_AT), runs }
+  return { length, mark: readU32(bytes, at + MARK_AT), runs }
 }

@@ -24,6 +24,7 @@ import {
   SLAB_BYTES,
 } from '../../storage/cache.ts'
 import { AdaptiveHash } from './adaptive-hash.ts'
+import { FLAGS_AT, misplaced, PIECE, ROOT_SLOTS, TREE_PAGE } from './format.ts'
 import { Page, type PageMemory, pageMemory, TIRED } from './page.ts'
 import { Space } from './space.ts'
 import { Views } from './views.ts'
@@ -99,7 +100,9 @@ export class Pages {
     const { cache } = this
     cache.referenced[frame] = 1
     const memory = this.#memoryOf(frame >> cache.slabBits)
-    page.look(memory, ((frame & cache.slabMask) << cache.pageBits) + this.#form.headerBytes)
+    const at = (frame & cache.slabMask) << cache.pageBits
+    if (memory.bytes[at + FLAGS_AT] === PIECE) throw misplaced()
+    page.look(memory, at + this.#form.headerBytes)
     return true
   }
 
@@ -123,6 +126,7 @@ export class Pages {
 
   /** A page that is about to be read has this checksum in the file, unless it was written since. */
   expect(number: number, sum: number): void {
+    this.#check(number)
     if (sum !== 0 && this.sum(number) === 0) this.setSum(number, sum)
   }
 
@@ -131,8 +135,10 @@ export class Pages {
     const number = this.#take()
     const frame = this.table.frames[number]!
     const { cache } = this
-    const at = ((frame & cache.slabMask) << cache.pageBits) + this.#form.headerBytes
-    page.format(this.#memoryOf(frame >> cache.slabBits), at, level, prefix)
+    const memory = this.#memoryOf(frame >> cache.slabBits)
+    const at = (frame & cache.slabMask) << cache.pageBits
+    memory.bytes[at + FLAGS_AT] = TREE_PAGE
+    page.format(memory, at + this.#form.headerBytes, level, prefix)
     return number
   }
 
@@ -186,7 +192,7 @@ export class Pages {
     this.#freshen(number)
     this.#sums[number] = mark
     this.#pieces.add(number)
-    this.bytesOf(number).fill(0)
+    this.bytesOf(number).fill(0)[FLAGS_AT] = PIECE
   }
 
   /** Whether a page is in memory. */
@@ -327,8 +333,14 @@ export class Pages {
     for (let i = cache.slabMask; i >= 0; i--) this.#spare.push(first + i)
   }
 
+  /** Whoever names a page that is not in use has it from a page that was forged. */
+  #check(number: number): void {
+    if (number < ROOT_SLOTS || number >= this.space.end) throw misplaced()
+  }
+
   /** Makes room for what is known of a page. */
   #reach(number: number): void {
+    this.#check(number)
     this.table.grow(number + 1)
     if (number < this.#born.length) return
     const length = Math.max(number + 1, this.#born.length * 2)

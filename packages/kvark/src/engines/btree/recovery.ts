@@ -84,7 +84,7 @@ class Recovery {
   *run(options: Required<BtreeOptions>, given: number): Routine<TreeState> {
     const { environment, folder, descriptor } = this.#context
     const names = yield* environment.files.list(folder)
-    const { file, root } = yield* this.#open(names, options)
+    const { file, root, isWhole } = yield* this.#open(names, options)
     if (descriptor.edition < root.edition) {
       throw corruption(`${folder}/${DESCRIPTOR_NAME}`, 0, 'the descriptor is an older copy')
     }
@@ -104,6 +104,9 @@ class Recovery {
     state.pages.space.above(0)
     state.segments = [...recovery.row]
     const { tail } = recovery
+    if (tail.closed && !isWhole) {
+      environment.warn(`${this.#path}: one of the two roots was damaged, and is written anew.`)
+    }
     tail.sequence = Math.max(tail.sequence, root.sequence, given)
     const start = yield* recovery.start(tail.sequence)
     if (!tail.closed && start.suspects.length > 0) state.changed = true
@@ -144,7 +147,7 @@ class Recovery {
   *#open(
     names: readonly string[],
     options: Required<BtreeOptions>,
-  ): Routine<{ file: TreeFile; root: Root }> {
+  ): Routine<{ file: TreeFile; root: Root; isWhole: boolean }> {
     const { environment, descriptor, form } = this.#context
     const { files } = environment
     if (!names.includes(TREE_NAME)) {
@@ -170,10 +173,10 @@ class Recovery {
     }
     file = new TreeFile(handle, form.blocks, root.life, pageBits)
     this.#file = file
-    const isSettled =
+    const isWhole =
       roots.length === ROOT_SLOTS && roots.every(({ number }) => number === root.number)
-    if (!isSettled) yield* this.#settle(file, root)
-    return { file, root }
+    if (!isWhole) yield* this.#settle(file, root)
+    return { file, root, isWhole }
   }
 
   /** Writes a root again that may never have reached the disk. All that it leads to has. */
@@ -254,9 +257,12 @@ class Recovery {
     eachPage(root.map, (page) => {
       if (page * file.pageBytes >= size) throw corruption(this.#path, size, 'the file is cut short')
     })
+    const end = Math.ceil(size / file.pageBytes)
+    // Until the map has been read, a page of it may be anywhere in the file.
+    pages.space.mark(end - 1)
     pages.space = Space.restore(yield* extents.read(root.map, 0, root.map.length))
     extents.adopt(root.map)
-    pages.space.above(Math.max(pages.space.end, Math.ceil(size / file.pageBytes)))
+    pages.space.above(Math.max(pages.space.end, end))
     tree.root = root.page
     tree.entries = root.entries
     if (root.page !== NO_PAGE) pages.setSum(root.page, root.sum)

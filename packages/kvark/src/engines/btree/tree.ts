@@ -19,8 +19,8 @@
 
 import { readU32, readU48, writeU32, writeU48 } from '../../bytes/varint.ts'
 import type { Routine } from '../../environment/routine.ts'
-import { KvarkError } from '../../errors.ts'
 import type { Block } from '../../storage/cache.ts'
+import { misplaced } from './format.ts'
 import { type Keys, UNREAD } from './keys.ts'
 import { BRANCH_BODY_BYTES, MOST_LEVEL, type Page, type PageMemory, pageMemory } from './page.ts'
 import type { Pages } from './pages.ts'
@@ -137,12 +137,15 @@ export class Tree {
     const pages = this.#pages
     const page = this.#page
     let number = this.root
+    let level = -1
     while (number !== NO_PAGE) {
       if (!pages.has(number)) return false
       // The leaf itself is left for the write to look at.
-      if (number !== this.root && page.level === 1) return true
+      if (level === 1) return true
       pages.look(page, number)
       if (page.level === 0) return true
+      if (level > 0 && page.level !== level - 1) throw misplaced()
+      level = page.level
       const found = this.#keys.find(page, key, start, end)
       if (found === UNREAD) return false
       page.read(found >= 0 ? found : Math.max(0, -2 - found))
@@ -398,8 +401,9 @@ export class Tree {
   #lower(): void {
     const pages = this.#pages
     const page = this.#page
-    for (;;) {
+    for (let level = MAX_DEPTH; ; level = page.level) {
       if (!pages.look(page, this.root) || page.level === 0 || page.count > 1) return
+      if (page.level >= level) throw misplaced()
       page.read(0)
       const child = childAt(page)
       pages.expect(child, sumAt(page))
@@ -592,11 +596,4 @@ export function childAt(page: Page): number {
 /** What that child's checksum is in the file; 0: it is not there yet. */
 export function sumAt(page: Page): number {
   return readU32(page.bytes, page.bodyAt + SUM_AT)
-}
-
-export function misplaced(): KvarkError {
-  return new KvarkError(
-    'CORRUPTION',
-    'A page of the tree is not where it belongs. Run `kvark repair`, or restore a backup.',
-  )
 }

@@ -45,6 +45,10 @@ function pageBytesOf({ pageBytes = PAGE_BYTES }: DamagedForm): number {
   return pageBytes
 }
 
+interface IdlePart extends Part {
+  readonly what: string
+}
+
 /** A page as it lies in the tree file, if anything was ever written to it. */
 interface StoredPage {
   readonly at: number
@@ -82,14 +86,12 @@ function* edges(name: string, bytes: Buffer, { form }: SmallStore): Generator<nu
 }
 
 /** Parts of the tree file that mean nothing, and why. */
-function idleParts(store: SmallStore): readonly (Part & { readonly what: string })[] {
+function idleParts(store: SmallStore): readonly IdlePart[] {
   const { pages, tree, root } = forgerOf(store)
   const { pageBytes } = root
-  const parts: (Part & { what: string })[] = []
-  for (let slot = 0; slot < ROOT_SLOTS; slot++) {
-    const from = slot * pageBytes + ROOT_BYTES
-    parts.push({ from, to: (slot + 1) * pageBytes, what: 'of the room behind a root' })
-  }
+  const parts: IdlePart[] = rootsOf(tree, store.form).map(({ to }, slot) => {
+    return { from: to + 1, to: (slot + 1) * pageBytes, what: 'of the room behind a root' }
+  })
   for (let page = ROOT_SLOTS; page * pageBytes < tree.length; page++) {
     if (pages.has(page)) continue
     parts.push({ from: page * pageBytes, to: (page + 1) * pageBytes, what: 'of free pages' })
@@ -111,27 +113,29 @@ function forgerOf(files: StoredFiles): TreeForger {
 
 /**
  * What lies behind the roots and in free pages means nothing. When the store was closed, all was in the tree file; what is left of the
- * journal is the mark of that.
+ * journal is the mark of that. Without it one of the two roots may be anything, as it is when the power fails while it is written.
  */
 function harmless(store: SmallStore, damaged: Content): string | undefined {
+  const names = differences(store.content, damaged)
   const what = new Set<string>()
-  for (const name of differences(store.content, damaged)) {
-    if (isSegment(name)) {
-      what.add('of the mark of a clean close')
-      continue
-    }
-    const original = store.content.get(name)
-    const bytes = damaged.get(name)
-    if (name !== TREE_NAME || original?.length !== bytes?.length) return undefined
-    for (let at = 0; at < original!.length; at++) {
-      if (original![at] === bytes![at]) continue
-      const part = idleParts(store).find(({ from, to }) => from <= at && at < to)
-      if (part === undefined) return undefined
-      what.add(part.what)
-      at = part.to - 1
-    }
-  }
-  return [...what].join(' and ')
+  const isMarked = !names.some(isSegment)
+  if (!isMarked) what.add('of the mark of a clean close')
+  if (names.some((name) => !isSegment(name) && name !== TREE_NAME)) return undefined
+  if (!names.includes(TREE_NAME)) return [...what].join()
+  const original = store.content.get(TREE_NAME)!
+  const bytes = damaged.get(TREE_NAME)
+  if (original.length !== bytes?.length) return undefined
+  const roots = rootsOf(original, store.form)
+  const parts = [...idleParts(store), ...roots.map((part) => ({ ...part, what: 'of a root' }))]
+  const harmed = parts.filter(({ from, to }) => {
+    return !original.subarray(from, to).equals(bytes.subarray(from, to))
+  })
+  const lost = harmed.filter((part) => part.what === 'of a root').length
+  if (lost > 1 || (lost === 1 && isMarked)) return undefined
+  const rest = Buffer.from(bytes)
+  for (const { from, to } of harmed) original.copy(rest, from, from, to)
+  for (const part of harmed) what.add(part.what)
+  return rest.equals(original) ? [...what].join(' and ') : undefined
 }
 
 function repair({ content, form }: StoredFiles, name: string, bytes: Buffer, at: number): void {
