@@ -8,6 +8,7 @@ import { PlainForm } from '../../storage/block-form.ts'
 import { type Block, Cache } from '../../storage/cache.ts'
 import { Extents } from './extents.ts'
 import { TreeFile } from './file.ts'
+import { ROOT_SLOTS } from './format.ts'
 import { Keys } from './keys.ts'
 import { longKeyBytes, type Page } from './page.ts'
 import { Pages } from './pages.ts'
@@ -34,7 +35,7 @@ function newPages(bits: number): Pages {
     7,
     2 ** 16,
   )
-  pages.space.mark(NO_PAGE)
+  for (let page = 0; page < ROOT_SLOTS; page++) pages.space.mark(page)
   return pages
 }
 
@@ -188,7 +189,7 @@ class Model {
     while (this.views.length > 0) this.#end(0)
     for (const key of this.content.keys()) this.#delete(Buffer.from(key, 'latin1'))
     assert.equal(this.tree.root, NO_PAGE)
-    assert.equal(this.pages.space.used, 1)
+    assert.equal(this.pages.space.used, ROOT_SLOTS)
     assert.equal(this.pages.fresh, 0)
   }
 
