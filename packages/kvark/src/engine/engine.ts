@@ -142,6 +142,8 @@ export interface Engine {
   snapshot?(): EngineSnapshot
   cursor(request: ScanRequest): EngineCursor
 
+  /** The number of live entries that a cursor of this request would give. Absent: it takes one to know. */
+  count?(request: ScanRequest): Routine<number>
   /** Rewrites what holds stale data until nothing more can be freed. */
   compact(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<void>
   /** Reads and checks everything. Damage is in the report, not thrown. */

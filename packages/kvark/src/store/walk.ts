@@ -61,6 +61,12 @@ export function* countEntries<K, V>(
   let walk: Walk | undefined
   try {
     if (core.unsettled) yield* core.queue.passed
+    const { engine } = core
+    if (engine.count !== undefined && scan.token === undefined) {
+      scan.signal?.throwIfAborted()
+      const { from, to, reverse, token, limit } = scan
+      return Math.min(limit, yield* engine.count({ at: view?.at, from, to, reverse, token }))
+    }
     walk = startWalk(core, scan, view)
     core.addLease(walk, undefined)
     const found = new Found()

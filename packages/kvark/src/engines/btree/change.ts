@@ -4,7 +4,7 @@ import type { Extent } from './format.ts'
 import { extentLength, Leaf, leafLength, readExtent, writeExtent, writeLeaf } from './leaf.ts'
 import { longKeyBytes, type Page, REFERENCE_BYTES, RUN_BYTES } from './page.ts'
 import type { TreeState } from './state.ts'
-import { PRESENT } from './tree.ts'
+import { HAS_EXTENTS, MAY_EXPIRE, PRESENT } from './tree.ts'
 
 /** A page has room for so many entries at least; longer ones have their values in extents. */
 const LEAST_ENTRIES = 4
@@ -27,6 +27,7 @@ export class Change {
     this.#long = longKeyBytes(state.file.payloadBytes)
     const room = Math.floor((state.file.payloadBytes - PAGE_OVERHEAD_BYTES) / LEAST_ENTRIES)
     this.#most = room - ENTRY_OVERHEAD_BYTES
+    state.tree.traits = (page) => this.#traits(page)
     state.tree.leaving = (page) => this.#left(page)
   }
 
@@ -49,7 +50,7 @@ export class Change {
       return
     }
     const { tree } = this.#state
-    tree.put(key, start, end, body)
+    tree.put(key, start, end, body, expiry === 0 ? 0 : MAY_EXPIRE)
     const { bytes, bodyAt } = tree.body
     const at = writeLeaf(bytes, bodyAt, sequence, expiry, ascii, false)
     if (length < 32) for (let i = 0; i < length; i++) bytes[at + i] = source[from + i]!
@@ -76,11 +77,7 @@ export class Change {
 
   /** Takes all keys from `from` up to `to` (empty: to the end) away. */
   deleteRange(from: Uint8Array, to: Uint8Array): void {
-    const { tree } = this.#state
-    for (let next: Uint8Array | undefined = from; next !== undefined && tree.entries > 0; ) {
-      tree.reach(tree.root, next, 0, next.length)
-      next = tree.deleteUpTo(to)
-    }
+    this.#state.tree.deleteRange(from, to)
   }
 
   #putExtent(
@@ -93,7 +90,8 @@ export class Change {
     ascii: boolean,
   ): void {
     const { tree } = this.#state
-    tree.put(key, start, end, leafLength(extentLength(extent), expiry))
+    const traits = expiry === 0 ? HAS_EXTENTS : HAS_EXTENTS | MAY_EXPIRE
+    tree.put(key, start, end, leafLength(extentLength(extent), expiry), traits)
     const { bytes, bodyAt } = tree.body
     writeExtent(bytes, writeLeaf(bytes, bodyAt, sequence, expiry, ascii, true), extent)
   }
@@ -101,6 +99,12 @@ export class Change {
   /** What a key takes of a page, at most. */
   #inPage(length: number): number {
     return length < this.#long ? length : this.#long + MOST_REFERENCE_BYTES
+  }
+
+  #traits(page: Page): number {
+    const leaf = this.#leaf
+    leaf.read(page.bytes, page.bodyAt, page.bodyLength, this.#state.file.handle.path)
+    return (leaf.expiry === 0 ? 0 : MAY_EXPIRE) | (leaf.long ? HAS_EXTENTS : 0)
   }
 
   /** An entry is about to go: so does its long value. */

@@ -45,6 +45,7 @@ import { readOnly } from '../../storage/journal.ts'
 import { backup } from './backup.ts'
 import { Change } from './change.ts'
 import { Checkpointer } from './checkpointer.ts'
+import { Count } from './count.ts'
 import { released, spread, TreeCursor } from './cursor.ts'
 import { inspect, verify } from './inspection.ts'
 import { encodeExtent, Leaf, readExtent } from './leaf.ts'
@@ -183,6 +184,23 @@ export class TreeEngine implements Engine {
     const given = request.at as TreeSnapshot | undefined
     const snapshot = given ?? (this.snapshot() as TreeSnapshot)
     return new TreeCursor(this.#state, snapshot, given === undefined, request)
+  }
+
+  *count({ at, from, to }: ScanRequest): Routine<number> {
+    const given = at as TreeSnapshot | undefined
+    if (given?.released) throw released()
+    const snapshot = given ?? (this.snapshot() as TreeSnapshot)
+    const { pages, keys, file } = this.#state
+    const leaf = new Leaf()
+    const count = new Count(pages, keys, (page) => {
+      leaf.read(page.bytes, page.bodyAt, page.bodyLength, file.handle.path)
+      return leaf.expiry === 0 || leaf.expiry > snapshot.clock
+    })
+    try {
+      return yield* count.between(snapshot.root, from, to)
+    } finally {
+      if (given === undefined) snapshot.release()
+    }
   }
 
   *compact(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<void> {

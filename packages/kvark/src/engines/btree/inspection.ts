@@ -9,11 +9,12 @@ import { Leaf, readExtent } from './leaf.ts'
 import { Page, pageMemory } from './page.ts'
 import { Shape } from './shape.ts'
 import type { TreeState } from './state.ts'
-import { childAt, NO_PAGE, sumAt } from './tree.ts'
+import { childAt, entriesAt, HAS_EXTENTS, MAY_EXPIRE, NO_PAGE, sumAt, traitsAt } from './tree.ts'
 
 /** What stands below a page. */
 interface Below {
   readonly entries: number
+  readonly traits: number
 }
 
 class Verifier {
@@ -72,12 +73,15 @@ class Verifier {
       }
     }
     let entries = 0
+    let traits = 0
     for (let slot = 0; slot < page.count; slot++) {
       page.read(slot)
       if (page.level === 0) {
         entries++
-        yield* this.#value(page)
+        if (page.referenceLength > 0) traits |= HAS_EXTENTS
+        traits |= yield* this.#value(page)
       } else {
+        const before = this.problems.length
         const below = yield* this.page(
           childAt(page),
           sumAt(page),
@@ -86,9 +90,23 @@ class Verifier {
           keys[slot + 1] ?? high,
         )
         entries += below.entries
+        traits |= below.traits
+        const found = this.problems.length
+        page.read(slot)
+        // What could not be read was told already.
+        const differ = entriesAt(page) !== below.entries || (below.traits & ~traitsAt(page)) !== 0
+        if (differ && found === before) {
+          this.#problem(
+            corruption(
+              file.handle.path,
+              number * file.pageBytes,
+              'a branch does not say what is below it',
+            ),
+          )
+        }
       }
     }
-    return { entries }
+    return { entries, traits }
   }
 
   /** All keys of a page, whole. */
@@ -107,14 +125,17 @@ class Verifier {
     return keys
   }
 
-  /** Reads the value of an entry that has one of its own. */
-  *#value(page: Page): Routine<void> {
+  /** Reads the value of an entry that has one of its own; returns the entry's traits. */
+  *#value(page: Page): Routine<number> {
     const { file, extents } = this.#state
     const leaf = this.#leaf
     const { payloadBytes } = file
+    let traits = 0
     try {
       leaf.read(page.bytes, page.bodyAt, page.bodyLength, file.handle.path)
-      if (!leaf.long) return
+      traits = leaf.expiry === 0 ? 0 : MAY_EXPIRE
+      if (!leaf.long) return traits
+      traits |= HAS_EXTENTS
       const extent = readExtent(page.bytes, leaf.start, leaf.end)
       for (let from = 0; from < extent.length; from += payloadBytes) {
         yield* extents.read(extent, from, Math.min(payloadBytes, extent.length - from))
@@ -123,6 +144,7 @@ class Verifier {
     } catch (error) {
       this.#problem(error)
     }
+    return traits
   }
 
   #count(bytes: number): void {
@@ -136,7 +158,7 @@ class Verifier {
     const isDamage = problem.code === 'CORRUPTION' || problem.code === 'VERSION'
     if (!isDamage || this.#state.closed) throw error
     this.problems.push(problem)
-    return { entries: 0 }
+    return { entries: 0, traits: 0 }
   }
 }
 

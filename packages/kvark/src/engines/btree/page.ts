@@ -313,7 +313,12 @@ export class Page {
   append(other: Page, from: number, to: number): boolean {
     const key = Buffer.allocUnsafe(this.#size)
     for (let slot = from; slot < to; slot++) {
-      const end = other.writeKey(slot, key, 0)
+      let end = other.writeKey(slot, key, 0)
+      // The first key of a branch may come before what bounds the page.
+      if (this.count === 0 && this.level > 0 && !this.takes(key, 0, end)) {
+        end = this.prefixLength
+        this.prefix.copy(key)
+      }
       other.read(slot)
       const { referenceAt, referenceLength, bodyLength } = other
       const length = referenceLength + bodyLength

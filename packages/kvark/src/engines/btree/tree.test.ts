@@ -3,9 +3,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SeededRandom } from '../../bytes/random.ts'
-import { immediate } from '../../environment/routine.ts'
+import { immediate, runSync } from '../../environment/routine.ts'
 import { PlainForm } from '../../storage/block-form.ts'
 import { type Block, Cache } from '../../storage/cache.ts'
+import { Count } from './count.ts'
 import { Extents } from './extents.ts'
 import { TreeFile } from './file.ts'
 import { ROOT_SLOTS } from './format.ts'
@@ -59,6 +60,7 @@ class Model {
   content: Map<string, string> = new Map()
   merged = 0
   hits = 0
+  ranges = 0
   views: { view: View; root: number; content: Map<string, string> }[] = []
 
   constructor(bits: number, seed: number) {
@@ -84,6 +86,8 @@ class Model {
       this.views.push({ view: this.pages.views.add(), root: tree.root, content: new Map(content) })
     else if (chance < 6 && this.views.length > 0) this.#end(random.below(this.views.length))
     else if (chance < 9) this.#merge(this.key())
+    else if (chance === 9 && random.chance(0.2))
+      this.#deleteRange(this.key(), random.chance(0.1) ? NOTHING : this.key())
     else if (chance < 60)
       this.#put(this.key(), Buffer.from(random.bytes(random.pick([0, 3, 3, 20, 60]))))
     else this.#delete(this.key())
@@ -125,6 +129,17 @@ class Model {
     const was = this.content.delete(key.toString('latin1'))
     assert.equal(found, was ? PRESENT : ABSENT)
     if (found === PRESENT) this.tree.delete()
+  }
+
+  #deleteRange(from: Buffer, to: Buffer): void {
+    if (to.length > 0 && from.compare(to) > 0) return
+    const before = this.content.size
+    for (const key of this.content.keys()) {
+      if (isWithin(Buffer.from(key, 'latin1'), from, to)) this.content.delete(key)
+    }
+    this.tree.deleteRange(from, to)
+    if (before - this.content.size > 20) this.ranges++
+    assert.equal(this.tree.entries, this.content.size)
   }
 
   /** Nothing is seen of it. */
@@ -169,10 +184,9 @@ class Model {
     assert.deepEqual(this.walk(tree.root, NOTHING, NOTHING, false), all)
     const from = this.key()
     const to = this.key()
-    const within = all.filter(([key]) => {
-      const bytes = Buffer.from(key, 'latin1')
-      return from.compare(bytes) <= 0 && (to.length === 0 || bytes.compare(to) < 0)
-    })
+    const within = all.filter(([key]) => isWithin(Buffer.from(key, 'latin1'), from, to))
+    const count = new Count(this.pages, this.keys, () => true)
+    assert.equal(runSync(count.between(tree.root, from, to)), within.length)
     assert.deepEqual(this.walk(tree.root, from, to, false), within)
     assert.deepEqual(this.walk(tree.root, from, to, true), within.toReversed())
     const at = this.key()
@@ -225,12 +239,17 @@ class Model {
   }
 }
 
+function isWithin(key: Buffer, from: Buffer, to: Buffer): boolean {
+  return from.compare(key) <= 0 && (to.length === 0 || key.compare(to) < 0)
+}
+
 function sorted(content: ReadonlyMap<string, string>): [string, string][] {
   return [...content].sort(([a], [b]) => (a < b ? -1 : 1))
 }
 
 for (const bits of [10, 11, 12]) {
   test(`a tree of pages of ${2 ** bits} bytes is a sorted map, in every view`, () => {
+    let ranges = 0
     for (let seed = 1; seed <= 6; seed++) {
       const model = new Model(bits, seed)
       for (let step = 0; step < 4000; step++) {
@@ -239,9 +258,11 @@ for (const bits of [10, 11, 12]) {
       }
       model.thin()
       model.finish()
-      assert.ok(model.merged > 10, `${model.merged} pages put together`)
+      assert.ok(model.merged > 5, `${model.merged} pages put together`)
+      ranges += model.ranges
       assert.ok(model.hits > 50, `${model.hits} found by the hash`)
     }
+    assert.ok(ranges > 20, `${ranges} ranges of many entries deleted`)
   })
 }
 

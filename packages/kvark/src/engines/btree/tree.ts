@@ -4,10 +4,13 @@
  *   branch   │ key 0 → child │ key 1 → child │ …      a child holds the keys from its key on, up to the next one's
  *   leaf     │ key → body    │ key → body    │ …
  *
- *   body of a branch   │ page u48 │ checksum u32 │ entries below u40 │ 0 u8 │                 16 bytes
+ *   body of a branch   │ page u48 │ checksum u32 │ entries below u40 │ traits u8 │            16 bytes
+ *
+ *   traits   what some entry below may have or have had: 1 an expiry, 2 an extent
  *
  * 1. The first key of a branch bounds nothing: smaller ones go to its child as well. (A page that got empty is taken out of its
- *    branch, and its keys belong to the page before it from then on.)
+ *    branch, and its keys belong to the page before it from then on, or behind it, where it was the first.) So it may be replaced by
+ *    any that is not larger than the next one, such as the page's prefix; when that child is divided it has to be.
  * 2. Before anything is changed, all pages of the path are such that nobody sees (`#own`).
  * 3. Writing never waits: what it needs is in memory, which is looked at before (`search`).
  * 4. Pages are divided when they are full and taken out when they are empty; what is in between is not balanced (S. Sen and R. E.
@@ -37,6 +40,10 @@ export type Search = 0 | 1 | 2
 const MAX_DEPTH = MOST_LEVEL + 1
 export const SUM_AT = 6
 const ENTRIES_AT = 10
+const TRAITS_AT = 15
+/** Traits. */
+export const MAY_EXPIRE = 1
+export const HAS_EXTENTS = 2
 /** Pages that are put together are not fuller than this, so that the next entry does not divide them again. */
 const FULL = 0.9
 const NOTHING = Buffer.alloc(0)
@@ -53,6 +60,8 @@ export class Tree {
   body: Page
   /** Hears of each entry that goes, before it does: by its leaf, where it was `read`. */
   leaving: (page: Page) => void = () => {}
+  /** Tells the traits of an entry, by its leaf, where it was `read`; not those of its key. */
+  traits: (page: Page) => number = () => 0
   /** From the root to the leaf: pages, and slots of the branches. */
   readonly #path: Float64Array = new Float64Array(MAX_DEPTH)
   readonly #slots: Int32Array = new Int32Array(MAX_DEPTH)
@@ -65,6 +74,8 @@ export class Tree {
   readonly #scratch: PageMemory
 
   readonly #keys: Keys
+  /** Where the range goes on behind what was dropped. */
+  #behind: Buffer | undefined
 
   constructor(pages: Pages, keys: Keys) {
     this.#pages = pages
@@ -190,11 +201,11 @@ export class Tree {
   }
 
   /**
-   * Makes room for a body of `length` bytes under a key, which the caller then writes at `body.bodyAt`. The path to the key is in
-   * memory. Returns whether the key is new.
+   * Makes room for a body of `length` bytes with these traits under a key, which the caller then writes at `body.bodyAt`. The path to
+   * the key is in memory. Returns whether the key is new.
    */
-  put(key: Uint8Array, start: number, end: number, length: number): boolean {
-    if (this.isKnownOwn(key, start, end) && this.body.bodyLength === length) {
+  put(key: Uint8Array, start: number, end: number, length: number, traits = 0): boolean {
+    if (traits === 0 && this.isKnownOwn(key, start, end) && this.body.bodyLength === length) {
       this.leaving(this.body)
       return false
     }
@@ -213,6 +224,7 @@ export class Tree {
         this.leaving(leaf)
         if (leaf.bodyLength === length) {
           this.remember(key, start, end)
+          this.#count(0, traits)
           return false
         }
         added = false
@@ -230,7 +242,7 @@ export class Tree {
       ) {
         reference.copy(leaf.bytes, leaf.bodyAt)
         leaf.read(at)
-        this.#count(1)
+        this.#count(1, reference.length === 0 ? traits : traits | HAS_EXTENTS)
         this.slot = at
         return added
       }
@@ -273,6 +285,97 @@ export class Tree {
     return high === undefined || (to.length > 0 && high.compare(to) >= 0) ? undefined : high
   }
 
+  /** Takes all keys from `from` up to `to` (empty: to the end) out of the tree. */
+  deleteRange(from: Uint8Array, to: Uint8Array): void {
+    for (let next: Uint8Array | undefined = from; next !== undefined && this.root !== NO_PAGE; ) {
+      if (this.#drop(next, to)) next = this.#behind
+      else {
+        this.reach(this.root, next, 0, next.length)
+        next = this.deleteUpTo(to)
+      }
+    }
+  }
+
+  /**
+   * Takes the largest subtree that begins at `from`, or behind it, and ends before `to` out of the tree, without looking at its leaves;
+   * false where there is none, or where extents would have to go with it. `#behind` is where to go on.
+   */
+  #drop(from: Uint8Array, to: Uint8Array): boolean {
+    const page = this.leaf
+    let number = this.root
+    let level = -1
+    // Whether no key below the page is smaller than `from`, and where its keys end.
+    let begins = from.length === 0
+    let high: Buffer | undefined
+    for (let depth = 0; ; depth++) {
+      this.#reachPage(page, number, level)
+      level = page.level
+      if (level === 0) return false
+      const found = this.#keys.findNow(page, from, 0, from.length)
+      const slot = found >= 0 ? found : Math.max(0, -2 - found)
+      this.#path[depth] = number
+      this.#slots[depth] = slot
+      if (slot > 0) begins = found >= 0
+      if (slot + 1 < page.count) high = this.#keys.whole(page, slot + 1)
+      // Reading keys may have driven it out.
+      this.#reachPage(page, number, -1)
+      page.read(slot)
+      number = childAt(page)
+      this.#pages.expect(number, sumAt(page))
+      const ends = to.length === 0 || (high !== undefined && high.compare(to) <= 0)
+      if (!begins || !ends || (traitsAt(page) & HAS_EXTENTS) !== 0) continue
+      this.#depth = depth
+      this.#dropChild(number, level - 1)
+      this.#behind = high === undefined || high.compare(to) === 0 ? undefined : high
+      return true
+    }
+  }
+
+  /** The child at the end of the path goes, with all below it. */
+  #dropChild(number: number, level: number): void {
+    const page = this.leaf
+    const slot = this.#slots[this.#depth]!
+    this.#own()
+    this.#pages.look(page, this.#path[this.#depth]!)
+    page.read(slot)
+    const entries = entriesAt(page)
+    this.#keys.leave(page)
+    page.remove(slot)
+    this.#count(-entries)
+    this.#leaveAll(number, level)
+    this.#pages.look(page, this.#path[this.#depth]!)
+    if (page.count === 0) this.#prune()
+    else this.#lower()
+  }
+
+  #leaveAll(number: number, level: number): void {
+    if (level > 0) {
+      const page = this.#other
+      this.#reachPage(page, number, level + 1)
+      const children: number[] = []
+      for (let slot = 0; slot < page.count; slot++) {
+        page.read(slot)
+        this.#keys.leave(page)
+        page.read(slot)
+        children.push(childAt(page))
+        this.#pages.expect(childAt(page), sumAt(page))
+      }
+      for (const child of children) this.#leaveAll(child, level - 1)
+    }
+    this.#pages.leave(number)
+  }
+
+  /** Looks at a page, which is read at once where it is not in memory. `above`: the level of its parent, −1: it is the root. */
+  #reachPage(page: Page, number: number, above: number): void {
+    if (!this.#pages.look(page, number)) {
+      const block = this.#pages.block(number)
+      block.load.sync()
+      this.#pages.look(page, number)
+      block.release()
+    }
+    if (above === 0 || (above > 0 && page.level !== above - 1)) throw misplaced()
+  }
+
   /** The key with which the leaf behind the one that was searched last begins; `undefined`: there is none. */
   nextKey(): Buffer | undefined {
     return this.#highKey(this.#depth, true)
@@ -313,7 +416,7 @@ export class Tree {
     }
     const low = this.#lowKey(depth)
     this.#slots[depth - 1] = slot + 1
-    const prefix = commonPrefix(low, this.#highKey(depth))
+    const prefix = this.#prefix(low, this.#highKey(depth))
     this.#slots[depth - 1] = slot
     const held = pages.hold(number)
     this.#own()
@@ -327,10 +430,12 @@ export class Tree {
     }
     pages.look(parent, this.#path[depth - 1]!)
     parent.read(slot + 1)
+    const traits = traitsAt(parent)
     this.#keys.leave(parent)
     parent.remove(slot + 1)
     parent.read(slot)
     writeEntries(parent.bytes, parent.bodyAt + ENTRIES_AT, leaf.count)
+    parent.bytes[parent.bodyAt + TRAITS_AT]! |= traits
     pages.leave(number)
     this.#lower()
     return true
@@ -364,8 +469,9 @@ export class Tree {
     pages.look(this.leaf, this.#path[depth]!)
   }
 
-  /** So many entries more below the path. */
-  #count(more: number): void {
+  /** So many entries more below the path, with these traits. */
+  #count(more: number, traits = 0): void {
+    if (more === 0 && traits === 0) return
     this.entries += more
     const page = this.#page
     for (let d = 0; d < this.#depth; d++) {
@@ -373,6 +479,7 @@ export class Tree {
       page.read(this.#slots[d]!)
       const at = page.bodyAt + ENTRIES_AT
       writeEntries(page.bytes, at, readEntries(page.bytes, at) + more)
+      page.bytes[page.bodyAt + TRAITS_AT]! |= traits
     }
   }
 
@@ -425,7 +532,7 @@ export class Tree {
     const high = this.#highKey(depth)
     if (
       !page.takes(key, start, this.#keys.endInPage(start, end)) &&
-      this.#rewrite(page, commonPrefix(low, high))
+      this.#rewrite(page, this.#prefix(low, high))
     )
       return
     this.#divide(depth, at, key, start, end, low, high)
@@ -471,6 +578,10 @@ export class Tree {
     pages.look(parent, this.#path[depth - 1]!)
     const slot = this.#slots[depth - 1]!
     const inPage = keys.endInPage(0, separator.length)
+    if (slot === 0 && keys.findNow(parent, separator, 0, separator.length) === -1) {
+      pages.look(parent, this.#path[depth - 1]!)
+      this.#lowerFirst(parent)
+    }
     const reference = keys.referenceTo(separator, 0, separator.length)
     const room =
       parent.takes(separator, 0, inPage) &&
@@ -484,29 +595,55 @@ export class Tree {
     parent.read(slot + 1)
     const { bodyAt } = parent
     const old = this.#keep(page)
-    if (middle < count) page.rewrite(old, commonPrefix(low, separator), 0, middle)
+    if (middle < count) page.rewrite(old, this.#prefix(low, separator), 0, middle)
     const left = entriesIn(page)
-    const right = pages.make(page, level, commonPrefix(separator, high))
+    const right = pages.make(page, level, this.#prefix(separator, high))
     page.append(old, middle, count)
     writeU48(parent.bytes, bodyAt, right)
     writeU32(parent.bytes, bodyAt + SUM_AT, 0)
     writeEntries(parent.bytes, bodyAt + ENTRIES_AT, entriesIn(page))
-    parent.bytes[bodyAt + BRANCH_BODY_BYTES - 1] = 0
     parent.read(slot)
     writeEntries(parent.bytes, parent.bodyAt + ENTRIES_AT, left)
+    parent.bytes[bodyAt + TRAITS_AT] = parent.bytes[parent.bodyAt + TRAITS_AT]!
+  }
+
+  /** The first key of a branch becomes its prefix: there are smaller ones below it. */
+  #lowerFirst(branch: Page): void {
+    branch.read(0)
+    this.#keys.leave(branch)
+    branch.read(0)
+    const body = Buffer.from(
+      branch.bytes.subarray(branch.bodyAt, branch.bodyAt + branch.bodyLength),
+    )
+    const prefix = Buffer.from(branch.prefix)
+    branch.remove(0)
+    branch.insert(0, prefix, 0, prefix.length, body.length)
+    body.copy(branch.bytes, branch.bodyAt)
   }
 
   /** A new root above the one that is there. */
   #grow(level: number): void {
     const page = this.#page
     const child = this.root
+    const traits = this.#traitsIn(page)
     this.root = this.#pages.make(page, level + 1, NOTHING)
     page.insert(0, NOTHING, 0, 0, BRANCH_BODY_BYTES)
     const { bytes, bodyAt } = page
     writeU48(bytes, bodyAt, child)
     writeU32(bytes, bodyAt + SUM_AT, 0)
     writeEntries(bytes, bodyAt + ENTRIES_AT, this.entries)
-    bytes[bodyAt + BRANCH_BODY_BYTES - 1] = 0
+    bytes[bodyAt + TRAITS_AT] = traits
+  }
+
+  /** Of all entries in a leaf, or below a branch. */
+  #traitsIn(page: Page): number {
+    let traits = 0
+    for (let slot = 0; slot < page.count; slot++) {
+      page.read(slot)
+      if (page.level > 0) traits |= traitsAt(page)
+      else traits |= this.traits(page) | (page.referenceLength > 0 ? HAS_EXTENTS : 0)
+    }
+    return traits
   }
 
   /** No key of the page at `depth` of the path is smaller than this, as it is in a page; `undefined`: nothing bounds it. */
@@ -532,6 +669,11 @@ export class Tree {
     return undefined
   }
 
+  /** Of a page with the keys from `low` up to `high`. Shorter than long keys are, so that it can be a key by itself. */
+  #prefix(low: Uint8Array | undefined, high: Uint8Array | undefined): Uint8Array {
+    return commonPrefix(low, high, this.leaf.longBytes - 1)
+  }
+
   /** The entry in a slot of the leaf goes. */
   #leave(slot: number): void {
     this.leaf.read(slot)
@@ -552,12 +694,16 @@ function keyOf(page: Page, slot: number): Buffer {
   return key
 }
 
-/** What all keys from `low` up to `high` begin with. */
-function commonPrefix(low: Uint8Array | undefined, high: Uint8Array | undefined): Uint8Array {
+/** What all keys from `low` up to `high` begin with; `most`: as far as that is asked. */
+function commonPrefix(
+  low: Uint8Array | undefined,
+  high: Uint8Array | undefined,
+  most: number,
+): Uint8Array {
   if (low === undefined || high === undefined) return NOTHING
-  const most = Math.min(low.length, high.length)
+  const end = Math.min(low.length, high.length, most)
   let length = 0
-  while (length < most && low[length] === high[length]) length++
+  while (length < end && low[length] === high[length]) length++
   return low.subarray(0, length)
 }
 
@@ -574,7 +720,7 @@ function entriesIn(page: Page): number {
   let entries = 0
   for (let slot = 0; slot < page.count; slot++) {
     page.read(slot)
-    entries += readEntries(page.bytes, page.bodyAt + ENTRIES_AT)
+    entries += entriesAt(page)
   }
   return entries
 }
@@ -591,6 +737,15 @@ function writeEntries(bytes: Uint8Array, at: number, entries: number): void {
 /** The child in the slot of a branch that was `read` last. */
 export function childAt(page: Page): number {
   return readU48(page.bytes, page.bodyAt)
+}
+
+/** How many entries are below that child, and their traits. */
+export function entriesAt(page: Page): number {
+  return readEntries(page.bytes, page.bodyAt + ENTRIES_AT)
+}
+
+export function traitsAt(page: Page): number {
+  return page.bytes[page.bodyAt + TRAITS_AT]!
 }
 
 /** What that child's checksum is in the file; 0: it is not there yet. */
