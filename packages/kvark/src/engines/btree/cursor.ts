@@ -173,7 +173,7 @@ export class TreeCursor implements EngineCursor {
 
   /** The key of the entry that was taken of a run last. */
   #lastOf({ keyStarts, next }: Run): Buffer {
-    return this.#keys.subarray(keyStarts[next - 1]!, keyStarts[next]!)
+    return this.#keys.subarray(keyStarts[next - 1], keyStarts[next])
   }
 
   /** False where a piece of the key is not in memory. */
