@@ -19,11 +19,10 @@ import { pattern } from './contract/check.ts'
 type Store = AtomicStore<string, Uint8Array>
 
 const FOLDER = '/store'
-const OPTIONS = {
-  engine: 'log',
-  values: 'bytes',
-  cacheBytes: 1024 * 1024,
-  segmentBytes: 1024 * 1024,
+const ENGINES = {
+  log: { engine: 'log', segmentBytes: 1024 * 1024 },
+  // The journal of some writes is there to be replayed.
+  btree: { engine: 'btree', pageBytes: 4096, checkpointBytes: 1024 },
 } as const
 const FORMS = {
   plain: {},
@@ -50,10 +49,13 @@ const STATES: readonly Readonly<Record<string, Uint8Array>>[] = [
   { key: STREAMED, before: SHORT, behind: SHORT },
 ]
 
+/** `form`: engine and options. */
 function open(files: SimulatedFiles, form: object, seed = 1): Store {
   return openSync(FOLDER, {
-    ...OPTIONS,
+    engine: 'log',
     ...form,
+    values: 'bytes',
+    cacheBytes: 1024 * 1024,
     environment: simulatedEnvironment({ seed, files }),
   })
 }
@@ -150,10 +152,21 @@ function faultAt(nth: number, error: string): (call: FileCall) => string | undef
 }
 
 /** Nothing but what a test does. */
-const ALONE = { compactionThresholdBytes: Number.MAX_SAFE_INTEGER }
+const ALONE = {
+  log: { compactionThresholdBytes: Number.MAX_SAFE_INTEGER },
+  btree: { checkpointBytes: Number.MAX_SAFE_INTEGER },
+} as const
 
-for (const [name, form] of Object.entries(FORMS)) {
-  describe(name, () => {
+const subjects = (['log', 'btree'] as const).flatMap((engine) =>
+  Object.entries(FORMS).map(([name, form]) => ({
+    engine,
+    name,
+    form: { ...ENGINES[engine], ...form },
+  })),
+)
+
+for (const { engine, name, form } of subjects) {
+  describe(`${engine}, ${name}`, () => {
     // What the disk keeps is the same in every form.
     for (const mode of name === 'plain' ? MODES : MODES.slice(-1)) {
       test(`power loss, mode ${mode}: the old value or the new one`, async (t) => {
@@ -187,7 +200,7 @@ for (const [name, form] of Object.entries(FORMS)) {
 
     test('whichever call fails: the value is whole or absent, and no file is left', async () => {
       const disk = await begun(form)
-      const alone = { ...form, ...ALONE }
+      const alone = { ...form, ...ALONE[engine] }
       const all = await callsOf(disk, alone)
       for (const error of ['ENOSPC', 'EIO']) {
         for (
@@ -223,25 +236,56 @@ for (const [name, form] of Object.entries(FORMS)) {
   })
 }
 
-test('a full disk takes nothing, and has as much room as before', async () => {
-  const disk = await begun({})
-  const files = disk.afterCrash()
-  const db = open(files, {})
-  await db.put('before', SHORT)
-  const used = (): number =>
-    files
-      .list(FOLDER)
-      .sync()
-      .reduce((sum, name) => sum + files.stat(`${FOLDER}/${name}`).sync()!.size, 0)
-  const before = used()
-  files.capacityBytes = before + 1024 * 1024
-  for (let i = 0; i < 3; i++) {
-    await assert.rejects(db.putStream('key', cut(STREAMED)), { code: 'NO_SPACE' })
-    assert.equal(db.stats().readOnly, undefined)
-    assert.equal(used(), before)
-  }
-  await db.put('other', SHORT)
-  await db.delete('other')
-  assert.equal(stateOf(db), 1)
-  await db.close()
-})
+for (const [engine, form] of Object.entries(ENGINES)) {
+  test(`what is written while a long value comes in does not lie in its place, ${engine}`, async () => {
+    const files = new SimulatedFiles()
+    const db = open(files, { ...form, ...ALONE[engine as keyof typeof ALONE] })
+    await db.put('before', SHORT)
+    await db.compact()
+    const keys = Array.from({ length: 200 }, (_, i) => `meanwhile ${i}`)
+    const value = pattern(900, 4)
+    const long = pattern(LONG + 1_000_000, 5)
+    function* slowly(): Generator<Uint8Array> {
+      for (const [i, part] of [...cut(long)].entries()) {
+        // It is being spooled by then.
+        if (i === 9) for (const key of keys) db.putSync(key, value, { durability: 'none' })
+        yield part
+      }
+    }
+    await db.putStream('key', slowly())
+    const disk = files.crash({ mode: 'drop', random: new SeededRandom(1) })
+    await db.close().catch(() => {})
+    for (let life = 0; life < 3; life++) {
+      const again = open(disk, form)
+      assert.ok(Buffer.from(again.getSync('key')!).equals(long))
+      for (const key of keys) assert.ok(Buffer.from(again.getSync(key)!).equals(value))
+      assert.deepEqual((await again.verify()).problems, [])
+      await again.close()
+    }
+  })
+}
+
+for (const [engine, form] of Object.entries(ENGINES)) {
+  test(`a full disk takes nothing, and has as much room as before, ${engine}`, async () => {
+    const disk = await begun(form)
+    const files = disk.afterCrash()
+    const db = open(files, { ...form, ...ALONE[engine as keyof typeof ALONE] })
+    await db.put('before', SHORT)
+    const used = (): number =>
+      files
+        .list(FOLDER)
+        .sync()
+        .reduce((sum, name) => sum + files.stat(`${FOLDER}/${name}`).sync()!.size, 0)
+    const before = used()
+    files.capacityBytes = before + 1024 * 1024
+    for (let i = 0; i < 3; i++) {
+      await assert.rejects(db.putStream('key', cut(STREAMED)), { code: 'NO_SPACE' })
+      assert.equal(db.stats().readOnly, undefined)
+      assert.equal(used(), before)
+    }
+    await db.put('other', SHORT)
+    await db.delete('other')
+    assert.equal(stateOf(db), 1)
+    await db.close()
+  })
+}

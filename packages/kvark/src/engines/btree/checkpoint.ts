@@ -87,9 +87,7 @@ export function* checkpoint(state: TreeState): Routine<void> {
   }
   // What follows is tidying up, with the new root in place: it is done again after a crash.
   write(1)
-  const size = yield* file.handle.size()
-  const end = pages.space.end * file.pageBytes
-  if (size > end) file.handle.truncate(end).sync()
+  yield* state.trim()
   yield* effect(function* remove() {
     for (const segment of before) {
       state.segments = state.segments.filter((one) => one !== segment)

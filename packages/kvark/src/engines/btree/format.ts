@@ -87,7 +87,7 @@ export function readRoot(
     if (error instanceof KvarkError && error.code === 'CORRUPTION') return undefined
     throw error
   }
-  const { kvark, storeId: found, ...root } = content as Record<string, unknown>
+  const { kvark, storeId: found, ...root } = (content ?? {}) as Record<string, unknown>
   if (kvark !== FORMAT) {
     throw new KvarkError(
       'VERSION',

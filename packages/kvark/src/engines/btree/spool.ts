@@ -7,7 +7,7 @@
  */
 
 import type { Spool } from '../../engine/spool.ts'
-import { immediate, type Routine } from '../../environment/routine.ts'
+import type { Routine } from '../../environment/routine.ts'
 import { KvarkError } from '../../errors.ts'
 import { readOnly } from '../../storage/journal.ts'
 import { eachPage } from './extents.ts'
@@ -84,14 +84,18 @@ export class ExtentSpool implements Spool {
     this.#state.spools.delete(this)
   }
 
-  discard(): Routine<void> {
-    return immediate(() => {
-      if (!this.#open) return
-      this.#open = false
-      const state = this.#state
-      state.spools.delete(this)
-      if (!state.closed) this.eachPage((page) => state.pages.space.give(page))
-    })[Symbol.iterator]()
+  *discard(): Routine<void> {
+    if (!this.#open) return
+    this.#open = false
+    const state = this.#state
+    state.spools.delete(this)
+    if (state.closed) return
+    this.eachPage((page) => state.pages.space.give(page))
+    try {
+      yield* state.trim()
+    } catch {
+      // It had its reason to be given up; the next checkpoint cuts the end off.
+    }
   }
 
   #check(): void {

@@ -92,6 +92,14 @@ export class TreeState {
     )
   }
 
+  /** Cuts off the end of the tree file, behind the last page in use. */
+  *trim(): Routine<void> {
+    const { handle, pageBytes } = this.file
+    const size = yield* handle.size()
+    const end = this.pages.space.end * pageBytes
+    if (size > end && !this.closed) handle.truncate(end).sync()
+  }
+
   /** Closes all files, and lets go of all memory. */
   *close(): Routine<void> {
     this.closed = true
