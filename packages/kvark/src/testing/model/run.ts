@@ -41,7 +41,7 @@ export interface ModelWorld {
 /** What a run does how often. */
 export interface ModelMix {
   readonly keys: number
-  /** How likely a value is long: from 3000 bytes. */
+  /** How likely a value is long: more than `SHORT_BYTES`, each magnitude up to `longest` as often as another. */
   readonly long: number
   readonly longest: number
   /** Steps between two that take all keys, in the mean: whole comparisons, walks, compaction, opening again. */
@@ -82,6 +82,8 @@ interface HeldWalk {
   readonly values: Bytes[]
 }
 
+/** Most values are no longer than this. */
+const SHORT_BYTES = 256
 /** So many of the last lines are kept, at least. */
 const KEPT_LINES = 4000
 /** Sets the seeds of a run's steps apart. */
@@ -336,12 +338,14 @@ export class ModelRun {
         this.#remove(key)
         if (operation.type === 'put') this.#model.set(key, { value: operation.value, version: -1 })
       }
-      for (const key of new Set(touched)) {
+      let last = before
+      for (const [i, key] of touched.entries()) {
         const stored = this.#model.get(key)
-        if (stored === undefined) continue
-        // Its version cannot be known beforehand; what is known is where it must lie.
+        if (stored === undefined || touched.lastIndexOf(key) !== i) continue
+        // Its version cannot be known beforehand; what is known is where it must lie, and behind which others.
         const found = this.#db.getEntrySync(key.bytes)?.version ?? 0
-        assert.ok(found > before && found <= version, `${key.name} has version ${found}`)
+        assert.ok(found > last && found <= version, `${key.name} has version ${found}`)
+        last = found
         stored.version = found
       }
     }
@@ -746,8 +750,8 @@ export class ModelRun {
     const random = this.#random
     const { long, longest } = this.#mix
     const length = random.chance(long)
-      ? 3000 + random.below(longest - 3000)
-      : random.below(random.chance(0.05) ? 3000 : 150)
+      ? Math.floor(SHORT_BYTES * (longest / SHORT_BYTES) ** random.fraction()) + 1
+      : random.below(SHORT_BYTES + 1)
     return this.#pool.take(length, random)
   }
 

@@ -9,7 +9,7 @@ import type { SeededRandom } from '../../bytes/random.ts'
 const KEY_BYTES = [1, 2, 3, 8, 12, 16, 16, 20, 24, 31, 32, 33, 48, 63, 64, 100, 126, 127, 128, 129]
 /** Every so many keys one is long. */
 const LONG_EVERY = 50
-const LONG_KEY_BYTES = [255, 256, 800, 2000, 4000]
+const LONG_KEY_BYTES = [255, 8192, 256, 800, 2000, 4000]
 
 const POOL_BYTES = 256 * 1024
 const REPEATED = Buffer.from('kvark keeps what it was given. ')

@@ -30,7 +30,7 @@ const TOLD = 25
 
 const MIX: Omit<ModelMix, 'keys'> = {
   long: 0.01,
-  longest: 70_000,
+  longest: 1024 * 1024,
   between: 100,
   byOrder: true,
   beside: true,
