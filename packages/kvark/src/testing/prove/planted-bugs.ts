@@ -9,7 +9,10 @@ import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type PlantedBug, plantedBugs } from './planted.ts'
+import type { CrashSubject } from '../crash/subjects.ts'
+import { treeBugs } from './btree/planted.ts'
+import { logBugs } from './log/planted.ts'
+import type { PlantedBug } from './planted.ts'
 import type { Report } from './report.ts'
 import type { Portion, Row, Tally } from './row.ts'
 
@@ -18,19 +21,33 @@ const MINUTES = '2'
 /** How a copy fails that does not even run. */
 const BROKEN = /SyntaxError|ReferenceError|ERR_MODULE_NOT_FOUND|the process ended with/
 
+/** By engine. */
+export const plantedBugs: Readonly<Record<string, readonly PlantedBug[] | undefined>> = {
+  log: logBugs,
+  btree: treeBugs,
+}
+
 export const plantedBugsRow: Row = {
   name: 'planted-bugs',
   what: 'one safety step taken out of the sources, and the rows above run on that',
   unit: 'planted bugs',
   rule: 'each is found',
-  goal: plantedBugs.length,
+  goal: 10,
+  portions: ([subject]) => bugsOf(subject!).length,
   run,
 }
 
+function bugsOf({ engine }: CrashSubject): readonly PlantedBug[] {
+  const bugs = plantedBugs[engine]
+  if (bugs === undefined) throw new Error(`no bugs are planted for the engine '${engine}'`)
+  return bugs
+}
+
 async function run({ subject, seed }: Portion): Promise<Tally> {
-  const number = (seed - 1) % plantedBugs.length
-  const bug = plantedBugs[number]!
-  const folder = join(PACKAGE, '.planted', String(number))
+  const bugs = bugsOf(subject)
+  const number = (seed - 1) % bugs.length
+  const bug = bugs[number]!
+  const folder = join(PACKAGE, '.planted', `${subject.engine}-${number}`)
   try {
     plant(bug, folder)
     await compile(folder)

@@ -32,7 +32,7 @@ export interface SmallStore {
 }
 
 export interface SmallStoreOptions {
-  /** With packed segments and a stored index; else all is in the journal. */
+  /** With every kind of block: in a log packed segments and a stored index, else all is in the journal; in a tree a branch. */
   readonly compacted: boolean
   /** With a value over two windows. */
   readonly spread: boolean
@@ -90,7 +90,7 @@ export function smallStore(
   life((db) => {
     for (let i = 0; i < 10; i++) put(db, `key ${i}`, `first ${i} `.repeat(i + 1))
     put(db, '', 'the empty key')
-    for (const [key, value] of anatomyOf(form).filling) put(db, key, value)
+    if (compacted) for (const [key, value] of anatomyOf(form).filling) put(db, key, value)
     if (spread) put(db, 'spread', 'over windows '.repeat(SPREAD_BYTES / 13))
   })
   life((db) => {
