@@ -8,19 +8,22 @@ import { withPlanted } from './with-planted.ts'
 
 const subjects = optionSets.log
 const subject = subjects[0]!
-const portions = byteCorruption.portions!(subjects)
 
-test('there is more than the goal', () => {
-  assert.ok(portions * 500 > byteCorruption.goal)
-  assert.ok(portions > subjects.length)
-})
+for (const [engine, subjects] of Object.entries(optionSets)) {
+  const all = byteCorruption.portions!(subjects)
 
-test('a slice of a segment and one of the last store', async () => {
-  for (const seed of [4, portions]) {
-    const { done } = await byteCorruption.run({ subject, subjects, seed })
-    assert.ok(done > 0 && done <= 500)
-  }
-})
+  test(`there is more than the goal, ${engine}`, () => {
+    assert.ok(all * 500 > byteCorruption.goal)
+    assert.ok(all > subjects.length)
+  })
+
+  test(`a slice of a file and one of the last store, ${engine}`, async () => {
+    for (const seed of [4, all]) {
+      const { done } = await byteCorruption.run({ subject: subjects[0]!, subjects, seed })
+      assert.ok(done > 0 && done <= 500)
+    }
+  })
+}
 
 test('finds that a block is believed whose checksum is wrong', async () => {
   const believe = () => (bytes: Buffer, at: number) => readU16(bytes, at + 8)

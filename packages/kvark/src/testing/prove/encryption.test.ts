@@ -10,12 +10,14 @@ import { withPlanted } from './with-planted.ts'
 const subjects = optionSets.log
 const portion = (seed: number) => ({ subject: subjects[0]!, subjects, seed })
 
-test('two ciphers', async () => {
-  for (const seed of [1, 4]) {
-    const { done } = await encryption.run(portion(seed))
-    assert.ok(done > 100)
-  }
-})
+for (const [engine, sets] of Object.entries(optionSets)) {
+  test(`two ciphers, ${engine}`, async () => {
+    for (const seed of [1, 4]) {
+      const { done } = await encryption.run({ subject: sets[0]!, subjects: sets, seed })
+      assert.ok(done > 100)
+    }
+  })
+}
 
 test('finds a nonce that comes twice', () => {
   const log = new EncryptionLog()

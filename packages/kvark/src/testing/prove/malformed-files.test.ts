@@ -9,12 +9,15 @@ import { withPlanted } from './with-planted.ts'
 
 const subjects = optionSets.log
 
-test('a plain store and one that is encrypted', async () => {
-  for (const seed of [1, 11]) {
-    const { done } = await malformedFiles.run({ subject: subjects[seed - 1]!, subjects, seed })
-    assert.ok(done > 50)
-  }
-})
+for (const [engine, sets] of Object.entries(optionSets)) {
+  test(`a plain store and one that is encrypted, ${engine}`, async () => {
+    for (const seed of [1, 11]) {
+      const portion = { subject: sets[seed - 1]!, subjects: sets, seed }
+      const { done } = await malformedFiles.run(portion)
+      assert.ok(done > 50)
+    }
+  })
+}
 
 test('one in ten is salvaged where there is something to do it with', async () => {
   let salvaged = 0

@@ -8,12 +8,15 @@ import { withPlanted } from './with-planted.ts'
 
 const subjects = optionSets.log
 
-test('a plain store and one that is compressed and encrypted', async () => {
-  for (const seed of [1, 16]) {
-    const { done } = await sectorFaults.run({ subject: subjects[seed - 1]!, subjects, seed })
-    assert.ok(done > 100)
-  }
-})
+for (const [engine, sets] of Object.entries(optionSets)) {
+  test(`a plain store and one that is compressed and encrypted, ${engine}`, async () => {
+    for (const seed of [1, 16]) {
+      const portion = { subject: sets[seed - 1]!, subjects: sets, seed }
+      const { done } = await sectorFaults.run(portion)
+      assert.ok(done > 100)
+    }
+  })
+}
 
 test('finds that a block of another place is believed', async () => {
   const believe = () => (bytes: Buffer, at: number) => readU16(bytes, at + 8)
