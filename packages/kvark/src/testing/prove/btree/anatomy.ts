@@ -135,7 +135,8 @@ function harmless(store: SmallStore, damaged: Content): string | undefined {
   const rest = Buffer.from(bytes)
   for (const { from, to } of harmed) original.copy(rest, from, from, to)
   for (const part of harmed) what.add(part.what)
-  return rest.equals(original) ? [...what].join(' and ') : undefined
+  if (!rest.equals(original)) return undefined
+  return what.size === 1 ? [...what].join() : 'of several of these'
 }
 
 function repair({ content, form }: StoredFiles, name: string, bytes: Buffer, at: number): void {
