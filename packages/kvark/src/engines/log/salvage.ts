@@ -4,14 +4,8 @@
  *   segments that are left ─► survey: every frame ─► newest of each key: an index ─► rewrite ─► packed segments, MANIFEST
  *   (`salvage-files.ts`)      that can be found      of positions (`absorb.ts`)      (`jobs.ts`)
  *
- * 1. Only what a checksum vouches for is taken: of each key the newest version that survives, with its version and expiry. Deletions
- *    and clears that survive count.
- * 2. Where entries begin is known from the start of a frame only. Behind a damaged block they cannot be told apart until the next
- *    frame, and nobody guesses: what is in a value may look like an entry.
- * 3. The entries of a frame that is damaged in part are kept, so of a batch some may be there and some not; the report has the place.
- * 4. The last frame of the journal is dropped in silence where it is not complete and nothing says that it was durable: that is what a
- *    crash leaves, and `open` cuts it off, too.
- * 5. A value that runs through several windows counts when all blocks of it are there, of one frame and in a row.
+ * 1. Of each key the newest version that survives is taken, with its version and expiry. Deletions and clears that survive count.
+ * 2. What can be read of a segment is told by `storage/segment-survey.ts`.
  *
  * Left out: the stored index, though it knows where entries begin. And who damages a plain store with checksums that are right again:
  * only an encrypted one can tell.
@@ -26,17 +20,13 @@ import { Cache } from '../../storage/cache.ts'
 import { salvagingEnvironment } from '../../storage/salvaging.ts'
 import type { Segment } from '../../storage/segment.ts'
 import { FILE_HEADER_BYTES } from '../../storage/segment-format.ts'
+import type { Remains } from '../../storage/segment-remains.ts'
 import {
-  advance,
-  COMPLETE,
-  DAMAGED,
-  END,
-  ENTRY,
-  FRAME,
-  NEED,
-  readSpread,
-  SegmentWalk,
-} from '../../storage/segment-walk.ts'
+  keyOf,
+  SegmentSurvey,
+  type SpreadEntry,
+  type SurveyReader,
+} from '../../storage/segment-survey.ts'
 import { closeAll } from '../../vfs/open-file.ts'
 import { Absorber } from './absorb.ts'
 import { HashIndex } from './hash-index.ts'
@@ -44,7 +34,7 @@ import { outputsFor, type RewriteArguments, releaseResult, rewrite } from './job
 import { liveOffsets } from './live.ts'
 import { Lookup } from './lookup.ts'
 import { FIRST_MANIFEST, type PackedRecord, packedName, writeManifest } from './manifest.ts'
-import { findRemains, type Remains, type RemainsOfStore } from './salvage-files.ts'
+import { findRemains, type RemainsOfStore } from './salvage-files.ts'
 import { type LogSegment, LogSegments, SLOT_BYTES } from './segments.ts'
 import { LogState } from './state.ts'
 
@@ -80,18 +70,6 @@ interface Suspect {
   readonly sequence: number
   /** Which of the lost ranges. */
   readonly range: number
-}
-
-/** An entry over several windows, of which not all has been seen yet. */
-interface Pending {
-  readonly address: number
-  readonly kind: number
-  readonly sequence: number
-  readonly total: number
-  readonly keyAddress: number
-  readonly keyLength: number
-  /** The key, unless that runs through several windows, too. */
-  readonly key: Buffer | undefined
 }
 
 /** A clear in a frame that is being read, and what had been taken note of by then. */
@@ -151,96 +129,60 @@ class Survey {
     for (const remains of segments) {
       const { file, packed } = remains
       const segment = this.state.segments.add(file, Math.max(file.end, 1), packed)
-      const reading = new Reading(remains, segment, remains === last)
-      yield* this.#segment(reading)
+      const survey = new SegmentSurvey(this.#environment, remains, this.#reader(segment))
+      yield* survey.run((address) => remains === last && this.#mayEnd(remains, address))
       yield* this.#absorber.merge()
     }
     yield* this.#judge()
     yield* this.#absorber.finish()
   }
 
-  /** Reads one segment from front to back. */
-  *#segment(reading: Reading): Routine<void> {
-    const { file } = reading
+  #reader(segment: LogSegment): SurveyReader {
     const absorber = this.#absorber
-    const walk = SegmentWalk.salvaging(file, file.end)
-    for (;;) {
-      const step = walk.next()
-      if (step === NEED) {
-        yield* this.#environment.pause
-        yield* walk.fill()
-      } else if (step === FRAME) {
-        this.#frame(reading, walk)
+    const { file } = segment
+    let mark = 0
+    let cleared: Cleared | undefined
+    const note = (
+      { kind, sequence, total }: Pick<SpreadEntry, 'kind' | 'sequence' | 'total'>,
+      address: number,
+      key: Buffer,
+      start: number,
+      length: number,
+    ): void => {
+      if (kind === DELETE_RANGE) cleared = { sequence, mark: absorber.mark }
+      else this.#take(segment, kind, address, sequence, total, key, start, length)
+    }
+    return {
+      *mark() {
         if (absorber.full) yield* absorber.merge()
-        reading.mark = absorber.mark
-      } else if (step === ENTRY) {
-        yield* this.#settle(reading)
-        this.#entry(reading, walk)
-      } else if (step === COMPLETE) {
-        yield* this.#settle(reading)
-        this.#complete(reading, walk)
-      } else if (step === DAMAGED) {
-        this.#damaged(reading, walk.address)
-        walk.skipDamage()
-      } else if (step === END) break
+        mark = absorber.mark
+      },
+      entry({ entry, address, extent, at }) {
+        note(entry, address, extent, at + entry.length, entry.keyLength)
+      },
+      *spread(entry) {
+        note(entry, entry.address, yield* keyOf(file, entry), 0, entry.keyLength)
+      },
+      ended: () => {
+        if (cleared) this.#clear(cleared)
+        cleared = undefined
+      },
+      undo: () => absorber.undo(mark),
+      given: (sequence) => {
+        this.sequence = Math.max(this.sequence, sequence)
+      },
+      lost: (from, to, reason, broken) => {
+        const range = this.#lost.push({ path: file.path, from, to, reason }) - 1
+        for (const { key, sequence } of broken) {
+          if (key) this.#suspects.push({ key, sequence, range })
+        }
+      },
     }
-    this.#end(reading)
-  }
-
-  #frame(reading: Reading, walk: SegmentWalk): void {
-    const { address } = walk
-    const { previousChecksum, firstSequence, syncedSequence } = walk.frame!
-    if (reading.inFrame) this.#damaged(reading, reading.read)
-    if (reading.lostFrom >= 0) this.#found(reading, address)
-    else if (
-      reading.link === undefined ? address > reading.read : reading.link !== previousChecksum
-    ) {
-      // Nothing but zeros, and yet something has been there.
-      const reason = 'a part of the segment is missing'
-      this.#lose(reading, reading.read, address, reason)
-    }
-    this.#endFrame(reading)
-    reading.inFrame = true
-    reading.read = walk.position
-    this.sequence = Math.max(this.sequence, firstSequence - 1, syncedSequence)
-  }
-
-  #entry(reading: Reading, walk: SegmentWalk): void {
-    const { entry, extent, address } = walk
-    const { kind, sequence, total, keyLength } = entry
-    const keyAt = walk.at + entry.length
-    this.sequence = Math.max(this.sequence, sequence)
-    if (!walk.spread) {
-      reading.read = walk.position
-      this.#take(reading.segment, reading, kind, address, sequence, total, extent, keyAt, keyLength)
-      return
-    }
-    const isKeyHere = keyAt + keyLength <= walk.payloadEnd
-    reading.pending = {
-      address,
-      kind,
-      sequence,
-      total,
-      keyAddress: advance(reading.file.form, address, entry.length),
-      keyLength,
-      key: isKeyHere ? Buffer.from(extent.subarray(keyAt, keyAt + keyLength)) : undefined,
-    }
-  }
-
-  /** The walk has come to what lies behind an entry over several windows: all of that is there. */
-  *#settle(reading: Reading): Routine<void> {
-    const { pending, file } = reading
-    if (pending === undefined) return
-    reading.pending = undefined
-    const { kind, address, sequence, total, keyAddress, keyLength } = pending
-    const key = pending.key ?? (yield* readSpread(file, keyAddress, keyLength))
-    this.#take(reading.segment, reading, kind, address, sequence, total, key, 0, keyLength)
   }
 
   /** Takes note of an entry that is whole. */
   #take(
     segment: LogSegment,
-    reading: Reading,
     kind: number,
     address: number,
     sequence: number,
@@ -250,10 +192,6 @@ class Survey {
     length: number,
   ): void {
     const absorber = this.#absorber
-    if (kind === DELETE_RANGE) {
-      reading.cleared = { sequence, mark: absorber.mark }
-      return
-    }
     if (sequence < segment.minSequence) segment.minSequence = sequence
     if (sequence > segment.maxSequence) segment.maxSequence = sequence
     if (sequence < this.state.clearedSequence) return
@@ -263,76 +201,22 @@ class Survey {
     absorber.add(kind, hash, segment.base + address, sequence, size, key, start, length)
   }
 
-  #complete(reading: Reading, walk: SegmentWalk): void {
-    if (reading.lostFrom >= 0) this.#found(reading, walk.position)
-    reading.link = walk.checksum
-    reading.read = walk.position
-    reading.inFrame = false
-    this.#endFrame(reading)
-    reading.mark = this.#absorber.mark
-  }
-
-  /** Something cannot be read from `address` on. */
-  #damaged(reading: Reading, address: number): void {
-    const { pending } = reading
-    reading.inFrame = false
-    reading.link = undefined
-    reading.pending = undefined
-    if (pending) reading.broken.push(pending)
-    if (reading.lostFrom < 0) reading.lostFrom = pending?.address ?? address
-  }
-
-  /** From `to` on it can be read again. */
-  #found(reading: Reading, to: number): void {
-    this.#lose(reading, reading.lostFrom, to, 'blocks are damaged')
-    reading.lostFrom = -1
-  }
-
   /** A frame is over, whole or not: what it cleared is gone. */
-  #endFrame(reading: Reading): void {
-    const { cleared } = reading
-    reading.cleared = undefined
+  #clear(cleared: Cleared): void {
     const { state } = this
-    if (cleared === undefined || cleared.sequence <= state.clearedSequence) return
+    if (cleared.sequence <= state.clearedSequence) return
     this.#absorber.forget(cleared.mark)
     state.index = new HashIndex()
     state.clearedSequence = cleared.sequence
     for (const one of state.segments.all.values()) one.stale = one.total
   }
 
-  #end(reading: Reading): void {
-    const { file, remains } = reading
-    const incomplete = reading.inFrame || reading.lostFrom >= 0
-    if (!incomplete && reading.read >= remains.least) {
-      this.#endFrame(reading)
-      return
-    }
-    if (reading.inFrame) this.#damaged(reading, reading.read)
-    const from = reading.lostFrom < 0 ? reading.read : reading.lostFrom
-    if (this.#isTorn(reading)) {
-      this.#absorber.undo(reading.mark)
-      return
-    }
-    this.#endFrame(reading)
-    const to = Math.max(file.end, remains.least)
-    const isShort = from >= file.end
-    this.#lose(reading, from, to, isShort ? 'the file is cut short' : 'blocks are damaged')
-  }
-
-  /** Whether the end that is missing may never have been durable: a crash leaves that. */
-  #isTorn({ remains, isLast, read }: Reading): boolean {
+  /** Whether what is missing at the end of the journal may never have been durable: a crash leaves that. */
+  #mayEnd({ number }: Remains, address: number): boolean {
     const { manifest } = this.#remains
-    if (!isLast || manifest === undefined || read < remains.least) return false
+    if (manifest === undefined) return false
     const { segment, end } = manifest.floor
-    return remains.number > segment || (remains.number === segment && read >= end)
-  }
-
-  #lose(reading: Reading, from: number, to: number, reason: string): void {
-    const range = this.#lost.push({ path: reading.file.path, from, to, reason }) - 1
-    for (const { key, sequence } of reading.broken) {
-      if (key) this.#suspects.push({ key, sequence, range })
-    }
-    reading.broken.length = 0
+    return number > segment || (number === segment && address >= end)
   }
 
   /** Which keys have lost their newest value, and what they have instead. */
@@ -362,36 +246,6 @@ class Survey {
       const keys: LostKey[] = [...(place.keys ?? []), { key, version: sequence, kept }]
       this.#lost[range] = { ...place, keys }
     }
-  }
-}
-
-/** A segment while it is read. */
-class Reading {
-  readonly remains: Remains
-  readonly segment: LogSegment
-  readonly file: Segment
-  /** No segment of the journal with anything in it comes after this one. */
-  readonly isLast: boolean
-  /** Behind the last thing that is whole. */
-  read = FILE_HEADER_BYTES
-  /** Checksum of the frame before; `undefined`: behind damage, and before the first frame where the header is lost. */
-  link: number | undefined
-  inFrame = false
-  /** What the absorber had when the last frame began, or where that is complete, ended. */
-  mark = 0
-  /** Where what cannot be read begins, −1: it can. */
-  lostFrom = -1
-  pending: Pending | undefined = undefined
-  cleared: Cleared | undefined = undefined
-  /** Entries that turned out not to be whole, of the range that is being lost. */
-  readonly broken: Pending[] = []
-
-  constructor(remains: Remains, segment: LogSegment, isLast: boolean) {
-    this.remains = remains
-    this.segment = segment
-    this.file = remains.file
-    this.isLast = isLast
-    this.link = remains.first
   }
 }
 
