@@ -219,6 +219,8 @@ export interface StoreIdentity {
   readonly encrypted: boolean
   readonly checksum: ChecksumName
   readonly compression: CompressionName
+  /** Options of the engine that belong to the files. */
+  readonly options?: Readonly<Record<string, unknown>>
 }
 
 /** Everything the store needs to know of an engine before one is open. */

@@ -200,7 +200,12 @@ class Repair {
     const path = `${this.#folder}/${DESCRIPTOR_NAME}`
     const { keys, values } = this.#options
     let found: (StoreIdentity & { engine: string }) | undefined
-    for (const [engine, module] of Object.entries(this.#modules)) {
+    const names = yield* this.#environment.files.list(this.#folder)
+    const explained = ({ files }: EngineModule): number =>
+      names.filter((one) => files.test(one)).length
+    // Some files are of the same name with several engines.
+    const likely = Object.entries(this.#modules).sort(([, a], [, b]) => explained(b) - explained(a))
+    for (const [engine, module] of likely) {
       const identity = yield* module.identify?.(this.#environment, this.#folder) ?? nothing()
       if (identity) found ??= { engine, ...identity }
     }
@@ -224,12 +229,12 @@ class Repair {
     const size = (yield* this.#environment.files.stat(path))?.size ?? 0
     const reason = 'what the store is, which the data tells only in part'
     this.#lost.push({ path, from: 0, to: size, reason })
-    const { engine, storeId, checksum, compression } = found
+    const { engine, storeId, checksum, compression, options = {} } = found
     return {
       storeId,
       engine,
       hashSeed: 0,
-      options: {},
+      options,
       codecs: { keys, values },
       checksum,
       compression,

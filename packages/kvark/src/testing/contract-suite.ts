@@ -21,6 +21,7 @@ import { model } from './contract/model.ts'
 import { order } from './contract/order.ts'
 import { type Case, type Chapter, Place, type Subject } from './contract/place.ts'
 import { reads } from './contract/reads.ts'
+import { salvage } from './contract/salvage.ts'
 import { snapshots } from './contract/snapshots.ts'
 import { streams } from './contract/streams.ts'
 import { writes } from './contract/writes.ts'
@@ -40,6 +41,7 @@ const CHAPTERS: readonly Chapter[] = [
   backup,
   destroy,
   streams,
+  salvage,
 ]
 
 /** Runs the whole contract on an engine. */
@@ -64,7 +66,10 @@ export function contractSuite(subject: Subject): void {
 }
 
 function reasonToSkip(one: Case, subject: Subject): string | false {
-  const lacking = (one.needs ?? []).filter((need) => !subject.engine.supports[need])
+  const { engine } = subject
+  const lacking = (one.needs ?? []).filter((need) =>
+    need === 'salvage' ? engine.salvage === undefined : !engine.supports[need],
+  )
   if (subject.form?.compression === 'zstd' && !('zstdCompressSync' in zlib)) {
     return `Node ${process.version} has no zstd`
   }

@@ -45,7 +45,9 @@ export async function repairCommand(
         const shown = showBytes(key, encoding)
         const text = output.terminal ? visible(shown.toString(), false) : shown
         const instead = kept === undefined ? 'and has none now' : `and has version ${kept} again`
-        await output.write('  key ', text, ` lost version ${version} ${instead}\n`)
+        const what =
+          version === undefined ? 'may have lost its newest value' : `lost version ${version}`
+        await output.write('  key ', text, ` ${what} ${instead}\n`)
       }
     }
     const what = `${countOf(entries, 'entry', 'entries')}, ${humanBytes(bytes)}`

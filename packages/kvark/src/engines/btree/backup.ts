@@ -12,7 +12,7 @@ import type { Routine } from '../../environment/routine.ts'
 import { KvarkError } from '../../errors.ts'
 import { FileCopy } from '../../storage/file-copy.ts'
 import { readOnly } from '../../storage/journal.ts'
-import { ROOT_SLOTS, TREE_NAME, writeRoot } from './format.ts'
+import { copyOf, ROOT_SLOTS, TREE_NAME, writeRoot } from './format.ts'
 import { verify } from './inspection.ts'
 import { Space } from './space.ts'
 import type { TreeState } from './state.ts'
@@ -47,8 +47,9 @@ export function* backup(
       const count = Math.min(inSlice, map.end - page)
       slice.fill(0)
       for (let i = 0; i < count; i++) {
+        if (page + i === copyOf(root)) bytes.copy(slice, i * pageBytes)
         // A free one may hold anything.
-        if (map.has(page + i)) yield* file.copyPage(page + i, slice, i * pageBytes)
+        else if (map.has(page + i)) yield* file.copyPage(page + i, slice, i * pageBytes)
       }
       yield* copy.append(slice, 0, count * pageBytes)
       progress?.(copy.length, map.end * pageBytes)

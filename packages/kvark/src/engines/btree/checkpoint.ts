@@ -1,7 +1,7 @@
 /**
  * A checkpoint: what is in the journal and in memory only becomes part of the tree file, in one pass.
  *
- *   freeze: view, journal rolled ─► journal synced ─► fresh pages written, lowest level first ─► map of free pages
+ *   freeze: view, journal rolled ─► journal synced ─► fresh pages written, lowest level first ─► map of free pages, copy of the root
  *     ─► file synced ─► root into slot 0 ─► file synced ─► root into slot 1, pages of the root before are free, journal removed
  *
  * 1. Nothing that the root on the disk leads to is written over: a checkpoint that does not end has not been.
@@ -17,7 +17,7 @@
 import { writeU32 } from '../../bytes/varint.ts'
 import { effect, type Routine } from '../../environment/routine.ts'
 import { eachPage } from './extents.ts'
-import { type Extent, PIECE, type Root, TREE_PAGE, writeRoot } from './format.ts'
+import { copyOf, type Extent, PIECE, type Root, TREE_PAGE, writeRoot } from './format.ts'
 import type { Page } from './page.ts'
 import type { Draft, TreeState } from './state.ts'
 import { childAt, SUM_AT } from './tree.ts'
@@ -43,15 +43,12 @@ export function* checkpoint(state: TreeState): Routine<void> {
   let write: (slot: number) => void
   try {
     yield* journal.commit('disk')
-    const fresh = new Writer(state, view.epoch)
+    const number = state.root.number + 1
+    const fresh = new Writer(state, view.epoch, number)
     yield* fresh.run()
     yield* map.write()
-    yield* state.sync()
-    fresh.synced()
-    // Somebody else may have been told what this sync would have been.
-    if (journal.failure) throw journal.failure
     const root: Root = {
-      number: state.root.number + 1,
+      number,
       life: file.life,
       pageBytes: file.pageBytes,
       page: top,
@@ -64,9 +61,15 @@ export function* checkpoint(state: TreeState): Routine<void> {
       edition: context.descriptor.edition,
     }
     const bytes = writeRoot(root, context.descriptor.storeId, context.form.cipher)
-    write = (slot: number): void => {
-      file.handle.write(bytes, 0, bytes.length, slot * file.pageBytes).sync()
+    const writeAt = (page: number): void => {
+      file.handle.write(bytes, 0, bytes.length, page * file.pageBytes).sync()
     }
+    writeAt(copyOf(root))
+    yield* state.sync()
+    fresh.synced()
+    // Somebody else may have been told what this sync would have been.
+    if (journal.failure) throw journal.failure
+    write = writeAt
     draft.named = true
     try {
       write(0)
@@ -104,7 +107,7 @@ function forget(state: TreeState, draft: Draft): void {
   state.pages.views.end(draft.view)
 }
 
-/** Takes pages for the map of free pages, which is fixed from here on. */
+/** Takes pages for the map of free pages, which is fixed from here on, and one for the copy of the root. */
 function saveMap(
   state: TreeState,
   view: View,
@@ -118,8 +121,8 @@ function saveMap(
   const { space } = pages
   // Room for the pages of the map itself, too.
   const count = Math.ceil((space.end / 8 + 64) / (payloadBytes - 64))
-  const first = space.takeRun(count)
-  const extent: Extent = { length: 0, mark, runs: [[first, count]] }
+  const first = space.takeRun(count + 1)
+  const extent: Extent = { length: 0, mark, runs: [[first, count + 1]] }
   state.extents.adopt(extent, view.epoch)
   const bytes = space.save((visit) => {
     pages.views.eachKept(visit)
@@ -145,6 +148,8 @@ function saveMap(
 class Writer {
   readonly #state: TreeState
   readonly #epoch: number
+  /** Of the checkpoint. */
+  readonly #number: number
   readonly #plain: Buffer
   readonly #stored: Buffer
   readonly #page: Page
@@ -154,9 +159,10 @@ class Writer {
   /** Pages written since the last sync. */
   readonly #unsynced: number[] = []
 
-  constructor(state: TreeState, epoch: number) {
+  constructor(state: TreeState, epoch: number, number: number) {
     this.#state = state
     this.#epoch = epoch
+    this.#number = number
     const { pageBytes, form } = state.file
     this.#plain = Buffer.alloc(Math.max(SLICE_BYTES, pageBytes))
     this.#stored = form.sealed ? Buffer.alloc(this.#plain.length) : this.#plain
@@ -202,7 +208,7 @@ class Writer {
     if (this.#count === 0) this.#first = number
     const at = this.#count * file.pageBytes
     pages.bytesOf(number).copy(this.#plain, at)
-    const mark = isPiece ? pages.sum(number) : this.#epoch >>> 0
+    const mark = isPiece ? pages.sum(number) : this.#number
     const flags = isPiece ? PIECE : TREE_PAGE
     const sum = file.seal(this.#plain, this.#stored, at, number, flags, mark)
     if (!isPiece) pages.setSum(number, sum)

@@ -12,7 +12,7 @@ import { FLAGS_AT, PIECE, ROOT_BYTES, TREE_PAGE } from './format.ts'
 import { Page, type PageMemory, pageMemory } from './page.ts'
 
 /** What a block is known by, in its header. */
-const MARK_AT = 4
+export const MARK_AT = 4
 
 export class TreeFile implements PageSource {
   readonly handle: FileHandle

@@ -4,13 +4,17 @@
  *   │ root slot 0 │ root slot 1 │ page 2 │ page 3 │ …           each as long as a page
  *
  *   root slot   text, as in a sealed file: what the tree is (`Root`), zeros behind it; the same in both slots.
- *   page        one block: of the tree, or a piece of a long value (flags 1 or 2)
+ *   page        one block: of the tree, or a piece of a long value (flags 1 or 2); or a copy of a root (`copyOf`)
  *
  * 1. A root is written when everything that it leads to is on the disk: to slot 0, and to slot 1 when slot 0 is on the disk. So one of
  *    them always holds, and one damaged sector takes nothing away.
  * 2. A page that the newest root on the disk leads to is not written.
  * 3. A page of the tree is known by its checksum, which stands in the page above it, or in the root. A piece of a value is known by
  *    its mark: random for each value, and named where the value is. So is the map of free pages.
+ * 4. The mark of a page of the tree is the number of the checkpoint that wrote it. Nobody needs it but who salvages: a page that
+ *    nothing leads to any more says when it was the tree's.
+ * 5. Each root stands in one more place, behind its map, for who salvages and finds neither slot. It is written before the slots are:
+ *    what it leads to may never have been complete.
  */
 
 import { isU32, isU48 } from '../../bytes/varint.ts'
@@ -56,7 +60,7 @@ export interface Root {
   readonly clock: number
   /** Everything up to here is in the tree. */
   readonly journal: JournalPoint
-  /** Which pages are in use: see `Space.save`. */
+  /** Which pages are in use: see `Space.save`. Its run has one page more than it needs: see `copyOf`. */
   readonly map: Extent
   /** Of the descriptor. */
   readonly edition: number
@@ -79,15 +83,9 @@ export function readRoot(
   storeId: string,
   cipher: StoreCipher | undefined,
 ): Root | undefined {
-  const end = bytes.indexOf(0)
-  let content: unknown
-  try {
-    content = unsealText(path, TREE_NAME, bytes.subarray(0, end < 0 ? bytes.length : end), cipher)
-  } catch (error) {
-    if (error instanceof KvarkError && error.code === 'CORRUPTION') return undefined
-    throw error
-  }
-  const { kvark, storeId: found, ...root } = (content ?? {}) as Record<string, unknown>
+  const content = unsealRoot(path, bytes, cipher)
+  if (content === undefined) return undefined
+  const { kvark, storeId: found, ...root } = content
   if (kvark !== FORMAT) {
     throw new KvarkError(
       'VERSION',
@@ -106,7 +104,28 @@ export function readRoot(
   return root
 }
 
-function isRoot(value: object): value is Root {
+/** What a root says, whoever's it is; `undefined` where none was ever completed. */
+export function unsealRoot(
+  path: string,
+  bytes: Buffer,
+  cipher: StoreCipher | undefined,
+): Record<string, unknown> | undefined {
+  const end = bytes.indexOf(0)
+  try {
+    const content = unsealText(
+      path,
+      TREE_NAME,
+      bytes.subarray(0, end < 0 ? bytes.length : end),
+      cipher,
+    )
+    return (content ?? {}) as Record<string, unknown>
+  } catch (error) {
+    if (error instanceof KvarkError && error.code === 'CORRUPTION') return undefined
+    throw error
+  }
+}
+
+export function isRoot(value: object): value is Root {
   const root = value as Partial<Record<keyof Root, unknown>>
   const { journal, map } = root as { journal?: Partial<JournalPoint>; map?: Partial<Extent> }
   return (
@@ -120,8 +139,15 @@ function isRoot(value: object): value is Root {
     isU48(map?.length) &&
     isU32(map.mark) &&
     Array.isArray(map.runs) &&
+    map.runs.length === 1 &&
     map.runs.every((run) => Array.isArray(run) && run.length === 2 && run.every(isU48))
   )
+}
+
+/** The page in which a root stands once more: the last one of its map's. */
+export function copyOf({ map }: Root): number {
+  const [first, count] = map.runs[0]!
+  return first + count - 1
 }
 
 export function isPageSize(value: unknown): value is number {

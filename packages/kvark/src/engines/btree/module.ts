@@ -4,6 +4,8 @@ import type { EngineModule } from '../../engine/engine.ts'
 import { TreeEngine } from './engine.ts'
 import { isPageSize } from './format.ts'
 import { LIMITS, SUPPORTS } from './limits.ts'
+import { salvage } from './salvage.ts'
+import { identify } from './salvage-file.ts'
 
 const KIB = 1024
 
@@ -30,4 +32,6 @@ export const btree: EngineModule = {
   files: /^(?:TREE|\d+\.log)$/,
   jobs: {},
   open: (context) => TreeEngine.open(context),
+  salvage,
+  identify,
 }

@@ -32,6 +32,7 @@ import { Change } from './change.ts'
 import { Extents, eachPage } from './extents.ts'
 import { TreeFile } from './file.ts'
 import {
+  copyOf,
   isPageSize,
   PIECE,
   ROOT_SLOTS,
@@ -116,7 +117,7 @@ class Recovery {
     // A place is written once: what may lie behind the end is not written over.
     if (this.#context.form.blocks.writesOnce) state.journal.roll()
     yield* recovery.syncNames()
-    for (const name of names) {
+    for (const name of this.#context.created ? [] : names) {
       if (recovery.isLeftover(name) || name.endsWith(TEMPORARY_SUFFIX)) {
         yield* environment.files.remove(`${folder}/${name}`)
       }
@@ -201,7 +202,8 @@ class Recovery {
     try {
       const file = new TreeFile(handle, form.blocks, life, Math.log2(pageBytes))
       const space = new Space()
-      for (let page = 0; page <= ROOT_SLOTS; page++) space.mark(page)
+      // The slots, the map, the copy of the root.
+      for (let page = 0; page < ROOT_SLOTS + 2; page++) space.mark(page)
       const map = space.save(() => {})
       const plain = Buffer.alloc(pageBytes)
       const stored = form.blocks.sealed ? Buffer.alloc(pageBytes) : plain
@@ -218,12 +220,12 @@ class Recovery {
         sequence: 0,
         clock: 0,
         journal: { segment: 0, end: 0, sequence: 0, checksum: 0 },
-        map: { length: map.length, mark, runs: [[ROOT_SLOTS, 1]] },
+        map: { length: map.length, mark, runs: [[ROOT_SLOTS, 2]] },
         edition: descriptor.edition,
       }
       const bytes = writeRoot(root, descriptor.storeId, form.cipher)
-      for (let slot = 0; slot < ROOT_SLOTS; slot++) {
-        handle.write(bytes, 0, bytes.length, slot * pageBytes).sync()
+      for (const page of [0, 1, copyOf(root)]) {
+        handle.write(bytes, 0, bytes.length, page * pageBytes).sync()
       }
       yield* handle.sync()
     } finally {

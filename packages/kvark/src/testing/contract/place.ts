@@ -40,8 +40,8 @@ export interface Subject {
 /** One promise of the contract and how it is checked. */
 export interface Case {
   readonly name: string
-  /** What the engine must support for the promise to mean something. */
-  readonly needs?: readonly (keyof Supports)[]
+  /** What the engine must support, or have, for the promise to mean something. */
+  readonly needs?: readonly (keyof Supports | 'salvage')[]
   run(place: Place, t: TestContext): Promise<void> | void
 }
 
