@@ -52,6 +52,7 @@ const doors: Readonly<Record<string, readonly string[]>> = {
     'storage',
     'environment',
     'testing/format-reader.ts',
+    'testing/format-tree.ts',
     'testing/golden.ts',
     'testing/rollbacks.ts',
   ],

@@ -33,7 +33,7 @@ const LOCK_FILE = /^LOCK(?:\.(?:sqlite(?:-journal)?|pid(?:\.(?:new|stale)-\d+-\d
 const HALF_WRITTEN = /(?:\.[0-9a-f]{1,8})?\.tmp$/
 
 /** Names that engines give to their files. */
-const DATA_NAME = /^(?:MANIFEST|\d+\.[a-z]+)$/
+const DATA_NAME = /^(?:MANIFEST|TREE|\d+\.[a-z]+)$/
 
 export type FolderState = 'missing' | 'empty' | 'foreign' | 'store'
 

@@ -11,6 +11,7 @@ import { contentOf, FOLDER } from './damage.ts'
 import { xxh64Of } from './format-bytes.ts'
 import { readIndex } from './format-index.ts'
 import { type ReaderSecret, readStore } from './format-reader.ts'
+import { readTree } from './format-tree.ts'
 
 const SEEDS = 4
 const STEPS = 300
@@ -35,27 +36,40 @@ const forms: readonly { name: string; options: object; secret?: ReaderSecret }[]
   },
 ]
 
-/** Uses a store at random; what it holds in the end, and its files. */
+const ENGINES = {
+  log: { engine: 'log', segmentBytes: 32_768, compactionThresholdBytes: 16_384 },
+  btree: { engine: 'btree', pageBytes: 4096, checkpointBytes: 65_536 },
+} as const
+
+/** Uses a store at random; what it holds in the end, and its files: closed, or with the journal still open. */
 function used(
   seed: number,
   options: object,
+  engine: 'log' | 'btree' = 'log',
+  closed = true,
 ): { live: Map<string, Buffer>; files: Map<string, Buffer> } {
   const random = new SeededRandom(seed)
   const environment = simulatedEnvironment({ seed })
   const open = () =>
     openSync(FOLDER, {
-      engine: 'log',
+      ...ENGINES[engine],
       environment,
       keys: 'bytes',
       values: 'bytes',
-      segmentBytes: 32_768,
-      compactionThresholdBytes: 16_384,
       cacheBytes: 1024 * 1024,
       ...options,
     })
   let db = open()
   const live = new Map<string, Buffer>()
-  const newKey = (): Buffer => Buffer.from(`key ${random.below(60)}`)
+  const newKey = (): Buffer => {
+    const key = Buffer.from(`key ${random.below(engine === 'log' ? 60 : 400)}`)
+    // Around the length from which keys of a tree are long, and some that differ far behind it.
+    if (engine === 'log' || random.chance(0.8)) return key
+    return Buffer.concat([
+      Buffer.alloc(random.pick([240, 248, 249, 250, 251, 255, 9000]), 'k'),
+      key,
+    ])
+  }
   const newValue = (): Buffer => {
     const length = random.pick([0, 1, 90, 127, 128, 2000, 2040, 2048, 9000, 20_000, 50_000])
     return random.chance(0.5)
@@ -89,7 +103,8 @@ function used(
       db = open()
     }
   }
-  db.closeSync()
+  if (closed) db.closeSync()
+  else db.syncSync()
   return { live, files: new Map(contentOf(environment)) }
 }
 
@@ -116,12 +131,56 @@ for (const { name, options, secret } of forms) {
 
 after(() => assert.ok(indexes > forms.length, `${indexes} stored indexes`))
 
+/** Trees with branches, and with a journal that has something. */
+let high = 0
+let ahead = 0
+
+for (const { name, options, secret } of forms) {
+  describe(`docs/format says how to read a tree: ${name}`, () => {
+    const seeds = name === 'plain' ? SEEDS : 1
+    for (let seed = 1; seed <= seeds; seed++) {
+      for (const closed of [true, false]) {
+        test(`seed ${seed}, ${closed ? 'closed' : 'open'}`, () => {
+          const { live, files } = used(seed, options, 'btree', closed)
+          const read = readTree(files, secret)
+          assert.deepEqual([...read.live.keys()].sort(), [...live.keys()].sort())
+          for (const [name, value] of live) assert.ok(read.live.get(name)!.equals(value), name)
+          if (read.levels > 1) high++
+          if (read.entries.length !== read.live.size) ahead++
+        })
+      }
+    }
+  })
+}
+
+after(() => assert.ok(high > 2 && ahead > 2, `${high} high, ${ahead} ahead`))
+
+test('docs/format says where a streamed value lies that only the journal knows', async () => {
+  const environment = simulatedEnvironment({ seed: 1 })
+  const db = openSync(FOLDER, { environment, engine: 'btree', values: 'bytes' })
+  const part = Buffer.alloc(100_000, 'streamed ')
+  await db.putStream(
+    'streamed',
+    Array.from({ length: 40 }, () => part),
+  )
+  await db.put('more', Uint8Array.of(1))
+  const read = readTree(new Map(contentOf(environment)))
+  const name = Buffer.from('streamed').toString('hex')
+  assert.equal(read.entries.length, 0)
+  assert.ok(read.live.get(name)!.equals(Buffer.alloc(4_000_000, part)))
+  await db.close()
+})
+
 test('the reader refuses a changed byte', () => {
   const { files } = used(1, {})
   const [name] = [...files.keys()].filter((one) => one.endsWith('.log'))
   const bytes = Buffer.from(files.get(name!)!)
   bytes[1024 + 20]! ^= 1
   assert.throws(() => readStore(new Map(files).set(name!, bytes)), /checksum/)
+  const tree = used(1, {}, 'btree').files
+  const page = Buffer.from(tree.get('TREE')!)
+  for (let at = 2 * 4096 + 100; at < page.length; at += 4096) page[at]! ^= 1
+  assert.throws(() => readTree(new Map(tree).set('TREE', page)), /checksum/)
 })
 
 test('its XXH64 is the one of the store', () => {

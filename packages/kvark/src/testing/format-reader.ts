@@ -22,6 +22,8 @@ export interface StoredEntry {
   readonly address: number
   readonly kind: number
   readonly ascii: boolean
+  /** The value only says where its bytes are. */
+  readonly reference: boolean
   readonly sequence: number
   /** 0: never. */
   readonly expiry: number
@@ -71,6 +73,12 @@ export interface Manifest {
   readonly floor: { segment: number; end: number; sequence: number; checksum: number }
 }
 
+/** What is known of a journal from elsewhere. */
+export interface KnownJournal extends Pick<Manifest, 'number' | 'nextFile' | 'journal' | 'floor'> {
+  /** Whether values may lie elsewhere. */
+  readonly references?: boolean
+}
+
 export interface SegmentRecord {
   readonly number: number
   readonly life: number
@@ -84,7 +92,7 @@ export interface Keys {
 }
 
 /** How the blocks of a store are read. */
-interface Form {
+export interface Form {
   readonly storeId: string
   readonly headerBytes: number
   readonly checksum: 'crc32' | 'xxh64'
@@ -103,34 +111,39 @@ export function check(holds: boolean, what: string): asserts holds {
 }
 
 export function readStore(files: StoredFiles, secret?: ReaderSecret): StoredContent {
-  const descriptor = JSON.parse(lineOf(files, 'KVARK')) as Descriptor
-  check(descriptor.kvark === 1 && descriptor.engine === 'log', 'a store of another kind')
+  const { descriptor, keys, form } = readKvark(files, 'log', secret)
+  const manifest = manifestOf(files, keys)
+  check(manifest.format === 1 && manifest.storeId === descriptor.storeId, 'a foreign manifest')
+  check(descriptor.edition >= manifest.edition, 'an old descriptor')
+  const entries = [
+    ...manifest.packed.flatMap((record) => packed(files, form, record)),
+    ...readJournal(files, form, manifest),
+  ]
+  return { descriptor, manifest, keys, entries, live: liveOf(entries, manifest) }
+}
+
+/** Reads the descriptor of a store with this engine. */
+export function readKvark(
+  files: StoredFiles,
+  engine: string,
+  secret: ReaderSecret | undefined,
+): { descriptor: Descriptor; keys: Keys | undefined; form: Form } {
+  const descriptor = JSON.parse(lineOf(files.get('KVARK'), 'KVARK')) as Descriptor
+  check(descriptor.kvark === 1 && descriptor.engine === engine, 'a store of another kind')
   check(descriptor.features[2] === 0, 'an unknown feature')
   const keys = descriptor.encryption ? keysOf(descriptor, secret) : undefined
   if (keys) {
     const { proof, ...rest } = descriptor
     check(hmac(keys, 'KVARK', JSON.stringify(rest)).toString('hex') === proof, 'proof of KVARK')
   }
-  const manifest = manifestOf(files, keys)
-  check(manifest.format === 1 && manifest.storeId === descriptor.storeId, 'a foreign manifest')
-  check(descriptor.edition >= manifest.edition, 'an old descriptor')
+  const { storeId, checksum } = descriptor
   const sealed = descriptor.compression !== 'none' || keys !== undefined
-  const form: Form = {
-    storeId: descriptor.storeId,
-    headerBytes: sealed ? 16 + (keys ? ENVELOPE : 0) : 12,
-    checksum: descriptor.checksum,
-    keys,
-  }
-  const entries = [
-    ...manifest.packed.flatMap((record) => packed(files, form, record)),
-    ...journal(files, form, manifest),
-  ]
-  return { descriptor, manifest, keys, entries, live: liveOf(entries, manifest) }
+  const headerBytes = sealed ? 16 + (keys ? ENVELOPE : 0) : 12
+  return { descriptor, keys, form: { storeId, headerBytes, checksum, keys } }
 }
 
 /** The one line of a sealed file. */
-function lineOf(files: StoredFiles, name: string): string {
-  const bytes = files.get(name)
+function lineOf(bytes: Buffer | undefined, name: string): string {
   check(bytes !== undefined, `${name} is missing`)
   const end = bytes.indexOf(0x0a) + 1
   const sum = zlib.crc32(bytes.subarray(0, end)).toString(16).padStart(8, '0')
@@ -139,13 +152,22 @@ function lineOf(files: StoredFiles, name: string): string {
 }
 
 function manifestOf(files: StoredFiles, keys: Keys | undefined): Manifest {
-  const line = lineOf(files, 'MANIFEST')
-  if (!keys) return JSON.parse(line) as Manifest
+  return sealedJson(files.get('MANIFEST'), 'MANIFEST', keys) as Manifest
+}
+
+/** What a sealed file says; in an encrypted store its line is an envelope. */
+export function sealedJson(
+  file: Buffer | undefined,
+  name: string,
+  keys: Keys | undefined,
+): unknown {
+  const line = lineOf(file, name)
+  if (!keys) return JSON.parse(line)
   const { sealed } = JSON.parse(line) as { sealed: string }
   const bytes = Buffer.from(sealed, 'base64')
-  const key = keys.of('MANIFEST', 0)
-  const plain = decrypt(keys.cipher, key, bytes, bytes.subarray(ENVELOPE), Buffer.from('MANIFEST'))
-  return JSON.parse(plain.toString('utf8')) as Manifest
+  const key = keys.of(name, 0)
+  const plain = decrypt(keys.cipher, key, bytes, bytes.subarray(ENVELOPE), Buffer.from(name))
+  return JSON.parse(plain.toString('utf8'))
 }
 
 function keysOf({ encryption }: Descriptor, secret: ReaderSecret | undefined): Keys {
@@ -231,11 +253,11 @@ function packed(files: StoredFiles, form: Form, record: SegmentRecord): StoredEn
 }
 
 /** Every segment of the journal, and that they are one chain which a close frame ends. */
-function journal(files: StoredFiles, form: Form, manifest: Manifest): StoredEntry[] {
-  const listed = manifest.journal.map(({ number }) => number)
+export function readJournal(files: StoredFiles, form: Form, known: KnownJournal): StoredEntry[] {
+  const listed = known.journal.map(({ number }) => number)
   const newer = [...files.keys()]
     .map((name) => Number(/^(\d+)\.log$/.exec(name)?.[1] ?? 0))
-    .filter((number) => number >= manifest.nextFile)
+    .filter((number) => number >= known.nextFile)
   const numbers = [...new Set([...listed, ...newer])].sort((a, b) => a - b)
   const entries: StoredEntry[] = []
   let before: { number: number; end: number; checksum: number } | undefined
@@ -250,20 +272,69 @@ function journal(files: StoredFiles, form: Form, manifest: Manifest): StoredEntr
       check(header.previousEnd === before.end, `${file}: end of the one before`)
       check(header.previousChecksum === before.checksum, `${file}: checksum of the one before`)
     } else {
-      const known = listed.includes(number) || header.previousNumber === manifest.floor.segment
-      check(known, `${file}: the one before is missing`)
+      const goesOn = header.previousNumber === known.floor.segment
+      check(listed.includes(number) || goesOn, `${file}: the one before is missing`)
     }
     const walk = new Walk(bytes, file, form, header)
     walk.sequence = sequence
-    walk.manifest = manifest.number
+    walk.manifest = known.number
+    walk.references = known.references ?? false
     walk.run()
     entries.push(...walk.entries)
     sequence = walk.sequence
     before = { number, end: walk.end, checksum: walk.checksum }
-    const record = manifest.journal.find((one) => one.number === number)
+    const record = known.journal.find((one) => one.number === number)
     check(!record || (record.life === header.life && record.end <= walk.end), `${file}: record`)
   }
   return entries
+}
+
+export interface Block {
+  readonly mark: number
+  readonly flags: number
+  readonly payload: Buffer
+  readonly sum: number
+}
+
+/** The block at `at`, which ends before `bytes` do; `key`: the subkey for blocks of that life. */
+export function readBlock(
+  bytes: Buffer,
+  at: number,
+  file: string,
+  { headerBytes, checksum, keys }: Form,
+  life: number,
+  key: Buffer | undefined,
+): Block {
+  const place = `${file} at ${at}`
+  const length = bytes.readUInt16LE(at + 8)
+  const form = bytes[at + 11]!
+  const from = at + headerBytes
+  const stored = headerBytes === 12 ? length : bytes.readUInt16LE(at + 12)
+  check(from + length <= bytes.length && stored >= 1 && stored <= length, `${place}: length`)
+  const seed = (Math.imul(life ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(at + 1, 0xc2b2ae35)) >>> 0
+  const covered = bytes.subarray(at + 4, from + stored)
+  const sum =
+    checksum === 'crc32'
+      ? zlib.crc32(covered, seed)
+      : Number(BigInt.asUintN(32, xxh64Of(covered, seed)))
+  check(sum === bytes.readUInt32LE(at), `${place}: checksum`)
+  check(form >>> 4 === (keys ? CIPHER_IDS[keys.cipher] : 0), `${place}: cipher`)
+  check(
+    bytes.subarray(from + stored, from + length).every((byte) => byte === 0),
+    `${place}: rest`,
+  )
+  let payload = bytes.subarray(from, from + stored)
+  if (keys) {
+    const associated = Buffer.alloc(22)
+    associated.writeUInt32LE(life, 0)
+    associated.writeUIntLE(at, 4, 6)
+    bytes.copy(associated, 10, at + 4, at + 16)
+    const envelope = bytes.subarray(at + 16, from)
+    payload = decrypt(keys.cipher, key!, envelope, payload, associated)
+  }
+  payload = decompress(payload, form & 15, length)
+  check(payload.length === length, `${place}: length of the payload`)
+  return { mark: bytes.readUInt32LE(at + 4), flags: bytes[at + 10]!, payload, sum }
 }
 
 /** Walks a segment from front to back. */
@@ -276,6 +347,7 @@ class Walk {
   /** Of a journal: the last sequence, and the number of the manifest. */
   sequence = 0
   manifest: number | undefined = undefined
+  references = false
   readonly #bytes: Buffer
   readonly #file: string
   readonly #form: Form
@@ -316,41 +388,16 @@ class Walk {
 
   /** Reads the block at `at`; returns where it ends. */
   #block(at: number, windowEnd: number): number {
-    const bytes = this.#bytes
-    const { headerBytes, checksum, keys } = this.#form
-    const place = `${this.#file} at ${at}`
-    const length = bytes.readUInt16LE(at + 8)
-    const flags = bytes[at + 10]!
-    const form = bytes[at + 11]!
-    const from = at + headerBytes
-    const stored = headerBytes === 12 ? length : bytes.readUInt16LE(at + 12)
-    check(from + length <= windowEnd && stored >= 1 && stored <= length, `${place}: length`)
-    const seed =
-      (Math.imul(this.#life ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(at + 1, 0xc2b2ae35)) >>> 0
-    const covered = bytes.subarray(at + 4, from + stored)
-    const sum =
-      checksum === 'crc32'
-        ? zlib.crc32(covered, seed)
-        : Number(BigInt.asUintN(32, xxh64Of(covered, seed)))
-    check(sum === bytes.readUInt32LE(at), `${place}: checksum`)
-    check(form >>> 4 === (keys ? CIPHER_IDS[keys.cipher] : 0), `${place}: cipher`)
-    check(
-      bytes.subarray(from + stored, from + length).every((byte) => byte === 0),
-      `${place}: rest`,
+    const { mark, flags, payload, sum } = readBlock(
+      this.#bytes.subarray(0, windowEnd),
+      at,
+      this.#file,
+      this.#form,
+      this.#life,
+      this.#key,
     )
-    let payload = bytes.subarray(from, from + stored)
-    if (keys) {
-      const associated = Buffer.alloc(22)
-      associated.writeUInt32LE(this.#life, 0)
-      associated.writeUIntLE(at, 4, 6)
-      bytes.copy(associated, 10, at + 4, at + 16)
-      const envelope = bytes.subarray(at + 16, from)
-      payload = decrypt(keys.cipher, this.#key!, envelope, payload, associated)
-    }
-    payload = decompress(payload, form & 15, length)
-    check(payload.length === length, `${place}: length of the payload`)
-    this.end = from + length
-    this.#take(at, bytes.readUInt32LE(at + 4), flags, payload, sum)
+    this.end = at + this.#form.headerBytes + payload.length
+    this.#take(at, mark, flags, payload, sum)
     return this.end
   }
 
@@ -399,14 +446,12 @@ class Walk {
     const first = payload[start]!
     let at = start + 1
     const varint = (): number => {
-      let value = 0
-      for (let scale = 1; ; scale *= 128) {
-        const byte = payload[at++]!
-        value += (byte & 127) * scale
-        if (byte < 128) return value
-      }
+      const { value, end } = readVarint(payload, at)
+      at = end
+      return value
     }
-    check((first & 0xe4) === 4 && (first & 3) !== 0, `${this.#file}: first byte of an entry`)
+    const known = this.references ? 0xc4 : 0xe4
+    check((first & known) === 4 && (first & 3) !== 0, `${this.#file}: first byte of an entry`)
     const keyLength = varint()
     const valueLength = varint()
     const sequence = payload.readUIntLE(at, 6)
@@ -426,6 +471,7 @@ class Walk {
       address,
       kind: first & 3,
       ascii: (first & 16) !== 0,
+      reference: (first & 32) !== 0,
       sequence,
       expiry,
       key: Buffer.from(payload.subarray(at, keyEnd)),
@@ -440,6 +486,16 @@ class Walk {
     let i = 0
     while (rest >= this.#frame[i]!.length) rest -= this.#frame[i++]!.length
     return this.#places[i]! + rest
+  }
+}
+
+export function readVarint(bytes: Buffer, at: number): { value: number; end: number } {
+  let value = 0
+  let end = at
+  for (let scale = 1; ; scale *= 128) {
+    const byte = bytes[end++]!
+    value += (byte & 127) * scale
+    if (byte < 128) return { value, end }
   }
 }
 

@@ -340,6 +340,18 @@ test('of a tree that was emptied nothing comes back, whatever roots are left', (
   }
 })
 
+test('of a backup, which has no journal, the tree alone tells what it is', () => {
+  const { closed, newest } = write({})
+  const environment = environmentWith(closed.at(-1)!)
+  const db = openTree(environment, {})
+  db.backupSync('/copy')
+  db.closeSync()
+  environment.files.remove('/copy/KVARK').sync()
+  assert.throws(() => openTree(environment, {}, '/copy'), { code: 'CORRUPTION' })
+  const { entries, lost } = repairSync('/copy', TO, { environment, keys: 'utf8', values: 'utf8' })
+  assert.deepEqual([entries, lost.map(({ path }) => path)], [newest.size, ['/copy/KVARK']])
+})
+
 test('a value that holds a store is never taken for one', () => {
   const { closed } = write({})
   const environment = environmentWith(new Map())
