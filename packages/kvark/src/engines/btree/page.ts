@@ -96,7 +96,8 @@ export class Page {
   /** Makes an empty page at `at` of a memory, and looks at it. */
   format(memory: PageMemory, at: number, level: number, prefix: Uint8Array): void {
     const { bytes, halves } = memory
-    bytes.fill(0, at, at + HEADER_BYTES)
+    // All of it goes into the file: what memory held before is nobody's business.
+    bytes.fill(0, at, at + this.#size)
     bytes[at + LEVEL_AT] = level
     halves[(at + PREFIX_AT) >>> 1] = prefix.length
     halves[(at + CELLS_AT) >>> 1] = this.#size
