@@ -61,15 +61,14 @@ export function* checkpoint(state: TreeState): Routine<void> {
       edition: context.descriptor.edition,
     }
     const bytes = writeRoot(root, context.descriptor.storeId, context.form.cipher)
-    const writeAt = (page: number): void => {
-      file.handle.write(bytes, 0, bytes.length, page * file.pageBytes).sync()
-    }
-    writeAt(copyOf(root))
+    file.writeCopy(bytes, copyOf(root))
     yield* state.sync()
     fresh.synced()
     // Somebody else may have been told what this sync would have been.
     if (journal.failure) throw journal.failure
-    write = writeAt
+    write = (slot: number): void => {
+      file.handle.write(bytes, 0, bytes.length, slot * file.pageBytes).sync()
+    }
     draft.named = true
     try {
       write(0)

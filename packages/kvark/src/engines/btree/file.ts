@@ -81,6 +81,13 @@ export class TreeFile implements PageSource {
     return bytes.subarray(0, read)
   }
 
+  /** Writes a root once more, as a page, so that the file ends with one. */
+  writeCopy(root: Buffer, page: number): void {
+    const bytes = Buffer.alloc(this.pageBytes)
+    root.copy(bytes)
+    this.handle.write(bytes, 0, bytes.length, page * this.pageBytes).sync()
+  }
+
   #check(page: number, expected: number, target: Buffer, at: number, read: number): void {
     const { pageBytes, form, life } = this
     const { path } = this.handle

@@ -224,9 +224,10 @@ class Recovery {
         edition: descriptor.edition,
       }
       const bytes = writeRoot(root, descriptor.storeId, form.cipher)
-      for (const page of [0, 1, copyOf(root)]) {
-        handle.write(bytes, 0, bytes.length, page * pageBytes).sync()
+      for (let slot = 0; slot < ROOT_SLOTS; slot++) {
+        handle.write(bytes, 0, bytes.length, slot * pageBytes).sync()
       }
+      file.writeCopy(bytes, copyOf(root))
       yield* handle.sync()
     } finally {
       yield* handle.close()

@@ -33,7 +33,6 @@ import {
   unsealRoot,
 } from './format.ts'
 import { restOf } from './keys.ts'
-import { MAX_KEY_BYTES } from './limits.ts'
 import { Page, pageMemory } from './page.ts'
 import { Space } from './space.ts'
 
@@ -162,8 +161,14 @@ export class DamagedTree {
     const inPage = Buffer.alloc(page.keyLength(slot))
     page.writeKey(slot, inPage, 0)
     if (page.referenceLength === 0) return inPage
-    const rest = restOf(page)
-    if (rest.length > MAX_KEY_BYTES) return rest.runs[0]?.[0] ?? 0
+    let rest: Extent
+    try {
+      rest = restOf(page)
+    } catch (error) {
+      // It was forged.
+      if (error instanceof KvarkError && error.code === 'CORRUPTION') return 0
+      throw error
+    }
     const bytes = yield* this.bytesOf(rest)
     return typeof bytes === 'number' ? bytes : Buffer.concat([inPage, bytes])
   }

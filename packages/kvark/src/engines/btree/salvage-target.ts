@@ -8,10 +8,12 @@
 import type { EngineContext, SalvageContext } from '../../engine/engine.ts'
 import type { Environment } from '../../environment/environment.ts'
 import type { Routine } from '../../environment/routine.ts'
+import { corruption } from '../../errors.ts'
+import { DESCRIPTOR_NAME } from '../../storage/descriptor.ts'
 import { Change } from './change.ts'
 import { checkpoint } from './checkpoint.ts'
 import { Checkpointer } from './checkpointer.ts'
-import type { Extent } from './format.ts'
+import { type Extent, isPageSize } from './format.ts'
 import { Leaf } from './leaf.ts'
 import type { BtreeOptions } from './options.ts'
 import { recover } from './recovery.ts'
@@ -46,9 +48,19 @@ export class SalvageTarget {
     this.#change = new Change(state)
   }
 
-  static *create({ to, form }: SalvageContext, environment: Environment): Routine<SalvageTarget> {
+  static *create(
+    { to, form, folder: from }: SalvageContext,
+    environment: Environment,
+  ): Routine<SalvageTarget> {
     const { folder, descriptor } = to
     const options = { ...DEFAULTS, ...descriptor.options }
+    if (!isPageSize(options.pageBytes)) {
+      throw corruption(
+        `${from}/${DESCRIPTOR_NAME}`,
+        0,
+        'it names a page size that there is none of',
+      )
+    }
     const context = {
       environment,
       folder,

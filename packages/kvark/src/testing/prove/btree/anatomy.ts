@@ -61,6 +61,8 @@ function pagesOf(tree: Buffer, form: DamagedForm): StoredPage[] {
   const lengthAt = headerBytes === PLAIN_HEADER_BYTES ? LENGTH_AT : STORED_LENGTH_AT
   const pages: StoredPage[] = []
   for (let at = ROOT_SLOTS * pageBytes; at + pageBytes <= tree.length; at += pageBytes) {
+    // The copy of a root is none.
+    if (tree.toString('latin1', at, at + 2) === '{"') continue
     const length = tree.readUInt16LE(at + lengthAt)
     if (length > 0) pages.push({ at, storedEnd: at + headerBytes + length })
   }

@@ -10,6 +10,7 @@
 import { readU32, writeU32 } from '../../../bytes/varint.ts'
 import { eachPage } from '../../../engines/btree/extents.ts'
 import {
+  copyOf,
   type Extent,
   ROOT_BYTES,
   ROOT_SLOTS,
@@ -59,6 +60,7 @@ export class TreeForger extends Forger {
     this.root = second !== undefined && second.number > first!.number ? second : first!
     const pages = new Map<number, TreePage>()
     this.#pieces(this.root.map, pages)
+    pages.delete(copyOf(this.root))
     if (this.root.page !== NO_PAGE) this.#walk(this.root.page, NO_PAGE, 0, pages)
     this.pages = pages
   }
