@@ -6,9 +6,15 @@ import type { Environment } from '../environment/environment.ts'
 import { openSync } from '../store/open.ts'
 import type { AtomicStore } from '../store/types.ts'
 import { environmentWith, FOLDER } from './damage.ts'
-import { expectedOf, fixture, openOptions, versions } from './fixtures.ts'
+import { engineOf, expectedOf, fixture, openOptions, versions } from './fixtures.ts'
 import { readIndex } from './format-index.ts'
 import { readStore } from './format-reader.ts'
+import { readTree } from './format-tree.ts'
+
+const KINDS = {
+  log: [/^KVARK$/, /^MANIFEST$/, /^\d+\.log$/, /^\d+\.packed$/, /^\d+\.index$/],
+  btree: [/^KVARK$/, /^TREE$/, /^\d+\.log$/],
+} as const
 
 function open(environment: Environment, options: object): AtomicStore<string, string> {
   return openSync(FOLDER, { environment, create: false, ...options })
@@ -26,11 +32,12 @@ function assertHolds(
 
 for (const version of versions()) {
   const { stores, entries } = expectedOf(version)
+  const engine = engineOf(version)
   for (const [name, how] of Object.entries(stores)) {
     test(`${version}, ${name}: opens, reads, is written on, compacts`, () => {
       const warnings: string[] = []
       const environment = environmentWith(fixture(version, name), warnings)
-      const options = openOptions(how)
+      const options = openOptions(how, engine)
       const readOnly = open(environment, { ...options, readOnly: true })
       assertHolds(readOnly, entries)
       readOnly.closeSync()
@@ -53,14 +60,20 @@ for (const version of versions()) {
     test(`${version}, ${name}: read by the documents alone`, () => {
       const secret = how.key === undefined ? undefined : { key: Buffer.from(how.key, 'hex') }
       const files = fixture(version, name)
-      const content = readStore(files, secret)
-      const { live } = content
+      const log = engine === 'log' ? readStore(files, secret) : undefined
+      const tree = engine === 'btree' ? readTree(files, secret) : undefined
+      const live = log?.live ?? tree!.live
       const read = [...live].map(([key, value]) => [
         Buffer.from(key, 'hex').toString(),
         value.toString(),
       ])
       assert.deepEqual(Object.fromEntries(read), { ...entries })
-      const index = readIndex(files, content)
+      if (tree) {
+        assert.ok(tree.levels > 1)
+        assert.equal(tree.entries.length !== live.size, name === 'journal')
+      }
+      if (log === undefined) return
+      const index = readIndex(files, log)
       assert.equal(index === undefined, name === 'journal')
       assert.deepEqual(index?.held, index?.wanted)
     })
@@ -68,7 +81,7 @@ for (const version of versions()) {
 }
 
 test('every version has a journal, a plain, a compressed and an encrypted store', () => {
-  assert.ok(versions().includes('log-1'))
+  assert.ok(versions().includes('log-1') && versions().includes('btree-1'))
   for (const version of versions()) {
     assert.deepEqual(Object.keys(expectedOf(version).stores), [
       'journal',
@@ -78,7 +91,7 @@ test('every version has a journal, a plain, a compressed and an encrypted store'
     ])
     for (const name of ['plain', 'lz4', 'encrypted']) {
       const names = [...fixture(version, name).keys()]
-      for (const kind of [/^KVARK$/, /^MANIFEST$/, /^\d+\.log$/, /^\d+\.packed$/, /^\d+\.index$/]) {
+      for (const kind of KINDS[engineOf(version)]) {
         assert.ok(
           names.some((one) => kind.test(one)),
           `${version}, ${name}: ${kind}`,

@@ -23,7 +23,7 @@ export interface StoredEntry {
   readonly kind: number
   readonly ascii: boolean
   /** The value only says where its bytes are. */
-  readonly reference: boolean
+  readonly reference: boolean | undefined
   readonly sequence: number
   /** 0: never. */
   readonly expiry: number
@@ -471,7 +471,7 @@ class Walk {
       address,
       kind: first & 3,
       ascii: (first & 16) !== 0,
-      reference: (first & 32) !== 0,
+      reference: (first & 32) !== 0 ? true : undefined,
       sequence,
       expiry,
       key: Buffer.from(payload.subarray(at, keyEnd)),

@@ -36,6 +36,13 @@ test('every form is kept, with every kind of file', () => {
       kind,
     )
   }
+  const ofTree = Object.keys(now['btree, plain']!)
+  for (const kind of ['KVARK', 'TREE', '.log']) {
+    assert.ok(
+      ofTree.some((name) => name.endsWith(kind)),
+      kind,
+    )
+  }
 })
 
 test('the script writes the same bytes each time', async () => {
