@@ -173,12 +173,20 @@ export class Page {
       else high = middle
     }
     const { count } = this
-    for (; low < count && words[heads + low] === head; low++) {
-      const order = this.#compareRest(low, key, from, end)
-      if (order === 0) return low
-      if (order > 0) break
+    if (low === count || words[heads + low] !== head) return -1 - low
+    const first = this.#compareRest(low, key, from, end)
+    if (first >= 0) return first === 0 ? low : -1 - low
+    // Keys that begin alike, with nothing above them that says so, may fill the page with one head.
+    high = count
+    for (low++; low < high; ) {
+      const middle = (low + high) >>> 1
+      const isLess = words[heads + middle] === head && this.#compareRest(middle, key, from, end) < 0
+      if (isLess) low = middle + 1
+      else high = middle
     }
-    return -1 - low
+    const isFound =
+      low < count && words[heads + low] === head && this.#compareRest(low, key, from, end) === 0
+    return isFound ? low : -1 - low
   }
 
   /** Whether a key may be inserted: it begins with the prefix. */
