@@ -13,6 +13,7 @@ import type { Encryption } from '../store/options.ts'
 import { repair, repairSync } from '../store/repair.ts'
 import type { FileHandle, Files } from '../vfs/files.ts'
 import { type Content, contentOf, environmentWith, FOLDER } from './damage.ts'
+import { readTree } from './format-tree.ts'
 
 const TO = '/repaired'
 const PAGE_BYTES = 4096
@@ -350,6 +351,42 @@ test('of a backup, which has no journal, the tree alone tells what it is', () =>
   assert.throws(() => openTree(environment, {}, '/copy'), { code: 'CORRUPTION' })
   const { entries, lost } = repairSync('/copy', TO, { environment, keys: 'utf8', values: 'utf8' })
   assert.deepEqual([entries, lost.map(({ path }) => path)], [newest.size, ['/copy/KVARK']])
+})
+
+test('of two older pages the newer one speaks for its keys: what was deleted by then stays so', () => {
+  const environment = environmentWith(new Map())
+  const db = openTree(environment, {})
+  const values = new Map<string, (string | undefined)[]>()
+  const names = Array.from({ length: 60 }, (_, i) => `key ${10 + i}`)
+  for (const name of names) {
+    db.putSync(name, 'first')
+    values.set(name, ['first'])
+  }
+  // A snapshot keeps the pages, a backup begins with a checkpoint.
+  db.backupSync('/first')
+  const first = db.snapshot()
+  for (const name of names.slice(20, 30)) {
+    db.deleteSync(name)
+    values.set(name, ['first', undefined])
+  }
+  db.backupSync('/second')
+  const second = db.snapshot()
+  db.putSync(names[0]!, 'second')
+  values.set(names[0]!, ['first', 'second'])
+  db.backupSync('/third')
+  const content = filesOf(environment)
+  first.close()
+  second.close()
+  db.closeSync()
+  const newest = new Map(
+    [...values].flatMap(([one, all]) => (all.at(-1) ? [[one, all.at(-1)!]] : [])),
+  )
+  const { root } = readTree(content)
+  const written = { form: {}, closed: [], running: content, values, newest }
+  const { report, found } = repaired(written, withTree(content, spoil(root.page)))
+  assert.deepEqual([...found.keys()].sort(), [...newest.keys()].sort())
+  assert.equal(found.get(names[0]!), 'first')
+  assert.equal(report.lost[0]!.keys?.length, newest.size)
 })
 
 test('a value that holds a store is never taken for one', () => {
