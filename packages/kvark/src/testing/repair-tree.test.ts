@@ -353,6 +353,35 @@ test('of a backup, which has no journal, the tree alone tells what it is', () =>
   assert.deepEqual([entries, lost.map(({ path }) => path)], [newest.size, ['/copy/KVARK']])
 })
 
+test('without the descriptor: a journal is no log where a tree stands beside it', () => {
+  const { closed, running, newest } = write({})
+  for (const content of [closed.at(-1)!, running]) {
+    const files = new Map(content)
+    files.delete('KVARK')
+    const environment = environmentWith(files)
+    assert.equal(
+      repairSync(FOLDER, TO, { environment, keys: 'utf8', values: 'utf8' }).entries,
+      newest.size,
+    )
+    const db = openTree(environment, {}, TO)
+    assert.deepEqual(new Map(db.entries()), newest)
+    db.closeSync()
+  }
+})
+
+test('an older tree beside the journal of a newer one: what is between them is missing, and told', () => {
+  for (const form of [{}, { encryption: { key } }]) {
+    const written = write(form)
+    for (const journal of [written.closed.at(-1)!, written.running]) {
+      for (const before of written.closed.slice(0, -2)) {
+        const content = new Map(journal).set(TREE, before.get(TREE)!)
+        const { report } = journalRepaired(written, content)
+        assert.ok(report.lost.some(({ reason }) => reason === 'the file is missing'))
+      }
+    }
+  }
+})
+
 test('of two older pages the newer one speaks for its keys: what was deleted by then stays so', () => {
   const environment = environmentWith(new Map())
   const db = openTree(environment, {})
