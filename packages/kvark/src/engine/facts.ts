@@ -22,7 +22,7 @@ export interface Supports {
 export interface Limits {
   /** Longest encoded key, bytes. */
   readonly keyBytes: number
-  /** Longest encoded value, bytes. */
+  /** Longest encoded value, bytes. As a whole, not as a stream, it is written and read up to `batchBytes`. */
   readonly valueBytes: number
   /** Keys and values of one batch together, bytes. */
   readonly batchBytes: number

@@ -57,11 +57,10 @@ export class Found {
   run: Run | undefined = undefined
   /** After `BLOCKED`: what to load. */
   block: Block | undefined = undefined
-  /** After `SPREAD`: fills the rest of this object in, with bytes of its own. */
+  /** After `SPREAD`, which tells all but the bytes of the value: brings them, in memory of their own. */
   gather: (() => Routine<void>) | undefined = undefined
   /**
-   * After a `find` that answered `SPREAD`: `length` bytes of the value from `from` on, with memory of their own. `start` and `end`
-   * tell how long the value is.
+   * After a `find` that answered `SPREAD`: `length` bytes of the value from `from` on, with memory of their own.
    */
   part: ((from: number, length: number) => Routine<Uint8Array>) | undefined = undefined
 

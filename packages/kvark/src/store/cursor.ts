@@ -14,7 +14,7 @@ import { type Routine, runSync } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 import { invalid, rejected, show, unsupported } from './arguments.ts'
 import type { Core } from './core.ts'
-import { fromRun, newRun, type Projection } from './project.ts'
+import { fromRun, gather, newRun, type Projection, wantsValue } from './project.ts'
 import type { Scan } from './range.ts'
 import { Slice } from './slice.ts'
 import type { OrderedCursor } from './types.ts'
@@ -155,8 +155,8 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
           status = undefined
           continue
         }
-        if (status === SPREAD) {
-          yield* this.#found.gather!()
+        if (status === SPREAD && wantsValue(this.#project)) {
+          yield* gather(this.#core, this.#found)
           if (!this.#isWalking()) return end()
         }
         return this.#give(status)

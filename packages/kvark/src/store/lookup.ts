@@ -16,7 +16,7 @@ import {
 import { type Block, Found } from '../engine/found.ts'
 import { Effect, type Routine, runSync } from '../environment/routine.ts'
 import type { Core } from './core.ts'
-import { type Projection, toPresence, toValue } from './project.ts'
+import { gather, type Projection, toValue, wantsValue } from './project.ts'
 import { Slice } from './slice.ts'
 import type { View } from './view.ts'
 import { viewOfNow } from './walk.ts'
@@ -91,9 +91,9 @@ function projecting<K, V, R>(
   core: Core<K, V>,
   project: Projection<K, V, R>,
 ): (found: Found, status: Status) => Routine<R> {
-  const wholeValue = (project as unknown) !== toPresence
+  const wholeValue = wantsValue(project)
   return function* take(found, status): Routine<R> {
-    if (status === SPREAD && wholeValue) yield* found.gather!()
+    if (status === SPREAD && wholeValue) yield* gather(core, found)
     return project(core, found)
   }
 }

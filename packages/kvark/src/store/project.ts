@@ -5,12 +5,34 @@
  */
 
 import { type Found, Run } from '../engine/found.ts'
+import type { Routine } from '../environment/routine.ts'
+import { KvarkError } from '../errors.ts'
 import type { Core } from './core.ts'
 import { PREFIX_BYTES } from './key-buffer.ts'
 import type { Entry } from './types.ts'
 
 /** Makes the caller's result of an entry. */
 export type Projection<K, V, R> = (core: Core<K, V>, found: Found) => R
+
+/** Whether a projection looks at the bytes of the value. */
+export function wantsValue<K, V, R>(project: Projection<K, V, R>): boolean {
+  const one: unknown = project
+  return one !== toKey && one !== toPresence
+}
+
+/** Brings the bytes of a value that was found `SPREAD`; none of one that is too long to be handed out as a whole. */
+export function* gather<K, V>({ engine }: Core<K, V>, found: Found): Routine<void> {
+  const length = found.end - found.start
+  const limit = engine.limits.batchBytes
+  if (length > limit) {
+    throw new KvarkError(
+      'DECODE',
+      `The value has ${length} bytes, and up to ${limit} are read as a whole. Read it with getStream.`,
+      { expected: limit, found: length },
+    )
+  }
+  yield* found.gather!()
+}
 
 /** What is wanted of a run for a projection; `undefined`: it can do nothing with text. */
 export function newRun<K, V>(

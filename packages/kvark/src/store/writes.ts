@@ -169,7 +169,7 @@ function addValue<K, V>(
 ): void {
   if (codec.asBytes !== undefined) {
     const bytes = codec.asBytes(value)
-    checkValueLength(core, bytes.length)
+    checkWholeLength(core, bytes.length)
     try {
       batch.setValue(i, bytes)
     } catch (error) {
@@ -179,7 +179,7 @@ function addValue<K, V>(
     return
   }
   const length = codec.encodeInto(value, batch)
-  checkValueLength(core, length)
+  checkWholeLength(core, length)
   if (codec.isAscii?.(value, length)) batch.ascii[i] = 1
   batch.valueWritten(i, length)
 }
@@ -199,13 +199,25 @@ export function checkValueLength<K, V>(core: Core<K, V>, length: number): void {
   )
 }
 
+/** Of a value that is not a stream: it is part of a batch. */
+function checkWholeLength<K, V>(core: Core<K, V>, length: number): void {
+  checkValueLength(core, length)
+  const limit = core.engine.limits.batchBytes
+  if (length <= limit) return
+  throw new KvarkError(
+    'INVALID_VALUE',
+    `The value has ${length} bytes, and up to ${limit} are written as a whole. Write it with putStream.`,
+    { expected: limit, found: length },
+  )
+}
+
 /** The bytes of keys and values, without the table's id before each key. */
 function checkSize<K, V>(core: Core<K, V>, batch: WriteBatch): void {
   const size = batch.size - batch.count
   const limit = core.engine.limits.batchBytes
   if (size <= limit) return
   throw invalid(
-    `The keys and values of the batch have more than ${limit} bytes. Write them in several batches.`,
+    `The keys and values of the batch have more than ${limit} bytes. Write them in several batches, a long value with putStream.`,
     { expected: limit, found: size },
   )
 }

@@ -243,8 +243,6 @@ export function spread(
   found.part = part
   found.gather = function* gather() {
     found.bytes = yield* part(0, extent.length)
-    found.start = 0
-    found.end = extent.length
   }
   return SPREAD
 }

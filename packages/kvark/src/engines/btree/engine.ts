@@ -292,6 +292,8 @@ export class TreeEngine implements Engine {
     yield* this.#checkpointer.stop()
     yield* journal.idle()
     try {
+      // First: the last checkpoint cuts off the room that they have taken.
+      for (const spool of state.spools) yield* spool.discard()
       if (!journal.failure && state.changed) yield* this.#checkpointer.finish()
       if (journal.failure) throw journal.failure
     } finally {

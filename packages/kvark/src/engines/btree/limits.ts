@@ -15,8 +15,8 @@ export const SUPPORTS: Supports = {
 
 /** Longest key, bytes: 1 MiB. */
 export const MAX_KEY_BYTES: number = 2 ** 20
-/** Longest value, bytes: 128 MiB. */
-export const MAX_VALUE_BYTES: number = 2 ** 27
+/** Longest value, bytes: one less than 4 GiB. */
+export const MAX_VALUE_BYTES: number = 2 ** 32 - 1
 /** Keys and values of one batch, bytes: 256 MiB. */
 export const MAX_BATCH_BYTES: number = 2 ** 28
 /** Operations of one batch. */

@@ -70,9 +70,20 @@ export class Space {
 
   /** Takes `count` pages in a row; returns the first. */
   takeRun(count: number): number {
+    const words = this.#words
     let run = 0
     let page = Math.max(this.#hint * WORD_BITS, this.#floor)
-    for (; run < count && page < this.#end; page++) run = this.has(page) ? 0 : run + 1
+    while (run < count && page < this.#end) {
+      const word = page % WORD_BITS === 0 ? words[page / WORD_BITS]! : undefined
+      // Most words are all taken or all free.
+      if (word === ALL) {
+        run = 0
+        page += WORD_BITS
+      } else if (word === 0 && page + WORD_BITS <= this.#end) {
+        run += WORD_BITS
+        page += WORD_BITS
+      } else run = this.has(page++) ? 0 : run + 1
+    }
     const first = run >= count ? page - run : Math.max(this.#end - run, this.#floor)
     for (let i = 0; i < count; i++) this.mark(first + i)
     return first

@@ -8,7 +8,7 @@
 
 import type { Spool } from '../../engine/spool.ts'
 import type { Routine } from '../../environment/routine.ts'
-import { KvarkError } from '../../errors.ts'
+import { asKvarkError, KvarkError } from '../../errors.ts'
 import { readOnly } from '../../storage/journal.ts'
 import { eachPage } from './extents.ts'
 import { type Extent, PIECE } from './format.ts'
@@ -91,10 +91,15 @@ export class ExtentSpool implements Spool {
     state.spools.delete(this)
     if (state.closed) return
     this.eachPage((page) => state.pages.space.give(page))
+    if (state.journal.failure) return
     try {
       yield* state.trim()
-    } catch {
-      // It had its reason to be given up; the next checkpoint cuts the end off.
+    } catch (error) {
+      if (state.closed) return
+      const { message } = asKvarkError(error)
+      state.context.environment.warn(
+        `${state.file.handle.path} stays as long as it is until the next checkpoint: ${message}`,
+      )
     }
   }
 

@@ -92,12 +92,12 @@ export class TreeState {
     )
   }
 
-  /** Cuts off the end of the tree file, behind the last page in use. */
+  /** Cuts off the end of the file that nobody uses. */
   *trim(): Routine<void> {
-    const { handle, pageBytes } = this.file
-    const size = yield* handle.size()
-    const end = this.pages.space.end * pageBytes
-    if (size > end && !this.closed) handle.truncate(end).sync()
+    const { file, pages } = this
+    const size = yield* file.handle.size()
+    const end = pages.space.end * file.pageBytes
+    if (size > end && !this.closed) file.handle.truncate(end).sync()
   }
 
   /** Closes all files, and lets go of all memory. */

@@ -193,16 +193,15 @@ export class LogCursor implements EngineCursor {
     const state = this.#state
     const from = advance(segment.file.form, walk.address, entry.length + keyLength)
     const { valueLength } = entry
-    const keyCopy = Buffer.from(key.subarray(start, start + keyLength))
+    found.keyBytes = Buffer.from(key.subarray(start, start + keyLength))
+    found.keyStart = 0
+    found.keyEnd = keyLength
+    found.start = 0
+    found.end = valueLength
     found.gather = function* gather(): Routine<void> {
       state.hold(segment)
       try {
         found.bytes = yield* readSpread(segment.file, from, valueLength)
-        found.start = 0
-        found.end = valueLength
-        found.keyBytes = keyCopy
-        found.keyStart = 0
-        found.keyEnd = keyLength
       } finally {
         state.letGo(segment)
       }

@@ -1,12 +1,14 @@
-/** Contract, chapter 3: the limits. Each is tried one below, at, and one above. */
+/** Contract, chapter 3: the limits. Each is tried one below, at, and one above; the largest ones with a smaller limit stated. */
 
 import assert from 'node:assert/strict'
 import type { BatchOperation } from '../../store/types.ts'
-import { pattern, rejects, throws } from './check.ts'
+import { collect, pattern, rejects, throws } from './check.ts'
 import type { Case, Chapter } from './place.ts'
 
-/** Up to this size a value or batch is really written; of larger limits only the refusal is checked. */
+/** Up to this size a value or batch is really written. */
 const WRITTEN_BYTES = 16 * 1024 * 1024
+/** What is stated where the limit is larger. */
+const STATED_BYTES = 3_000_000
 
 const cases: readonly Case[] = [
   {
@@ -35,17 +37,17 @@ const cases: readonly Case[] = [
   {
     name: 'valueBytes',
     async run(place, t) {
+      const { valueBytes } = place.engine.limits
+      if (valueBytes > WRITTEN_BYTES) {
+        t.diagnostic(`values of ${valueBytes} bytes are not written: tried with ${STATED_BYTES}`)
+        place.stateLimits({ valueBytes: STATED_BYTES })
+      }
       const db = await place.openBytes({ durability: 'os' })
       const limit = db.limits.valueBytes
       const key = pattern(3, 0)
-      if (limit <= WRITTEN_BYTES) {
-        for (const length of [limit - 1, limit]) {
-          await db.put(key, pattern(length, 1))
-          assert.ok(Buffer.from(db.getSync(key)!).equals(pattern(length, 1)))
-        }
-      } else {
-        t.diagnostic(`values of ${limit} bytes are not written, only refused beyond`)
-        await db.put(key, pattern(10, 1))
+      for (const length of [limit - 1, limit]) {
+        await db.put(key, pattern(length, 1))
+        assert.ok(Buffer.from(db.getSync(key)!).equals(pattern(length, 1)))
       }
       const { version } = db.getEntrySync(key)!
       const error = await rejects('INVALID_VALUE', () => db.put(key, new Uint8Array(limit + 1)))
@@ -55,16 +57,54 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'values longer than a batch go in and out as streams only',
+    async run(place, t) {
+      t.diagnostic(`with ${STATED_BYTES} stated as the limit of a batch`)
+      place.stateLimits({ batchBytes: STATED_BYTES })
+      const db = await place.openBytes({ durability: 'os' })
+      const [key, other] = [pattern(3, 0), pattern(3, 1)]
+      const limit = STATED_BYTES
+      await db.put(key, pattern(10, 1))
+      for (const refused of [
+        await rejects('INVALID_VALUE', () => db.put(key, new Uint8Array(limit + 1))),
+        throws('INVALID_VALUE', () => db.putSync(key, new Uint8Array(limit + 1))),
+      ]) {
+        assert.match(refused.message, /putStream/)
+        assert.deepEqual([refused.expected, refused.found], [limit, limit + 1])
+      }
+      assert.deepEqual(db.getSync(key), pattern(10, 1))
+      const long = pattern(limit + 1, 2)
+      for (const value of [long.subarray(1), long]) {
+        await db.putStream(key, [value])
+        assert.ok(Buffer.concat(await parts(await db.getStream(key))).equals(value))
+      }
+      await db.put(other, pattern(10, 3))
+      for (const refused of [
+        await rejects('DECODE', () => db.get(key)),
+        throws('DECODE', () => db.getSync(key)),
+        await rejects('DECODE', () => db.getMany([other, key])),
+        await rejects('DECODE', () => db.values().nextMany(2)),
+      ]) {
+        assert.match(refused.message, /getStream/)
+        assert.deepEqual([refused.expected, refused.found], [limit, limit + 1])
+      }
+      assert.ok(await db.has(key))
+      assert.equal((await collect(db.keys())).length, 2)
+      assert.equal(await db.count(), 2)
+      await db.putStream(key, [long.subarray(1)])
+      assert.ok(Buffer.from((await db.get(key))!).equals(long.subarray(1)), 'at the limit')
+    },
+  },
+  {
     name: 'valueBytes of a text value',
     async run(place, t) {
+      const { valueBytes } = place.engine.limits
+      if (valueBytes > WRITTEN_BYTES) {
+        t.diagnostic(`strings of ${valueBytes} bytes are not written: tried with ${STATED_BYTES}`)
+        place.stateLimits({ valueBytes: STATED_BYTES })
+      }
       const db = await place.open({ durability: 'os' })
       const limit = db.limits.valueBytes
-      if (limit > WRITTEN_BYTES) {
-        t.diagnostic(`strings of ${limit} bytes take too long to make`)
-        await db.put('a', 'x'.repeat(WRITTEN_BYTES))
-        assert.equal(db.getSync('a')?.length, WRITTEN_BYTES)
-        return
-      }
       await db.put('a', 'x'.repeat(limit))
       await rejects('INVALID_VALUE', () => db.put('a', 'x'.repeat(limit + 1)))
       throws('INVALID_VALUE', () => db.putSync('a', `${'x'.repeat(limit - 1)}ä`))
@@ -75,18 +115,19 @@ const cases: readonly Case[] = [
     name: 'batchBytes',
     needs: ['atomicBatch'],
     async run(place, t) {
+      const { batchBytes } = place.engine.limits
+      if (batchBytes > WRITTEN_BYTES) {
+        t.diagnostic(`batches of ${batchBytes} bytes are not written: tried with ${STATED_BYTES}`)
+        place.stateLimits({ batchBytes: STATED_BYTES })
+      }
       const db = await place.openBytes({ durability: 'os' })
       const limit = db.limits.batchBytes
-      const part = new Uint8Array(Math.min(db.limits.valueBytes, limit >>> 3, WRITTEN_BYTES))
-      if (limit <= WRITTEN_BYTES) {
-        for (const total of [limit - 1, limit]) {
-          await db.clear()
-          const operations = batchOf(total, part)
-          await db.batch(operations)
-          assert.equal(await db.count(), operations.length)
-        }
-      } else {
-        t.diagnostic(`batches of ${limit} bytes are not written, only refused beyond`)
+      const part = new Uint8Array(Math.min(db.limits.valueBytes, limit >>> 3))
+      for (const total of [limit - 1, limit]) {
+        await db.clear()
+        const operations = batchOf(total, part)
+        await db.batch(operations)
+        assert.equal(await db.count(), operations.length)
       }
       const { sequence } = db.stats()
       await rejects('INVALID_ARGUMENT', () => db.batch(batchOf(limit + 1, part)))
@@ -119,6 +160,12 @@ const cases: readonly Case[] = [
     },
   },
 ]
+
+async function parts(stream: ReadableStream<Uint8Array> | undefined): Promise<Uint8Array[]> {
+  const all: Uint8Array[] = []
+  for await (const part of stream!) all.push(part)
+  return all
+}
 
 /** Puts whose keys and values have `total` bytes together; large values are only pointed to, so `part` stands for all. */
 function batchOf(total: number, part: Uint8Array): BatchOperation<Uint8Array, Uint8Array>[] {

@@ -7,9 +7,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import type { EngineModule, Supports } from '../../engine/engine.ts'
+import type { Engine, EngineContext, EngineModule, Limits, Supports } from '../../engine/engine.ts'
 import type { Environment } from '../../environment/environment.ts'
 import { nodeEnvironment } from '../../environment/node.ts'
+import type { Routine } from '../../environment/routine.ts'
 import type { ChecksumName } from '../../storage/block-form.ts'
 import type { CipherName } from '../../storage/cipher.ts'
 import type { CompressionName } from '../../storage/compression.ts'
@@ -62,7 +63,7 @@ export type BytesStore = AnyStore<Uint8Array, Uint8Array>
 const CACHE_BYTES = 1024 * 1024
 
 export class Place {
-  readonly engine: EngineModule
+  engine: EngineModule
   readonly environment: Environment
   /** Where the store of this place goes; nothing is there yet. */
   readonly path: string
@@ -91,6 +92,19 @@ export class Place {
   /** Where a copy of the store may go. */
   get copy(): string {
     return `${this.path}-copy`
+  }
+
+  /**
+   * From now on the engine says that it takes no more than this: for limits that nobody can try, because they are too large. What the
+   * store makes of a limit is tried with the smaller one.
+   */
+  stateLimits(stated: Partial<Limits>): void {
+    const { engine } = this
+    const limits = { ...engine.limits, ...stated }
+    const open = function* open(context: EngineContext): Routine<Engine> {
+      return Object.assign(yield* engine.open(context), { limits })
+    }
+    this.engine = { ...engine, limits, open }
   }
 
   /** Opens the store of this place, or another one beside it. */
