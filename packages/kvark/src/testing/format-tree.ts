@@ -150,6 +150,8 @@ function extentIn(body: Buffer): Extent {
 
 class Reader {
   readonly entries: TreeEntry[] = []
+  /** Read so far: values and rests of keys. */
+  extents = 0
   /** Pages that something leads to. */
   readonly used: Set<number> = new Set()
   readonly #bytes: Buffer
@@ -173,6 +175,7 @@ class Reader {
   }
 
   extent({ length, mark, runs }: Extent): Buffer {
+    this.extents++
     const parts: Buffer[] = []
     for (const [first, count] of runs) {
       for (let page = first; page < first + count; page++) {
@@ -219,10 +222,15 @@ class Reader {
       if (found === 0) this.#entry(number, key, body)
       else {
         const count = this.entries.length
+        const { extents } = this
         const child = body.readUIntLE(0, 6)
         const from = i === 0 ? low : key
         this.page(child, body.readUInt32LE(6), found - 1, from, cells[i + 1]?.key ?? high)
         const below = this.entries.length - count
+        const traits = body[15]!
+        const expires = this.entries.slice(count).some(({ expiry }) => expiry > 0)
+        check((traits & 1) === 1 || !expires, `page ${child}: expiries`)
+        check((traits & 2) === 2 || this.extents === extents, `page ${child}: extents`)
         check(body.length === 16 && body.readUIntLE(10, 5) === below, `page ${child}: entries`)
       }
     }

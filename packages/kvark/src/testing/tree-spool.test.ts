@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { nodeEnvironment } from '../../environment/node.ts'
-import { open, openSync } from '../../index.ts'
-import { memoryFiles } from '../../vfs/memory.ts'
+import { nodeEnvironment } from '../environment/node.ts'
+import { open, openSync } from '../index.ts'
+import { memoryFiles } from '../vfs/memory.ts'
 
 const MIB = 1024 * 1024
 const PATH = '/memory/store'

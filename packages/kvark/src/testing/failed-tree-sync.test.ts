@@ -3,10 +3,10 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { simulatedEnvironment } from '../../environment/simulated.ts'
-import { openSync } from '../../store/open.ts'
-import type { AtomicStore } from '../../store/types.ts'
-import { SimulatedFiles } from '../../vfs/simulated.ts'
+import { simulatedEnvironment } from '../environment/simulated.ts'
+import { openSync } from '../store/open.ts'
+import type { AtomicStore } from '../store/types.ts'
+import { SimulatedFiles } from '../vfs/simulated.ts'
 
 type Store = AtomicStore<string, Uint8Array>
 
