@@ -578,9 +578,11 @@ export class Tree {
     pages.look(parent, this.#path[depth - 1]!)
     const slot = this.#slots[depth - 1]!
     const inPage = keys.endInPage(0, separator.length)
-    if (slot === 0 && keys.findNow(parent, separator, 0, separator.length) === -1) {
+    if (slot === 0) {
+      // Smaller than the first key, or the same.
+      const found = keys.findNow(parent, separator, 0, separator.length)
       pages.look(parent, this.#path[depth - 1]!)
-      this.#lowerFirst(parent)
+      if (found === -1 || found === 0) this.#lowerFirst(parent)
     }
     const reference = keys.referenceTo(separator, 0, separator.length)
     const room =
