@@ -6,8 +6,8 @@ export const treeBugs: readonly PlantedBug[] = [
   {
     name: 'a root is written before its pages are synced',
     file: 'engines/btree/checkpoint.ts',
-    find: '    yield* map.write()\n    yield* state.sync()\n',
-    replace: '    yield* map.write()\n',
+    find: '    yield* state.sync()\n    fresh.synced()\n',
+    replace: '    fresh.synced()\n',
     rows: ['crash-states'],
   },
   {
