@@ -1,6 +1,6 @@
 /** The files of a tree: the tree file, and the journal in front of it. */
 
-import { ROOT_BYTES, ROOT_SLOTS, TREE_NAME } from '../../../engines/btree/format.ts'
+import { copyOf, ROOT_BYTES, ROOT_SLOTS, TREE_NAME } from '../../../engines/btree/format.ts'
 import { STORED_LENGTH_AT, seedOf } from '../../../storage/block-form.ts'
 import { type Content, type DamagedForm, differences } from '../../damage.ts'
 import {
@@ -96,7 +96,8 @@ function idleParts(store: SmallStore): readonly IdlePart[] {
   })
   for (let page = ROOT_SLOTS; page * pageBytes < tree.length; page++) {
     if (pages.has(page)) continue
-    parts.push({ from: page * pageBytes, to: (page + 1) * pageBytes, what: 'of free pages' })
+    const what = page === copyOf(root) ? 'of the copy of a root' : 'of free pages'
+    parts.push({ from: page * pageBytes, to: (page + 1) * pageBytes, what })
   }
   return parts
 }
@@ -125,8 +126,10 @@ function harmless(store: SmallStore, damaged: Content): string | undefined {
   if (names.some((name) => !isSegment(name) && name !== TREE_NAME)) return undefined
   if (!names.includes(TREE_NAME)) return [...what].join()
   const original = store.content.get(TREE_NAME)!
-  const bytes = damaged.get(TREE_NAME)
-  if (original.length !== bytes?.length) return undefined
+  const found = damaged.get(TREE_NAME)
+  if (found === undefined || found.length > original.length) return undefined
+  // What was cut off is other bytes, all of them.
+  const bytes = Buffer.from(original.map((byte, at) => found[at] ?? byte ^ 1))
   const roots = rootsOf(original, store.form)
   const parts = [...idleParts(store), ...roots.map((part) => ({ ...part, what: 'of a root' }))]
   const harmed = parts.filter(({ from, to }) => {
