@@ -23,4 +23,14 @@ export const targets = {
     '4k-get-string': { times: 2 },
     '4k-get-bytes': { times: 2 },
   },
+  btree: {
+    'load-sorted': { times: 1.5, than: 'lmdb' },
+    'load-random': { times: 1.5 },
+    'disk-bytes': { times: 1, than: 'lmdb' },
+    'get-string': { times: 2, than: 'lmdb' },
+    'get-bytes': { times: 2, than: 'lmdb' },
+    scan: { times: 3, than: 'lmdb' },
+    overwrite: { times: 4, than: 'lmdb' },
+    'durable-64': { times: 3 },
+  },
 }

@@ -18,6 +18,7 @@ import type { Found, Run } from '../../engine/found.ts'
 import { KvarkError } from '../../errors.ts'
 import { restOf } from './keys.ts'
 import { Leaf, readExtent } from './leaf.ts'
+import { MAX_KEY_BYTES } from './limits.ts'
 import type { Page } from './page.ts'
 import type { TreeSnapshot } from './snapshots.ts'
 import type { TreeState } from './state.ts'
@@ -29,6 +30,8 @@ const SCRATCH_BYTES = 4096
 const MOST_SCRATCH = 16
 const FRESH = 0
 const BEHIND = 1
+/** With the table of a key. */
+const MOST_TOKEN_BYTES = MAX_KEY_BYTES + 2
 /** The rest of a leaf becomes a run when so many entries have been given, and so many are left in it. */
 const MANY = 8
 
@@ -60,8 +63,8 @@ export class TreeCursor implements EngineCursor {
     this.#own = own
     this.#reverse = reverse
     this.#walk = new TreeWalk(state.pages, state.keys, snapshot.root, from, to, reverse)
-    if (token === undefined || token[0] === FRESH) return
-    if (token[0] !== BEHIND) {
+    if (token === undefined || (token.length === 1 && token[0] === FRESH)) return
+    if (token[0] !== BEHIND || token.length > MOST_TOKEN_BYTES) {
       throw new KvarkError(
         'INVALID_ARGUMENT',
         'This token was not made by a cursor of this store. Begin without one.',
