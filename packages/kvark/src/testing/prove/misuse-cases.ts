@@ -143,6 +143,13 @@ function closing(one: Verbs, act: (one: Verbs) => unknown): unknown {
   return result
 }
 
+/** What `configure` takes, by engine. */
+function rightLiveOptions(db: Verbs): object {
+  return (db as { readonly engine: unknown }).engine === 'log'
+    ? { segmentBytes: 65_536 }
+    : { checkpointBytes: 65_536 }
+}
+
 function* wrongKeys(): Generator<Misuse> {
   for (const kind of ['utf8', 'bytes', 'tuple'] as const) {
     const keys: Wrong = {
@@ -553,7 +560,7 @@ const everyCall: Calls = {
   backup: (db) => db['backup']!('/copy'),
   backupSync: (db) => db['backupSync']!('/copy'),
   stats: (db) => db['stats']!(),
-  configure: (db) => db['configure']!({ segmentBytes: 65_536 }),
+  configure: (db) => db['configure']!(rightLiveOptions(db)),
 }
 
 function* closed(): Generator<Misuse> {
@@ -800,7 +807,7 @@ const within: Readonly<Record<string, (db: Verbs) => unknown>> = {
   verifySync: (db) => db['verifySync']!(),
   inspectSync: (db) => db['inspectSync']!(),
   stats: (db) => db['stats']!(),
-  configure: (db) => db['configure']!({ segmentBytes: 65_536 }),
+  configure: (db) => db['configure']!(rightLiveOptions(db)),
   'a snapshot': (db) => (db['snapshot']!() as Verbs)['close']!(),
   'a walk': (db) => [...(db['entries']!() as Iterable<unknown>)],
   'a wrong key': (db) => {

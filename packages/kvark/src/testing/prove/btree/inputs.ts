@@ -104,7 +104,7 @@ function tryRoot(random: SeededRandom): void {
       sequence: u48(random),
       checksum: random.uint32(),
     },
-    map: anyExtent(random),
+    map: { ...anyExtent(random), runs: [[u48(random), random.uint32()]] },
     edition: random.uint32(),
   }
   const bytes = writeRoot(root, STORE_ID, undefined)
