@@ -1,7 +1,7 @@
 // @ts-check
 // Measures the figures that kvark promises and compares them with their limits.
 //
-//   npm run figures [-- --only <figure>]… [--json] [--entries <n>] [--folder <path>]
+//   npm run figures [-- --only <figure>]… [--json] [--entries <n>] [--tree-mib <n>] [--folder <path>]
 //
 // Ends with 1 when a limit is missed. The limits are meant for a million entries, the default, on a machine that has
 // nothing else to do.
@@ -31,15 +31,17 @@ const { values: options } = parseArgs({
     only: { type: 'string', multiple: true, default: [] },
     json: { type: 'boolean', default: false },
     entries: { type: 'string', default: '1000000' },
+    'tree-mib': { type: 'string', default: '512' },
     folder: { type: 'string', default: tmpdir() },
   },
 })
 const entries = Number(options.entries)
+const treeBytes = Number(options['tree-mib']) * 1024 * 1024
 const unknown = options.only.find((name) => !Object.hasOwn(figures, name))
-if (unknown !== undefined || !Number.isSafeInteger(entries) || entries < 1) {
+if (unknown !== undefined || !isCount(entries) || !isCount(treeBytes)) {
   console.error(
     unknown === undefined
-      ? `--entries must be a whole number, not ${options.entries}.`
+      ? `--entries and --tree-mib must be whole numbers, not ${options.entries} and ${options['tree-mib']}.`
       : `There is no figure '${unknown}'. Known: ${Object.keys(figures).join(', ')}.`,
   )
   process.exit(2)
@@ -51,7 +53,7 @@ try {
   for (const [name, measure] of Object.entries(figures)) {
     if (options.only.length > 0 && !options.only.includes(name)) continue
     const say = (/** @type {string} */ text) => console.error(`  ${name}: ${text}`)
-    const rows = await measure({ folder: join(folder, name), entries, say })
+    const rows = await measure({ folder: join(folder, name), entries, treeBytes, say })
     for (const row of rows) console.log(options.json ? JSON.stringify(row) : line(row))
     missed ||= rows.some(({ ok }) => ok === false)
   }
@@ -59,6 +61,11 @@ try {
   remove(folder)
 }
 process.exitCode = missed ? 1 : 0
+
+/** @param {number} value */
+function isCount(value) {
+  return Number.isSafeInteger(value) && value > 0
+}
 
 /** @param {import('./work.js').Row} row */
 function line({ figure, what, value, unit, limit, ok, note }) {

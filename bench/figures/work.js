@@ -22,6 +22,7 @@ import { key } from '../data.js'
  * @typedef {object} Context
  * @property {string} folder a place of its own
  * @property {number} entries
+ * @property {number} treeBytes of values, for what needs a store that is larger than its cache
  * @property {(text: string) => void} say tells how far it is
  */
 
@@ -53,7 +54,7 @@ export function row(figure, what, value, unit, { limit, note } = {}) {
 /**
  * Fills a store as fast as it goes: batches, nothing waited for.
  *
- * @param {LogStore} db
+ * @param {Pick<LogStore, 'batch'>} db
  * @param {number} entries
  * @param {(i: number, round: number) => string} value
  */

@@ -24,6 +24,11 @@ export class GrowingFloats {
     this.#list[this.#count++] = value
   }
 
+  /** Takes the last one away; there must be one. */
+  pop(): number {
+    return this.#list[--this.#count]!
+  }
+
   get count(): number {
     return this.#count
   }

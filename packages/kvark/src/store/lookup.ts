@@ -15,9 +15,9 @@ import {
 } from '../engine/engine.ts'
 import { type Block, Found } from '../engine/found.ts'
 import { Effect, type Routine, runSync } from '../environment/routine.ts'
+import { Slice } from '../environment/slice.ts'
 import type { Core } from './core.ts'
 import { gather, type Projection, toValue, wantsValue } from './project.ts'
-import { Slice } from './slice.ts'
 import type { View } from './view.ts'
 import { viewOfNow } from './walk.ts'
 

@@ -13,10 +13,10 @@
 import { SPOOL_BYTES, type Spool } from '../engine/spool.ts'
 import { WriteBatch } from '../engine/write-batch.ts'
 import { type Routine, runAsync } from '../environment/routine.ts'
+import { Slice } from '../environment/slice.ts'
 import type { Durability } from '../storage/durability.ts'
 import { Chunks } from './chunks.ts'
 import type { Core } from './core.ts'
-import { Slice } from './slice.ts'
 import type { ByteSource, WriteOptions } from './types.ts'
 import { addKeyToPut, checkValueLength, checkWriteOptions, expectedVersion } from './writes.ts'
 

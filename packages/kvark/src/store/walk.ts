@@ -5,9 +5,9 @@
 import { BLOCKED, type EngineCursor, MISSING } from '../engine/engine.ts'
 import { type Block, Found } from '../engine/found.ts'
 import type { Routine } from '../environment/routine.ts'
+import { Slice } from '../environment/slice.ts'
 import type { Core, Lease } from './core.ts'
 import type { Scan } from './range.ts'
-import { Slice } from './slice.ts'
 import { View } from './view.ts'
 
 export class Walk implements Lease {

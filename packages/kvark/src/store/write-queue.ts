@@ -21,8 +21,8 @@ import {
 import type { WriteBatch } from '../engine/write-batch.ts'
 import type { Environment } from '../environment/environment.ts'
 import { Effect, runAsync, runSync } from '../environment/routine.ts'
+import { Slice } from '../environment/slice.ts'
 import { KvarkError } from '../errors.ts'
-import { Slice } from './slice.ts'
 
 /** So many writes read from the disk at the same time. */
 const WARMING = 64

@@ -16,6 +16,7 @@
 
 import { writeU32 } from '../../bytes/varint.ts'
 import { effect, type Routine } from '../../environment/routine.ts'
+import { Slice } from '../../environment/slice.ts'
 import { eachPage } from './extents.ts'
 import { copyOf, type Extent, PIECE, type Root, TREE_PAGE, writeRoot } from './format.ts'
 import type { Page } from './page.ts'
@@ -23,7 +24,10 @@ import type { Draft, TreeState } from './state.ts'
 import { childAt, SUM_AT } from './tree.ts'
 import type { View } from './views.ts'
 
+/** Written in one step of the event loop, at most. */
 const SLICE_BYTES = 256 * 1024
+/** Pages of which a view lets go in one step. */
+const STEP_PAGES = 1024
 /** Written bytes are synced in portions, so that the last sync is not the only one to wait for the disk. */
 const SYNC_BYTES = 8 * 1024 * 1024
 
@@ -41,6 +45,7 @@ export function* checkpoint(state: TreeState): Routine<void> {
   const draft: Draft = { map: map.extent, view, named: false }
   state.drafts.add(draft)
   let write: (slot: number) => void
+  let old: View
   try {
     yield* journal.commit('disk')
     const number = state.root.number + 1
@@ -79,13 +84,18 @@ export function* checkpoint(state: TreeState): Routine<void> {
     state.drafts.delete(draft)
     for (const other of state.drafts) if (other.named) forget(state, other)
     eachPage(state.root.map, (page) => pages.views.keep(state.view, page))
-    pages.views.end(state.view)
+    old = state.view
     state.view = view
     state.root = root
   } catch (error) {
     // A root that was written may be on the disk: what it leads to stays until the next one is there.
     if (!draft.named) forget(state, draft)
     throw error
+  }
+  try {
+    while (pages.views.loosen(old, STEP_PAGES)) yield* environment.pause
+  } finally {
+    if (!state.closed) pages.views.end(old)
   }
   // What follows is tidying up, with the new root in place: it is done again after a crash.
   write(1)
@@ -152,6 +162,7 @@ class Writer {
   readonly #plain: Buffer
   readonly #stored: Buffer
   readonly #page: Page
+  readonly #slice: Slice
   /** Pages in the buffer: they follow each other in the file. */
   #first = 0
   #count = 0
@@ -166,12 +177,14 @@ class Writer {
     this.#plain = Buffer.alloc(Math.max(SLICE_BYTES, pageBytes))
     this.#stored = form.sealed ? Buffer.alloc(this.#plain.length) : this.#plain
     this.#page = state.pages.newPage()
+    this.#slice = Slice.ofBackground(state.context.environment)
   }
 
   *run(): Routine<void> {
-    for (const level of this.#levels()) {
+    for (const level of yield* this.#levels()) {
       for (const number of level) {
-        if (!this.#fits(number)) yield* this.#flush()
+        // Compression and encryption may take long.
+        if (!this.#fits(number) || this.#slice.over()) yield* this.#flush()
         this.#add(number)
       }
       yield* this.#flush()
@@ -179,9 +192,10 @@ class Writer {
   }
 
   /** Fresh pages by level, pieces of values with the leaves; each in the order of the file. */
-  #levels(): number[][] {
+  *#levels(): Routine<number[][]> {
     const { pages } = this.#state
     const levels: number[][] = []
+    let looked = 0
     for (const number of pages.freshUpTo(this.#epoch)) {
       let level = 0
       if (!pages.isPiece(number)) {
@@ -190,6 +204,7 @@ class Writer {
       }
       levels[level] ??= []
       levels[level]!.push(number)
+      if (++looked % STEP_PAGES === 0) yield* this.#state.context.environment.pause
     }
     return Array.from(levels, (numbers) => (numbers ?? []).sort((a, b) => a - b))
   }
@@ -238,6 +253,7 @@ class Writer {
       yield* this.#state.sync()
       this.synced()
     } else yield* context.environment.pause
+    this.#slice.begin()
   }
 
   /** What has been written is on the disk: it need not stay in memory. Until then somebody may have to write it again. */

@@ -24,6 +24,8 @@ export class Checkpointer {
   readonly #job: BackgroundJob
   /** Checkpoints that have ended well. */
   finished = 0
+  /** Called after each of them with the number of pages that were free when it began. */
+  after: (unused: number) => void = () => {}
   /** Fresh pages when the last one failed; 0: it did not. */
   #failedAt = 0
 
@@ -69,9 +71,12 @@ export class Checkpointer {
       },
       async () => {
         while (this.isFull && !this.#state.journal.failure) {
-          await this.now()
-            .async()
-            .catch((error: unknown) => this.#warn(error))
+          // One that runs makes room, too.
+          if (this.#job.running) await this.#job.settled()
+          else
+            await this.now()
+              .async()
+              .catch((error: unknown) => this.#warn(error))
         }
       },
     )
@@ -119,9 +124,10 @@ export class Checkpointer {
   }
 
   *#work(): Routine<void> {
-    const { journal } = this.#state
+    const { journal, pages } = this.#state
     // A root that was written and not synced may be on the disk: nothing may be written over what it leads to.
     if (journal.failure) throw readOnly(journal.failure)
+    const unused = pages.space.free
     try {
       yield* checkpoint(this.#state)
     } catch (error) {
@@ -130,6 +136,7 @@ export class Checkpointer {
     }
     this.#failedAt = 0
     this.finished++
+    this.after(unused)
   }
 
   #warn(error: unknown): void {

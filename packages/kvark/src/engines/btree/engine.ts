@@ -38,13 +38,14 @@ import {
   UNCONDITIONAL,
   type WriteBatch,
 } from '../../engine/write-batch.ts'
-import type { Effect, Routine } from '../../environment/routine.ts'
+import { Effect, type Routine } from '../../environment/routine.ts'
 import type { KvarkError } from '../../errors.ts'
 import { ASCII_VALUE, REFERENCE } from '../../storage/entry.ts'
 import { readOnly } from '../../storage/journal.ts'
 import { backup } from './backup.ts'
 import { Change } from './change.ts'
 import { Checkpointer } from './checkpointer.ts'
+import { Compactor } from './compactor.ts'
 import { Count } from './count.ts'
 import { released, spread, TreeCursor } from './cursor.ts'
 import { inspect, verify } from './inspection.ts'
@@ -52,7 +53,6 @@ import { encodeExtent, Leaf, readExtent } from './leaf.ts'
 import { LIMITS, SUPPORTS } from './limits.ts'
 import type { BtreeOptions } from './options.ts'
 import { recover } from './recovery.ts'
-import { repack } from './repack.ts'
 import { Snapshots, type TreeSnapshot } from './snapshots.ts'
 import { ExtentSpool } from './spool.ts'
 import type { TreeState } from './state.ts'
@@ -69,6 +69,7 @@ export class TreeEngine implements Engine {
   #change: Change
   #snapshots: Snapshots
   #checkpointer: Checkpointer
+  #compactor: Compactor
   /** Operations of the batch that is being written that change nothing. */
   #idle: Uint8Array = new Uint8Array(8)
 
@@ -79,6 +80,7 @@ export class TreeEngine implements Engine {
     this.#change = new Change(state)
     this.#snapshots = new Snapshots(state.pages.views, state.tree)
     this.#checkpointer = new Checkpointer(state, options)
+    this.#compactor = new Compactor(state, this.#checkpointer, options)
   }
 
   static *open(context: EngineContext): Routine<Engine> {
@@ -206,14 +208,7 @@ export class TreeEngine implements Engine {
   *compact(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<void> {
     const { failure } = this
     if (failure) throw readOnly(failure)
-    const { pages } = this.#state
-    // What a round has copied makes room at the end only when a checkpoint has forgotten where it was.
-    for (let end = Number.POSITIVE_INFINITY; pages.space.end < end; ) {
-      end = pages.space.end
-      yield* repack(this.#state, this.#checkpointer, progress, signal)
-      yield* this.#checkpointer.now()
-      yield* this.#checkpointer.now()
-    }
+    yield* this.#compactor.compact(progress, signal)
   }
 
   *verify(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<VerifyReport> {
@@ -240,7 +235,7 @@ export class TreeEngine implements Engine {
   *resume(): Routine<void> {
     if (!this.failure) return
     const before = this.#state
-    yield* this.#checkpointer.stop()
+    yield* this.#stop()
     yield* before.journal.idle()
     before.journal.abandon()
     this.#snapshots.close()
@@ -250,6 +245,7 @@ export class TreeEngine implements Engine {
     this.#change = new Change(state)
     this.#snapshots = new Snapshots(state.pages.views, state.tree)
     this.#checkpointer = new Checkpointer(state, this.#options)
+    this.#compactor = new Compactor(state, this.#checkpointer, this.#options)
   }
 
   configure(options: Readonly<Record<string, unknown>>): void {
@@ -282,14 +278,14 @@ export class TreeEngine implements Engine {
         oldest === undefined ? 0 : this.#context.environment.monotonic() - oldest.taken,
       snapshotBytes: oldest === undefined ? 0 : held * pageBytes,
       compactions: this.#checkpointer.finished,
-      compacting: this.#checkpointer.running,
+      compacting: this.#checkpointer.running || this.#compactor.running,
     }
   }
 
   *close(): Routine<void> {
     const state = this.#state
     const { journal } = state
-    yield* this.#checkpointer.stop()
+    yield* this.#stop()
     yield* journal.idle()
     try {
       // First: the last checkpoint cuts off the room that they have taken.
@@ -301,6 +297,22 @@ export class TreeEngine implements Engine {
       this.#snapshots.close()
       yield* state.close()
     }
+  }
+
+  /** Nothing goes on in the background any more. */
+  *#stop(): Routine<void> {
+    const checkpoints = this.#checkpointer.stop()
+    const compaction = this.#compactor.stop()
+    yield* new Effect(
+      () => {
+        compaction.sync()
+        checkpoints.sync()
+      },
+      // Both at once: compaction may be waiting for a checkpoint.
+      async () => {
+        await Promise.all([compaction.async(), checkpoints.async()])
+      },
+    )
   }
 
   /** Step 1: do the conditions hold, and is all in memory that is needed? */
@@ -413,11 +425,16 @@ export class TreeEngine implements Engine {
           const expiry = batch.expiry[i]!
           change.put(bytes, start, end, batch.source(i), from, length, sequence, expiry, ascii)
         }
-      } else if (kind === DELETE) change.delete(bytes, start, end)
-      else {
-        const from = batch.valueStart[i]!
-        const to = batch.source(i).subarray(from, from + batch.valueLength[i]!)
-        change.deleteRange(bytes.subarray(start, end), to)
+      } else {
+        const { tree } = this.#state
+        const { entries } = tree
+        if (kind === DELETE) change.delete(bytes, start, end)
+        else {
+          const from = batch.valueStart[i]!
+          const to = batch.source(i).subarray(from, from + batch.valueLength[i]!)
+          change.deleteRange(bytes.subarray(start, end), to)
+        }
+        this.#compactor.deleted(entries - tree.entries)
       }
       sequence++
     }

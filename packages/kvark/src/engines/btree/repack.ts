@@ -12,11 +12,13 @@
 
 import type { Progress } from '../../engine/engine.ts'
 import type { Routine } from '../../environment/routine.ts'
+import { Slice } from '../../environment/slice.ts'
+import { readOnly } from '../../storage/journal.ts'
 import type { Checkpointer } from './checkpointer.ts'
 import type { TreeState } from './state.ts'
 import { NO_PAGE } from './tree.ts'
 
-/** Leaves in one step of the event loop. */
+/** Leaves in one step of the event loop, at most. */
 const STEP_LEAVES = 16
 
 export function* repack(
@@ -25,16 +27,20 @@ export function* repack(
   progress: Progress | undefined,
   signal: AbortSignal | undefined,
 ): Routine<void> {
-  const { tree, pages, context } = state
+  const { tree, pages, journal, context } = state
+  const { environment } = context
+  const slice = Slice.ofBackground(environment)
   // All that is in use would fit before it.
   const limit = pages.space.used
   let done = 0
   let key: Buffer | undefined = Buffer.alloc(0)
   for (let leaves = 0; key !== undefined && !state.closed && tree.root !== NO_PAGE; leaves++) {
-    if (leaves % STEP_LEAVES === 0) {
-      yield* context.environment.pause
+    if (slice.over() || leaves % STEP_LEAVES === 0) {
+      yield* environment.pause
       signal?.throwIfAborted()
       yield* checkpointer.relieve()
+      if (journal.failure) throw readOnly(journal.failure)
+      slice.begin()
       progress?.(Math.min(done, tree.entries), tree.entries)
     }
     let next: Buffer | undefined

@@ -71,6 +71,7 @@ test('a page that was left is free when the last view that sees it has ended', (
       if (chance < 20) living.push(views.add())
       else if (chance < 40 && living.length > 0) {
         const [view] = living.splice(random.below(living.length), 1)
+        if (random.chance(0.5)) while (views.loosen(view!, 2));
         views.end(view!)
         for (const by of seen.values()) by.delete(view!)
       } else if (chance < 70) {

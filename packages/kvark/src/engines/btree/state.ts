@@ -14,6 +14,9 @@ import type { ExtentSpool } from './spool.ts'
 import type { Tree } from './tree.ts'
 import type { View } from './views.ts'
 
+/** Cut off the file in one step of the event loop. */
+const TRIM_BYTES = 8 * 1024 * 1024
+
 /** A checkpoint that is not on the disk yet. */
 export interface Draft {
   readonly map: Extent
@@ -95,9 +98,13 @@ export class TreeState {
   /** Cuts off the end of the file that nobody uses. */
   *trim(): Routine<void> {
     const { file, pages } = this
-    const size = yield* file.handle.size()
-    const end = pages.space.end * file.pageBytes
-    if (size > end && !this.closed) file.handle.truncate(end).sync()
+    for (;;) {
+      const size = yield* file.handle.size()
+      const end = pages.space.end * file.pageBytes
+      if (size <= end || this.closed) return
+      // At once, for what is written meanwhile may lie there; and so in steps.
+      file.handle.truncate(Math.max(end, size - TRIM_BYTES)).sync()
+    }
   }
 
   /** Closes all files, and lets go of all memory. */

@@ -66,6 +66,16 @@ export class Views {
     for (let i = 0; i < kept.count; i++) this.#pass(kept.memory[i]!, older)
   }
 
+  /** For who ends a view that may keep very many pages: lets go of some of them beforehand. False: there are no more. */
+  loosen(view: View, most: number): boolean {
+    const { kept, holders } = view
+    const at = this.#living.indexOf(view)
+    if (kept === undefined || holders > 1 || at < 0) return false
+    const older = this.#living[at - 1]
+    for (let i = 0; i < most && kept.count > 0; i++) this.#pass(kept.pop(), older)
+    return kept.count > 0
+  }
+
   /** The tree of now does not have the page any more. */
   leave(page: number): void {
     this.#pass(page, this.#living[this.#living.length - 1])

@@ -1,0 +1,105 @@
+/**
+ * Gives space back by itself: begins compaction
+ *
+ * 1. when as many entries have been deleted since the last time as there are left: the leaves could be half as many, or fewer;
+ * 2. after a checkpoint, when more than a quarter of the file has been free since the checkpoint before, without anybody needing it.
+ *    What the last compaction could not give back does not count.
+ *
+ * Files shorter than `checkpointBytes` are left alone: the journal may take as much at any time.
+ *
+ * Left out: what was deleted before the store was opened, and values that became shorter, are not seen by the first rule.
+ */
+
+import type { Progress } from '../../engine/engine.ts'
+import { Effect, type Routine } from '../../environment/routine.ts'
+import { asKvarkError } from '../../errors.ts'
+import { BackgroundJob } from '../../storage/background.ts'
+import type { Checkpointer } from './checkpointer.ts'
+import type { BtreeOptions } from './options.ts'
+import { repack } from './repack.ts'
+import type { TreeState } from './state.ts'
+
+const FREE_SHARE = 1 / 4
+
+export class Compactor {
+  readonly #state: TreeState
+  readonly #checkpointer: Checkpointer
+  readonly #options: Required<BtreeOptions>
+  readonly #job: BackgroundJob
+  /** Entries deleted since the last time. */
+  #deleted = 0
+  /** Free pages that the last time has left. */
+  #left = 0
+
+  constructor(state: TreeState, checkpointer: Checkpointer, options: Required<BtreeOptions>) {
+    this.#state = state
+    this.#checkpointer = checkpointer
+    this.#options = options
+    this.#job = new BackgroundJob(state.context.environment)
+    checkpointer.after = (unused) => {
+      this.#left = Math.min(this.#left, unused)
+      this.#consider(unused - this.#left > state.pages.space.end * FREE_SHARE)
+    }
+  }
+
+  get running(): boolean {
+    return this.#job.running
+  }
+
+  /** So many entries have been deleted. */
+  deleted(count: number): void {
+    if (count <= 0) return
+    this.#deleted += count
+    this.#consider(this.#isThin())
+  }
+
+  *compact(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<void> {
+    const { space } = this.#state.pages
+    this.#deleted = 0
+    try {
+      // What a round has copied makes room at the end only when a checkpoint has forgotten where it was.
+      for (let end = Number.POSITIVE_INFINITY; space.end < end; ) {
+        end = space.end
+        yield* repack(this.#state, this.#checkpointer, progress, signal)
+        yield* this.#checkpointer.now()
+        yield* this.#checkpointer.now()
+      }
+    } finally {
+      this.#left = space.free
+    }
+  }
+
+  /** Nothing runs any more when it returns, nor will it. */
+  stop(): Effect<void> {
+    return new Effect(
+      () => this.#job.end(),
+      async () => {
+        this.#job.end()
+        await this.#job.settled()
+      },
+    )
+  }
+
+  #isThin(): boolean {
+    return this.#deleted > 0 && this.#deleted >= this.#state.tree.entries
+  }
+
+  #consider(pays: boolean): void {
+    const { pages, file } = this.#state
+    if (!pays || this.#job.running) return
+    if (pages.space.end * file.pageBytes <= this.#options.checkpointBytes) return
+    this.#job
+      .start(() => this.compact(undefined, undefined))
+      // Much may have been deleted meanwhile.
+      .then(() => this.#consider(this.#isThin()))
+      .catch((error: unknown) => this.#warn(error))
+  }
+
+  #warn(error: unknown): void {
+    const { code, message } = asKvarkError(error)
+    if (code === 'CLOSED' || this.#state.journal.failure) return
+    this.#state.context.environment.warn(
+      `Compaction failed, and is tried again when more has been deleted: ${message}`,
+    )
+  }
+}

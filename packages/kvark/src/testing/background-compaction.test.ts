@@ -1,0 +1,143 @@
+/** Space comes back by itself, and nobody who reads or writes meanwhile notices. */
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { SeededRandom } from '../bytes/random.ts'
+import { nodeEnvironment } from '../environment/node.ts'
+import { type BatchOperation, type OrderedStore, open } from '../index.ts'
+import { memoryFiles } from '../vfs/memory.ts'
+import { exploreCrashes } from './explore.ts'
+
+const PATH = '/memory/store'
+const ENTRIES = 12_000
+const OPTIONS = {
+  cacheBytes: 4 * 1024 * 1024,
+  checkpointBytes: 256 * 1024,
+  durability: 'os',
+} as const
+
+const keyOf = (i: number): string => `key${i}`.padStart(12, '0')
+const textOf = (i: number): string => `${i}`.padEnd(100, 'kvark')
+
+/** Small batches: the background has its turns in between. */
+async function inBatches(
+  db: OrderedStore<string, string>,
+  numbers: readonly number[],
+  operation: (i: number) => BatchOperation<string, string>,
+): Promise<void> {
+  for (let at = 0; at < numbers.length; at += 20) {
+    await db.batch(numbers.slice(at, at + 20).map(operation))
+  }
+}
+
+async function fill(path = PATH) {
+  const environment = nodeEnvironment(memoryFiles())
+  const db = await open(path, { ...OPTIONS, environment })
+  const random = new SeededRandom(1)
+  const order = Array.from({ length: ENTRIES }, (_, i) => i)
+  for (let i = ENTRIES - 1; i > 0; i--) {
+    const j = random.below(i + 1)
+    ;[order[i], order[j]] = [order[j]!, order[i]!]
+  }
+  await inBatches(db, order, (i) => ({ type: 'put', key: keyOf(i), value: textOf(i) }))
+  const length = (): number => environment.files.open(`${path}/TREE`, 'read').sync().size().sync()
+  /** Until nothing goes on in the background. */
+  const rest = async (): Promise<void> => {
+    do await new Promise((resolve) => setTimeout(resolve, 5))
+    while (db.stats().compacting)
+  }
+  await rest()
+  return { db, order, length, rest }
+}
+
+test('the file becomes short when most entries are deleted, also under a snapshot', async () => {
+  const { db, order, length, rest } = await fill()
+  const full = length()
+  const snapshot = db.snapshot()
+  const gone = order.slice(ENTRIES / 10)
+  const left = order.slice(0, ENTRIES / 10)
+  for (const i of gone) {
+    await db.delete(keyOf(i))
+    // Somebody else writes all the time.
+    if (i % 10 === 0) await db.put(keyOf(left[i % left.length]!), textOf(i))
+  }
+  await rest()
+  for (const i of order) assert.equal(snapshot.getSync(keyOf(i)), textOf(i))
+  assert.equal(await snapshot.count(), ENTRIES)
+  snapshot.close()
+  // It is cut off by the checkpoints that come.
+  for (let round = 0; round < 5; round++) {
+    for (const i of left) await db.put(keyOf(i), textOf(i))
+  }
+  await rest()
+  // A tenth is left, in pages that may be half empty, and what a checkpoint writes beside them.
+  assert.ok(length() < full / 3, `${length()} of ${full} bytes`)
+  assert.equal(await db.count(), left.length)
+  for (const i of left) assert.equal(db.getSync(keyOf(i)), textOf(i))
+  assert.deepEqual((await db.verify()).problems, [])
+  await db.close()
+})
+
+test('the file becomes short without anybody writing after the deletions', async () => {
+  const { db, order, length, rest } = await fill()
+  const full = length()
+  await inBatches(db, order.slice(ENTRIES / 10), (i) => ({ type: 'delete', key: keyOf(i) }))
+  await rest()
+  assert.ok(length() < full / 3, `${length()} of ${full} bytes`)
+  await db.close()
+})
+
+test('what is overwritten everywhere again and again is left where it is', async () => {
+  const { db, order, rest } = await fill()
+  await inBatches(db, order.splice(0, ENTRIES / 3), (i) => ({ type: 'delete', key: keyOf(i) }))
+  for (let round = 0; round < 3; round++) {
+    await inBatches(db, order, (i) => ({ type: 'put', key: keyOf(i), value: textOf(i) }))
+  }
+  await rest()
+  // Leaves are thin, and none was put together with another yet.
+  const { levels } = await db.inspect()
+  const before = levels![levels!.length - 1]!.pages
+  await db.compact()
+  const after = (await db.inspect()).levels!
+  assert.ok(after[after.length - 1]!.pages < before)
+  await db.close()
+})
+
+test('the power fails while it goes on', async (t) => {
+  const small = { cacheBytes: 1024 * 1024, checkpointBytes: 8192, pageBytes: 4096 } as const
+  const count = 400
+  const left = (i: number): boolean => i % 10 === 0
+  let sessions = 0
+  let shrunk = 0
+  const { disks } = await exploreCrashes({
+    runs: 3,
+    callsApart: 3,
+    async program({ environment, promise }) {
+      sessions++
+      const db = await open('/store', { ...small, environment })
+      const all = Array.from({ length: count }, (_, i) => i)
+      await inBatches(db, all, (i) => ({ type: 'put', key: keyOf(i), value: textOf(i) }))
+      const full = db.stats().diskBytes
+      promise('filled')
+      const gone = all.filter((i) => !left(i))
+      await inBatches(db, gone, (i) => ({ type: 'delete', key: keyOf(i) }))
+      promise('deleted')
+      while (db.stats().compacting) await new Promise((resolve) => setImmediate(resolve))
+      if (db.stats().diskBytes < full / 2) shrunk++
+    },
+    async check({ environment, promised }) {
+      const db = await open('/store', { ...small, environment })
+      for (let i = 0; i < count; i++) {
+        const found = await db.get(keyOf(i))
+        if (found !== undefined) assert.equal(found, textOf(i))
+        if (promised.includes(left(i) ? 'filled' : 'deleted')) {
+          assert.equal(found !== undefined, left(i), keyOf(i))
+        }
+      }
+      assert.deepEqual((await db.verify()).problems, [])
+      await db.close()
+    },
+  })
+  t.diagnostic(`${disks} different disks`)
+  assert.equal(shrunk, sessions, 'space came back each time')
+})
