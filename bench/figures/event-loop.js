@@ -109,7 +109,7 @@ export async function fillTree({ folder, entries }) {
  */
 export async function btree({ folder, entries, background, run }) {
   const value = values(TREE_VALUE_BYTES)
-  const endless = { cacheBytes: 4 * entries * TREE_VALUE_BYTES, checkpointBytes: NEVER }
+  const endless = { cacheBytes: 8 * entries * TREE_VALUE_BYTES, checkpointBytes: NEVER }
   const db = await open(folder, background ? { cacheBytes: TREE_CACHE_BYTES } : endless)
   const order = shuffled(entries, run)
   const count = Math.min(entries, Math.round(OVERWRITTEN_BYTES / TREE_VALUE_BYTES))

@@ -92,13 +92,14 @@ export function* checkpoint(state: TreeState): Routine<void> {
     if (!draft.named) forget(state, draft)
     throw error
   }
+  // What follows is tidying up, with the new root in place: it is done again after a crash.
   try {
+    // Before anybody writes over what the root before leads to.
+    write(1)
     while (pages.views.loosen(old, STEP_PAGES)) yield* environment.pause
   } finally {
     if (!state.closed) pages.views.end(old)
   }
-  // What follows is tidying up, with the new root in place: it is done again after a crash.
-  write(1)
   yield* state.trim()
   yield* effect(function* remove() {
     for (const segment of before) {

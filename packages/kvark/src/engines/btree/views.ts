@@ -58,22 +58,15 @@ export class Views {
     if (--view.holders > 0) return
     const at = this.#living.indexOf(view)
     if (at < 0) return
+    this.#letGo(view, at, Number.POSITIVE_INFINITY)
     this.#living.splice(at, 1)
     this.newest = this.#living[this.#living.length - 1]?.epoch ?? 0
-    const { kept } = view
-    if (kept === undefined) return
-    const older = this.#living[at - 1]
-    for (let i = 0; i < kept.count; i++) this.#pass(kept.memory[i]!, older)
   }
 
   /** For who ends a view that may keep very many pages: lets go of some of them beforehand. False: there are no more. */
   loosen(view: View, most: number): boolean {
-    const { kept, holders } = view
     const at = this.#living.indexOf(view)
-    if (kept === undefined || holders > 1 || at < 0) return false
-    const older = this.#living[at - 1]
-    for (let i = 0; i < most && kept.count > 0; i++) this.#pass(kept.pop(), older)
-    return kept.count > 0
+    return view.holders === 1 && at >= 0 && this.#letGo(view, at, most)
   }
 
   /** The tree of now does not have the page any more. */
@@ -92,6 +85,14 @@ export class Views {
     for (const { kept } of this.#living) {
       for (let i = 0; kept !== undefined && i < kept.count; i++) visit(kept.memory[i]!)
     }
+  }
+
+  /** Up to `most` of the pages that a view, the living one at `at`, keeps go to the next older one; whether there are more. */
+  #letGo({ kept }: View, at: number, most: number): boolean {
+    if (kept === undefined) return false
+    const older = this.#living[at - 1]
+    for (let i = 0; i < most && kept.count > 0; i++) this.#pass(kept.pop(), older)
+    return kept.count > 0
   }
 
   /** `view`: the newest one that may see it. */
