@@ -60,6 +60,16 @@ export function extended(array: Uint32Array, length: number): Uint32Array | unde
   return new Uint32Array(buffer, 0, length)
 }
 
+/** The same with `length` words, the new ones zero: the same memory where that can grow, else other; `list` is not to be used any more. */
+export function larger(list: Uint32Array, length: number): Uint32Array {
+  const grown = extended(list, length)
+  if (grown !== undefined) return grown
+  const copy = ownIntegers(length)
+  copy.set(list)
+  release(list)
+  return copy
+}
+
 /** `length` bytes, all zero. */
 export function ownBytes(length: number): Buffer {
   return isSmall(length) ? Buffer.alloc(length) : Buffer.from(allocate(length), 0, length)

@@ -18,7 +18,7 @@
  */
 
 import { hash32, hashWords } from '../../bytes/hash.ts'
-import { extended, ownIntegers, release } from '../../bytes/memory.ts'
+import { larger, ownIntegers, release } from '../../bytes/memory.ts'
 import { LITTLE_ENDIAN } from '../../bytes/words.ts'
 import { type Page, TIRED } from './page.ts'
 
@@ -204,13 +204,4 @@ export class AdaptiveHash {
     this.#buckets = ownIntegers(wanted * BUCKET_WORDS)
     this.#mask = wanted - 1
   }
-}
-
-function larger(list: Uint32Array, length: number): Uint32Array {
-  const grown = extended(list, length)
-  if (grown !== undefined) return grown
-  const copy = ownIntegers(length)
-  copy.set(list)
-  release(list)
-  return copy
 }

@@ -14,7 +14,7 @@
  * 4. Where a single batch makes more fresh pages than the cache has frames, the rest lie in slabs of their own.
  */
 
-import { extended, ownIntegers, release } from '../../bytes/memory.ts'
+import { larger, ownIntegers, release } from '../../bytes/memory.ts'
 import { KvarkError } from '../../errors.ts'
 import {
   type Block,
@@ -348,13 +348,4 @@ export class Pages {
     this.#freshSince = larger(this.#freshSince, length)
     this.#sums = larger(this.#sums, length)
   }
-}
-
-function larger(list: Uint32Array, length: number): Uint32Array {
-  const grown = extended(list, length)
-  if (grown !== undefined) return grown
-  const copy = ownIntegers(length)
-  copy.set(list)
-  release(list)
-  return copy
 }
