@@ -10,31 +10,42 @@ export type { Block }
 
 const NOTHING: Buffer = Buffer.alloc(0)
 
+/** In which form a part of a run is wanted. */
+export const UNWANTED = 0
+export const AS_TEXT = 1
+export const AS_BYTES = 2
+export type RunForm = 0 | 1 | 2
+
 /**
- * Entries that come next, as text: a cursor makes one of many entries at once, which takes a fraction of the time that each by itself
- * does. Whoever walks takes them from here, `next` after `next`, before he asks the cursor again.
+ * Entries that come next: a cursor makes a run of many entries at once, which takes a fraction of the time that each by itself does.
+ * Whoever walks takes them from here, `next` after `next`, before he asks the cursor again.
  *
- * 1. The text is its own: it stays as it is whatever is written, and whatever leaves the memory.
- * 2. All characters that an entry has in it are ASCII.
+ * 1. What it holds is its own: it stays as it is whatever is written, and whatever leaves the memory. Bytes stay until the cursor is
+ *    asked again.
+ * 2. All characters that an entry has in a text are ASCII.
+ * 3. A cursor that is closed leaves none in it.
  */
 export class Run {
-  /** What is wanted of the entries. */
-  readonly wantsKeys: boolean
-  readonly wantsValues: boolean
+  readonly keyForm: RunForm
+  readonly valueForm: RunForm
+  /** More entries than this are of no use. */
+  most: number = Number.POSITIVE_INFINITY
   /** The entries `next` … `end` − 1 are left. */
   next = 0
   end = 0
-  /** Internal keys, as far as they are wanted: of entry i from `keyStarts[i]` to `keyStarts[i + 1]`. */
+  /** Internal keys, in their form: of entry i from `keyStarts[i]` to `keyStarts[i + 1]`. */
   keys = ''
+  keyBytes: Buffer = NOTHING
   readonly keyStarts: number[] = []
-  /** Values, as far as they are wanted. */
+  /** Values, in their form. */
   values = ''
+  valueBytes: Buffer = NOTHING
   readonly valueStarts: number[] = []
   readonly valueEnds: number[] = []
 
-  constructor(wantsKeys: boolean, wantsValues: boolean) {
-    this.wantsKeys = wantsKeys
-    this.wantsValues = wantsValues
+  constructor(keyForm: RunForm, valueForm: RunForm) {
+    this.keyForm = keyForm
+    this.valueForm = valueForm
   }
 }
 
@@ -53,7 +64,7 @@ export class Found {
   expiry = 0
   /** Whether every byte of the value is known to be ASCII. */
   ascii = false
-  /** Set by who walks and can do with text; a cursor that has something for it fills it in when it answers `FOUND`. */
+  /** Set by who walks and can do with runs; a cursor that has something for it fills it in when it answers `FOUND`. */
   run: Run | undefined = undefined
   /** After `BLOCKED`: what to load. */
   block: Block | undefined = undefined

@@ -66,6 +66,9 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
   }
 
   nextSync(): Step<T> {
+    const run = this.#run
+    // Entries in a run: the walk goes on, and the store is open.
+    if (run !== undefined && run.next < run.end && this.#isPlain()) return this.#ofRun(run)
     this.#checkFree()
     const step = this.#quick()
     return typeof step === 'object' ? step : runSync(this.advance(step))
@@ -173,9 +176,9 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
   #quick(): Step<T> | Status {
     if (!this.#isWalking()) return end()
     const run = this.#run
-    if (run !== undefined && run.next < run.end) {
-      this.#remaining--
-      return { done: false, value: fromRun(this.#core, run) }
+    if (run !== undefined) {
+      if (run.next < run.end) return this.#ofRun(run)
+      run.most = this.#remaining - 1
     }
     try {
       const status = this.#walk.cursor.next(this.#found)
@@ -183,6 +186,16 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
     } catch (error) {
       throw this.#fail(error)
     }
+  }
+
+  #ofRun(run: Run): Step<T> {
+    this.#remaining--
+    return { done: false, value: fromRun(this.#core, run) }
+  }
+
+  /** Whether neither a signal nor a promised step has to be looked after. */
+  #isPlain(): boolean {
+    return this.#signal === undefined && this.#running === undefined
   }
 
   *#pauseThenAdvance(): Routine<Step<T>> {

@@ -4,10 +4,11 @@
  * 1. Everything needed is read from `found` before a codec runs, for a codec of the user's may call the store again.
  */
 
-import { type Found, Run } from '../engine/found.ts'
+import { AS_BYTES, AS_TEXT, type Found, Run, type RunForm, UNWANTED } from '../engine/found.ts'
 import type { Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 import type { Core } from './core.ts'
+import type { InternalCodec } from './internal-codec.ts'
 import { PREFIX_BYTES } from './key-buffer.ts'
 import type { Entry } from './types.ts'
 
@@ -34,30 +35,44 @@ export function* gather<K, V>({ engine }: Core<K, V>, found: Found): Routine<voi
   yield* found.gather!()
 }
 
-/** What is wanted of a run for a projection; `undefined`: it can do nothing with text. */
+/** What is wanted of a run for a projection; `undefined`: it can do nothing with one. */
 export function newRun<K, V>(
   { keys, values, copies }: Core<K, V>,
   project: Projection<K, V, unknown>,
 ): Run | undefined {
+  // A codec of the user's may ask the cursor for more.
   if (copies) return undefined
   const wantsKeys = project === toKey || project === toPair
   const wantsValues = project === toValue || project === toPair
-  const fits =
-    (!wantsKeys || keys.decodeText !== undefined) &&
-    (!wantsValues || values.decodeText !== undefined)
-  return fits && (wantsKeys || wantsValues) ? new Run(wantsKeys, wantsValues) : undefined
+  if (!wantsKeys && !wantsValues) return undefined
+  return new Run(wantsKeys ? formOf(keys) : UNWANTED, wantsValues ? formOf(values) : UNWANTED)
 }
 
-/** The same of the next entry of a run that was made for it. */
+function formOf({ decodeText }: InternalCodec<unknown>): RunForm {
+  return decodeText === undefined ? AS_BYTES : AS_TEXT
+}
+
+/** The result of the next entry of a run that was made for it. */
 export function fromRun<K, V, R>({ keys, values }: Core<K, V>, run: Run): R {
   const i = run.next++
-  const { wantsKeys, wantsValues } = run
-  const key = wantsKeys
-    ? keys.decodeText!(run.keys, run.keyStarts[i]! + PREFIX_BYTES, run.keyStarts[i + 1]!)
-    : undefined
-  if (!wantsValues) return key as R
-  const value = values.decodeText!(run.values, run.valueStarts[i]!, run.valueEnds[i]!)
-  return (wantsKeys ? [key, value] : value) as R
+  const { keyForm, valueForm } = run
+  let key: unknown
+  if (keyForm !== UNWANTED) {
+    const start = run.keyStarts[i]! + PREFIX_BYTES
+    const end = run.keyStarts[i + 1]!
+    key =
+      keyForm === AS_TEXT
+        ? keys.decodeText!(run.keys, start, end)
+        : keys.decode(run.keyBytes, start, end, false)
+    if (valueForm === UNWANTED) return key as R
+  }
+  const start = run.valueStarts[i]!
+  const end = run.valueEnds[i]!
+  const value =
+    valueForm === AS_TEXT
+      ? values.decodeText!(run.values, start, end)
+      : values.decode(run.valueBytes, start, end, false)
+  return (keyForm === UNWANTED ? value : [key, value]) as R
 }
 
 export function toKey<K, V>(core: Core<K, V>, found: Found): K {

@@ -4,7 +4,6 @@
  *   token   │ 1 │ key of the last entry given │   or   │ 0 │ before the first one
  */
 
-import { isAscii } from 'node:buffer'
 import {
   BLOCKED,
   type EngineCursor,
@@ -18,6 +17,7 @@ import type { Found, Run } from '../../engine/found.ts'
 import { KvarkError } from '../../errors.ts'
 import { restOf } from './keys.ts'
 import { Leaf, readExtent } from './leaf.ts'
+import { LeafRun } from './leaf-run.ts'
 import { MAX_KEY_BYTES } from './limits.ts'
 import type { Page } from './page.ts'
 import type { TreeSnapshot } from './snapshots.ts'
@@ -26,13 +26,11 @@ import { AWAY, PRESENT } from './tree.ts'
 import { TreeWalk } from './walk.ts'
 
 const NOTHING = Buffer.alloc(0)
-const SCRATCH_BYTES = 4096
-const MOST_SCRATCH = 16
 const FRESH = 0
 const BEHIND = 1
 /** With the table of a key. */
 const MOST_TOKEN_BYTES = MAX_KEY_BYTES + 2
-/** The rest of a leaf becomes a run when so many entries have been given, and so many are left in it. */
+/** The rest of a leaf becomes a run when so many entries have been given, or are asked for, and so many are left in it. */
 const MANY = 8
 
 export class TreeCursor implements EngineCursor {
@@ -47,11 +45,9 @@ export class TreeCursor implements EngineCursor {
   #end = -1
   /** Entries given. */
   #given = 0
-  /** The leaf that was made a run of last; the run, the bytes of its keys, the slots of its entries. */
+  /** The leaf that was made a run of last. */
   #turn = 0
-  #run: Run | undefined
-  #keys: Buffer = NOTHING
-  readonly #slots: number[] = []
+  readonly #run: LeafRun
   readonly #reverse: boolean
   /** A piece of the key of the entry that comes next is being read. */
   #pending = false
@@ -62,6 +58,7 @@ export class TreeCursor implements EngineCursor {
     this.#snapshot = snapshot
     this.#own = own
     this.#reverse = reverse
+    this.#run = new LeafRun(state)
     this.#walk = new TreeWalk(state.pages, state.keys, snapshot.root, from, to, reverse)
     if (token === undefined || (token.length === 1 && token[0] === FRESH)) return
     if (token[0] !== BEHIND || token.length > MOST_TOKEN_BYTES) {
@@ -109,74 +106,33 @@ export class TreeCursor implements EngineCursor {
     found.bytes = bytes
     found.start = leaf.start
     found.end = leaf.end
-    if (found.run && this.#given > MANY && this.#turn !== walk.turn && walk.left >= MANY) {
-      this.#fill(found.run)
+    const { run } = found
+    if (run !== undefined && this.#turn !== walk.turn && this.#isMany(run)) {
+      this.#turn = walk.turn
+      this.#run.make(run, walk, this.#reverse, this.#snapshot.clock)
     }
     return FOUND
   }
 
-  /** Makes a run of the entries of the leaf behind the one just found. */
-  #fill(run: Run): void {
-    const walk = this.#walk
-    const { page } = walk
-    const leaf = new Leaf()
-    const { path } = this.#state.file.handle
-    const { keyStarts, valueStarts, valueEnds, wantsKeys, wantsValues } = run
-    this.#turn = walk.turn
-    // First of all: it brings the page into the processor's cache from one end to the other.
-    const from = page.cellsAt
-    if (wantsValues) run.values = page.bytes.toString('latin1', from, page.cellsEnd)
-    const step = this.#reverse ? -1 : 1
-    let keys = this.#keys
-    let end = 0
-    let count = 0
-    for (let left = walk.left, slot = walk.slot + step; left > 0; left--, slot += step) {
-      page.read(slot)
-      const length = page.keyLength(slot)
-      leaf.read(page.bytes, page.bodyAt, page.bodyLength, path)
-      if (leaf.expiry !== 0 && leaf.expiry <= this.#snapshot.clock) continue
-      if (page.referenceLength > 0 || leaf.long || (wantsValues && !leaf.ascii)) break
-      if (end + length > keys.length) {
-        const larger = this.#buffer(2 * (end + length))
-        keys.copy(larger, 0, 0, end)
-        this.#keys = keys = larger
-      }
-      this.#slots[count] = slot
-      keyStarts[count] = end
-      valueStarts[count] = leaf.start - from
-      valueEnds[count] = leaf.end - from
-      end = page.writeKey(slot, keys, end)
-      keyStarts[++count] = end
-    }
-    if (wantsKeys) {
-      if (!isAscii(keys.subarray(0, end))) return
-      run.keys = keys.toString('latin1', 0, end)
-    }
-    run.next = 0
-    run.end = count
-    this.#run = run
+  /** Whether enough will be asked for to make a run of the rest of the leaf: nobody knows who says no limit and stops soon. */
+  #isMany({ most }: Run): boolean {
+    if (this.#walk.left < MANY) return false
+    return this.#given > MANY || (most >= MANY && most < Number.POSITIVE_INFINITY)
   }
 
   /** What was taken of a run has been given. */
   #passRun(): void {
     const run = this.#run
-    if (run === undefined) return
-    this.#run = undefined
-    if (run.next > 0) {
-      const key = this.#lastOf(run)
-      if (key.length > this.#key.length) this.#key = this.#buffer(2 * key.length)
+    if (!run.isMade) return
+    const key = run.lastKey
+    if (key !== undefined) {
+      if (key.length > this.#key.length) this.#key = this.#state.scratch.take(2 * key.length)
       key.copy(this.#key)
       this.#end = key.length
-      this.#given += run.next
-      this.#walk.skip(this.#slots[run.next - 1]!)
+      this.#given += run.taken
+      this.#walk.skip(run.lastSlot)
     }
-    run.next = 0
-    run.end = 0
-  }
-
-  /** The key of the entry that was taken of a run last. */
-  #lastOf({ keyStarts, next }: Run): Buffer {
-    return this.#keys.subarray(keyStarts[next - 1], keyStarts[next])
+    run.forget()
   }
 
   /** False where a piece of the key is not in memory. */
@@ -184,7 +140,7 @@ export class TreeCursor implements EngineCursor {
     const inPage = page.keyLength(slot)
     const rest = page.referenceLength === 0 ? undefined : restOf(page)
     const length = inPage + (rest?.length ?? 0)
-    if (length > this.#key.length) this.#key = this.#buffer(2 * length)
+    if (length > this.#key.length) this.#key = this.#state.scratch.take(2 * length)
     this.#end = length
     page.writeKey(slot, this.#key, 0)
     return rest === undefined || this.#state.keys.copyRest(rest, this.#key, inPage)
@@ -197,31 +153,19 @@ export class TreeCursor implements EngineCursor {
   }
 
   token(): Uint8Array {
-    const run = this.#run
-    const taken = run !== undefined && run.next > 0
-    if (!taken && this.#end < 0) return new Uint8Array([FRESH])
-    const key = taken ? this.#lastOf(run) : this.#key.subarray(0, this.#end)
+    const key = this.#run.lastKey ?? (this.#end < 0 ? undefined : this.#key.subarray(0, this.#end))
+    if (key === undefined) return new Uint8Array([FRESH])
     const token = new Uint8Array(key.length + 1)
     token[0] = BEHIND
     token.set(key, 1)
     return token
   }
 
-  /** Larger ones than most keys need are not kept. */
-  #buffer(length: number): Buffer {
-    if (length > SCRATCH_BYTES) return Buffer.allocUnsafe(length)
-    return this.#state.scratch.pop() ?? Buffer.allocUnsafe(SCRATCH_BYTES)
-  }
-
   close(): void {
-    const { scratch } = this.#state
-    for (const buffer of [this.#key, this.#keys]) {
-      if (buffer.length === SCRATCH_BYTES && scratch.length < MOST_SCRATCH) scratch.push(buffer)
-    }
+    this.#run.close()
+    this.#state.scratch.give(this.#key)
     this.#key = NOTHING
-    this.#keys = NOTHING
     this.#end = -1
-    this.#run = undefined
     if (this.#own) this.#snapshot.release()
   }
 }

@@ -14,6 +14,8 @@ import type { Extent, Run } from './format.ts'
 const HAS_EXPIRY = 1
 const ASCII = 2
 const LONG = 4
+/** Flags and sequence. */
+const HEAD_BYTES = 7
 const EXTENT_BYTES = 10
 const RUN_BYTES = 10
 
@@ -50,6 +52,14 @@ export class Leaf {
     this.start = at + head
     this.end = at + length
   }
+
+  /** Only where the value is: of text that is ASCII and does not expire, for who reads many. False, and nothing is read, where it is not. */
+  readAscii(bytes: Buffer, at: number, length: number): boolean {
+    if (bytes[at] !== ASCII || length < HEAD_BYTES) return false
+    this.start = at + HEAD_BYTES
+    this.end = at + length
+    return true
+  }
 }
 
 /** Bytes of a body whose value, or extent, takes `length`. */
@@ -73,7 +83,7 @@ export function writeLeaf(
 }
 
 function headLength(expires: boolean): number {
-  return expires ? 13 : 7
+  return expires ? HEAD_BYTES + 6 : HEAD_BYTES
 }
 
 export function extentLength({ runs }: Extent): number {

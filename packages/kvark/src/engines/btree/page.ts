@@ -73,7 +73,8 @@ export class Page {
   #offsets = 0
   /** Keys from this length on are long. */
   readonly longBytes: number
-  /** The entry of the slot last `read`: where its body is in the memory's bytes. */
+  /** The entry of the slot last `read`: where its key without the prefix, and its body, are in the memory's bytes. */
+  keyAt = 0
   bodyAt = 0
   bodyLength = 0
   /** And the reference to the rest of its key; 0 bytes where it is not long. */
@@ -242,14 +243,15 @@ export class Page {
     return this.#memory.halves[this.#offsets + slot]!
   }
 
-  /** Sets `bodyAt` and `bodyLength` to those of a slot. */
+  /** Sets `keyAt`, `bodyAt` and `bodyLength` to those of a slot, and what tells of the rest of its key. */
   read(slot: number): void {
     const { bytes } = this.#memory
     const cell = this.#cellOf(slot)
     const keyLength = readVarint(bytes, cell, bytes.length)
     const next = cell + varintLength(keyLength)
     const length = readVarint(bytes, next, bytes.length)
-    const at = next + varintLength(length) + keyLength
+    this.keyAt = next + varintLength(length)
+    const at = this.keyAt + keyLength
     let reference = 0
     if (this.prefixLength + keyLength === this.longBytes) {
       reference = REFERENCE_BYTES + bytes[at + RUNS_AT]! * RUN_BYTES
@@ -258,6 +260,23 @@ export class Page {
     this.referenceLength = reference
     this.bodyAt = at + reference
     this.bodyLength = length - reference
+  }
+
+  /**
+   * `read` of a slot where key and body are shorter than 128 bytes, for who reads many. False, and nothing is read, where they are not.
+   */
+  readShort(slot: number): boolean {
+    const { bytes } = this.#memory
+    const cell = this.#cellOf(slot)
+    const keyLength = bytes[cell]!
+    const bodyLength = bytes[cell + 1]!
+    if ((keyLength | bodyLength) > 0x7f) return false
+    this.keyAt = cell + 2
+    this.referenceAt = this.keyAt + keyLength
+    this.referenceLength = 0
+    this.bodyAt = this.referenceAt
+    this.bodyLength = bodyLength
+    return true
   }
 
   /** Bytes of the key of a slot, with the prefix. */

@@ -10,6 +10,7 @@ import type { TreeFile } from './file.ts'
 import type { Extent, Root } from './format.ts'
 import type { Keys } from './keys.ts'
 import type { Pages } from './pages.ts'
+import { Scratch } from './scratch.ts'
 import type { ExtentSpool } from './spool.ts'
 import type { Tree } from './tree.ts'
 import type { View } from './views.ts'
@@ -47,7 +48,7 @@ export class TreeState {
   /** Not all of it is on disk with a close frame behind it. */
   changed = false
   /** Buffers that cursors have left, for those to come. */
-  readonly scratch: Buffer[] = []
+  readonly scratch: Scratch
   closed = false
 
   constructor(
@@ -69,6 +70,7 @@ export class TreeState {
     this.root = root
     this.view = pages.views.add()
     this.nextSegment = nextSegment
+    this.scratch = new Scratch(file.pageBytes)
   }
 
   /**

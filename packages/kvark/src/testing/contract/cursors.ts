@@ -14,6 +14,45 @@ async function filled(place: Place): Promise<AnyStore> {
   return db
 }
 
+/** Engines may make much of what comes next beforehand. */
+function manyEntries(values: 'utf8' | 'bytes' | 'json'): Case {
+  const of = (name: string, version: number): unknown => {
+    const written = `${name} ${name.endsWith('7') ? 'é' : 'e'} ${version}`
+    return values === 'bytes' ? bytes(written) : written
+  }
+  return {
+    name: `what a walk over many entries gives stays as it is, whatever is written meanwhile; values as ${values}`,
+    async run(place) {
+      const db = await place.open<string, unknown>({ durability: 'none', values })
+      for (const name of names(COUNT)) db.putSync(name, of(name, 1))
+      const order = [...db.keys()]
+      const expected = order.map((name) => [name, of(name, 1)])
+      for (const limit of [9, 10, COUNT]) {
+        assert.deepEqual([...db.entries({ limit })], expected.slice(0, limit))
+      }
+      const cursor = db.entries()
+      const alone = db.values()
+      const given: unknown[] = []
+      const givenAlone: unknown[] = []
+      for (const [i, name] of order.entries()) {
+        given.push((i % 3 === 0 ? await cursor.next() : cursor.nextSync()).value)
+        givenAlone.push(alone.nextSync().value)
+        db.putSync(name, of(name, 2))
+      }
+      assert.equal(cursor.nextSync().done, true)
+      assert.deepEqual(given, expected)
+      assert.deepEqual(
+        givenAlone,
+        expected.map(([, value]) => value),
+      )
+      const cut = db.entries()
+      for (let i = 0; i < COUNT / 2; i++) cut.nextSync()
+      await db.close()
+      throws('CLOSED', () => cut.nextSync())
+    },
+  }
+}
+
 const cases: readonly Case[] = [
   {
     name: 'entries, keys and values give each entry once, with for await, for, next and nextMany',
@@ -68,6 +107,7 @@ const cases: readonly Case[] = [
       }
     },
   },
+  ...(['utf8', 'bytes', 'json'] as const).map(manyEntries),
   {
     name: 'the end is the end, also after close',
     async run(place) {

@@ -1,0 +1,130 @@
+/**
+ * A run of the entries of a leaf (`Run` in `engine/found.ts`): what a cursor gives of a leaf after its first entry.
+ *
+ *   leaf   │ … │ entry just found │ entry │ entry │ entry │ …          keys    one after the other, each with the prefix of the page
+ *                                  ├────── the run ──────┤             values  all of the page's cells, as one text or one copy
+ *
+ * 1. It ends before an entry that has expired, or needs something else than the page: a long key or value, text that is not ASCII.
+ * 2. What has been taken of it tells where the cursor stands.
+ */
+
+import { isAscii } from 'node:buffer'
+import { AS_BYTES, AS_TEXT, type Run } from '../../engine/found.ts'
+import { Leaf } from './leaf.ts'
+import type { TreeState } from './state.ts'
+import type { TreeWalk } from './walk.ts'
+
+const NOTHING = Buffer.alloc(0)
+
+export class LeafRun {
+  readonly #state: TreeState
+  #run: Run | undefined
+  /** The bytes of its keys, and of the page where values are wanted as bytes. */
+  #keys: Buffer = NOTHING
+  #cells: Buffer = NOTHING
+  /** The slot of its first entry, and how far it is from each to the next. */
+  #first = 0
+  #step = 1
+
+  constructor(state: TreeState) {
+    this.#state = state
+  }
+
+  get isMade(): boolean {
+    return this.#run !== undefined
+  }
+
+  /** Entries that were taken of it. */
+  get taken(): number {
+    return this.#run?.next ?? 0
+  }
+
+  /** Of the entry that was taken last: its key, as long as the run is, and its slot. */
+  get lastKey(): Buffer | undefined {
+    const { taken } = this
+    if (this.#run === undefined || taken === 0) return undefined
+    const { keyStarts } = this.#run
+    return this.#keys.subarray(keyStarts[taken - 1], keyStarts[taken])
+  }
+
+  get lastSlot(): number {
+    return this.#first + (this.taken - 1) * this.#step
+  }
+
+  /** Makes a run of what the walk has left of its leaf, up to an entry that has expired by `clock`. */
+  make(run: Run, walk: TreeWalk, reverse: boolean, clock: number): void {
+    const { page, left } = walk
+    const { bytes, prefix, cellsAt, cellsEnd } = page
+    const { path } = this.#state.file.handle
+    const { keyStarts, valueStarts, valueEnds, keyForm, valueForm } = run
+    const prefixLength = prefix.length
+    const leaf = new Leaf()
+    // First of all: it brings the page into the processor's cache from one end to the other.
+    if (valueForm === AS_TEXT) run.values = bytes.toString('latin1', cellsAt, cellsEnd)
+    else if (valueForm === AS_BYTES) run.valueBytes = this.#copy(bytes, cellsAt, cellsEnd)
+    this.#step = reverse ? -1 : 1
+    this.#first = walk.slot + this.#step
+    const keys = this.#room(left * prefixLength + cellsEnd - cellsAt)
+    const most = Math.min(left, run.most)
+    let end = 0
+    let count = 0
+    while (count < most) {
+      const slot = this.#first + count * this.#step
+      if (!page.readShort(slot) || !leaf.readAscii(bytes, page.bodyAt, page.bodyLength)) {
+        page.read(slot)
+        leaf.read(bytes, page.bodyAt, page.bodyLength, path)
+        if (page.referenceLength > 0 || leaf.long) break
+        if (leaf.expiry !== 0 && leaf.expiry <= clock) break
+        if (valueForm === AS_TEXT && !leaf.ascii) break
+      }
+      const { keyAt, referenceAt } = page
+      keyStarts[count] = end
+      valueStarts[count] = leaf.start - cellsAt
+      valueEnds[count] = leaf.end - cellsAt
+      // Loops: most keys are so short that a call would take longer.
+      for (let i = 0; i < prefixLength; i++) keys[end++] = prefix[i]!
+      for (let i = keyAt; i < referenceAt; i++) keys[end++] = bytes[i]!
+      keyStarts[++count] = end
+    }
+    if (keyForm === AS_TEXT) {
+      if (!isAscii(keys.subarray(0, end))) return
+      run.keys = keys.toString('latin1', 0, end)
+    }
+    run.keyBytes = keys
+    run.next = 0
+    run.end = count
+    this.#run = run
+  }
+
+  /** There is none any more. */
+  forget(): void {
+    const run = this.#run
+    this.#run = undefined
+    if (run === undefined) return
+    run.next = 0
+    run.end = 0
+  }
+
+  close(): void {
+    this.forget()
+    this.#state.scratch.give(this.#keys)
+    this.#state.scratch.give(this.#cells)
+    this.#keys = NOTHING
+    this.#cells = NOTHING
+  }
+
+  #room(length: number): Buffer {
+    const { scratch } = this.#state
+    if (this.#keys.length < length) {
+      scratch.give(this.#keys)
+      this.#keys = scratch.take(length)
+    }
+    return this.#keys
+  }
+
+  #copy(bytes: Buffer, from: number, to: number): Buffer {
+    if (this.#cells.length === 0) this.#cells = this.#state.scratch.take(to - from)
+    bytes.copy(this.#cells, 0, from, to)
+    return this.#cells
+  }
+}
