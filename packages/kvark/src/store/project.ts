@@ -48,8 +48,8 @@ export function newRun<K, V>(
   return new Run(wantsKeys ? formOf(keys) : UNWANTED, wantsValues ? formOf(values) : UNWANTED)
 }
 
-function formOf({ decodeText }: InternalCodec<unknown>): RunForm {
-  return decodeText === undefined ? AS_BYTES : AS_TEXT
+function formOf(codec: InternalCodec<unknown>): RunForm {
+  return codec.decodeText === undefined ? AS_BYTES : AS_TEXT
 }
 
 /** The result of the next entry of a run that was made for it. */
