@@ -18,7 +18,6 @@
  */
 
 import { hash32, hashWords } from '../../bytes/hash.ts'
-import { larger, ownIntegers, release } from '../../bytes/memory.ts'
 import { LITTLE_ENDIAN } from '../../bytes/words.ts'
 import { type Page, TIRED } from './page.ts'
 
@@ -30,6 +29,13 @@ const FIRST_LEAVES = 64
 /** Of the slots, before there are twice as many. */
 const FULL = 3 / 4
 const NONE: Uint32Array = new Uint32Array(0)
+
+/** Plain memory: what can be resized, as elsewhere for large tables, is slower to read, by a twentieth of a whole get. */
+function integers(length: number, before: Uint32Array = NONE): Uint32Array {
+  const list = new Uint32Array(length)
+  list.set(before)
+  return list
+}
 
 /** Looks at the page with this number, for `readAt`; false where it is not in memory. */
 export type Glance = (page: Page, number: number) => boolean
@@ -47,8 +53,8 @@ export class AdaptiveHash {
   #filled = 0
   #victim = 0
   /** By leaf: its page; by page: its leaf, 0: none. */
-  #pages: Uint32Array = ownIntegers(FIRST_LEAVES)
-  #leaves: Uint32Array = ownIntegers(FIRST_LEAVES)
+  #pages: Uint32Array = integers(FIRST_LEAVES)
+  #leaves: Uint32Array = integers(FIRST_LEAVES)
   #count = 0
   /** The buffer in which keys come mostly, and the same as words. */
   #keyBytes: Uint8Array | undefined
@@ -148,10 +154,9 @@ export class AdaptiveHash {
   close(): void {
     this.#mask = -1
     this.#filled = 0
-    for (const list of [this.#buckets, this.#pages, this.#leaves]) release(list)
     this.#buckets = NONE
-    this.#pages = ownIntegers(FIRST_LEAVES)
-    this.#leaves = ownIntegers(FIRST_LEAVES)
+    this.#pages = integers(FIRST_LEAVES)
+    this.#leaves = integers(FIRST_LEAVES)
     this.#count = 0
   }
 
@@ -175,14 +180,14 @@ export class AdaptiveHash {
     if (known !== 0) return known
     if (this.#count + 1 >= 2 ** (32 - this.#bits)) this.#begin()
     const leaf = ++this.#count
-    if (leaf >= this.#pages.length) this.#pages = larger(this.#pages, 2 * leaf)
+    if (leaf >= this.#pages.length) this.#pages = integers(2 * leaf, this.#pages)
     this.#leaves[number] = leaf
     this.#pages[leaf] = number
     return leaf
   }
 
   #reach(number: number): void {
-    if (number >= this.#leaves.length) this.#leaves = larger(this.#leaves, 2 * number)
+    if (number >= this.#leaves.length) this.#leaves = integers(2 * number, this.#leaves)
   }
 
   /** Everything anew. */
@@ -200,8 +205,7 @@ export class AdaptiveHash {
     const wanted = Math.min(this.#mostBuckets, Math.max(FIRST_BUCKETS, enough))
     this.#filled = 0
     if (wanted <= this.#mask + 1) return
-    release(this.#buckets)
-    this.#buckets = ownIntegers(wanted * BUCKET_WORDS)
+    this.#buckets = integers(wanted * BUCKET_WORDS)
     this.#mask = wanted - 1
   }
 }
