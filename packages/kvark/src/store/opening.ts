@@ -115,7 +115,7 @@ function* isThere(plan: OpenPlan): Routine<boolean> {
   if (state === 'store') {
     if (plan.errorIfExists) {
       throw invalid(
-        `There is a store at ${folder} already, and 'errorIfExists' forbids to open it.`,
+        `A store exists at ${folder} already, and 'errorIfExists' forbids to open it.`,
       )
     }
     return true
