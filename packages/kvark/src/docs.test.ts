@@ -39,6 +39,7 @@ const PAGES = [
   'docs/testing.md',
   ...readdirSync(join(root, 'docs/format')).map((name) => `docs/format/${name}`),
   'packages/kvark/README.md',
+  'packages/level/README.md',
   BTREE_README,
   LOG_README,
 ]

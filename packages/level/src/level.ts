@@ -10,7 +10,8 @@
  * 3. A database that is forgotten is closed when it is collected, with a warning, as kvark does with its cursors. So nothing that a store
  *    holds may refer to its `Level`.
  *
- * Left out: `getProperty`, whose answers are about LevelDB's own files.
+ * Left out: `getProperty`, whose answers are about LevelDB's own files. And of promise 1, one case: a `get` that has to wait for earlier
+ * writes, which themselves wait for the disk, also sees a later write that a synchronous verb carries out in the same turn.
  */
 
 import type { AbstractSnapshot } from 'abstract-level'
