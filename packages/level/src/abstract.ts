@@ -80,7 +80,4 @@ export interface SnapshotRequest {
   readonly owner: object
 }
 
-export const AbstractToken: new (request: SnapshotRequest) => AbstractSnapshot =
-  AbstractSnapshot as new (
-    request: SnapshotRequest,
-  ) => AbstractSnapshot
+export const AbstractToken: new (request: SnapshotRequest) => AbstractSnapshot = AbstractSnapshot

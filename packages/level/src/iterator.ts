@@ -10,14 +10,7 @@
  * 3. abstract-level keeps the limit, and sees to it that calls do not overlap.
  */
 
-import {
-  AbstractIterator,
-  type AbstractIteratorOptions,
-  AbstractKeyIterator,
-  type AbstractKeyIteratorOptions,
-  AbstractValueIterator,
-  type AbstractValueIteratorOptions,
-} from 'abstract-level'
+import { AbstractIterator, AbstractKeyIterator, AbstractValueIterator } from 'abstract-level'
 import type { Cursor, KeyRange, OrderedSnapshot, RangeOptions } from 'kvark'
 import { asLevelError, LevelError } from './errors.ts'
 import { type Data, type Format, fromBytes, keyBytes } from './formats.ts'
@@ -99,7 +92,7 @@ class Walk<Raw, T> implements Steps<T> {
     this.#reverse = reverse
     this.#signal = signal ?? undefined
     this.#mark = highWaterMarkBytes ?? HIGH_WATER_MARK_BYTES
-    this.#own = snapshot == null ? store.snapshot() : undefined
+    this.#own = snapshot ? undefined : store.snapshot()
     this.#view = this.#own ?? LevelSnapshot.viewOf(snapshot!, store)
   }
 
@@ -213,7 +206,7 @@ export class LevelIterator extends AbstractIterator<unknown, unknown, unknown> {
   constructor(db: object, store: ByteStore, request: WalkRequest) {
     // First: an iterator that cannot be made must not be left with the database, which closes it.
     const walk = walkEntries(store, request)
-    super(db, request as AbstractIteratorOptions<unknown, unknown>)
+    super(db, request)
     this.#walk = walk
   }
 
@@ -240,7 +233,7 @@ export class LevelKeyIterator extends AbstractKeyIterator<unknown, unknown> {
   constructor(db: object, store: ByteStore, request: WalkRequest) {
     // First: an iterator that cannot be made must not be left with the database, which closes it.
     const walk = walkKeys(store, request, (key) => fromBytes(key, request.keyEncoding))
-    super(db, request as AbstractKeyIteratorOptions<unknown>)
+    super(db, request)
     this.#walk = walk
   }
 
@@ -267,7 +260,7 @@ export class LevelValueIterator extends AbstractValueIterator<unknown, unknown, 
   constructor(db: object, store: ByteStore, request: WalkRequest) {
     // First: an iterator that cannot be made must not be left with the database, which closes it.
     const walk = walkValues(store, request, (value) => fromBytes(value, request.valueEncoding))
-    super(db, request as AbstractValueIteratorOptions<unknown, unknown>)
+    super(db, request)
     this.#walk = walk
   }
 

@@ -281,7 +281,7 @@ export class Level<KDefault = string, VDefault = string> extends AbstractDatabas
 
   protected async _hasMany(keys: readonly Data[], options: ReadRequest): Promise<boolean[]> {
     try {
-      const own = options.snapshot == null ? this.store.snapshot() : undefined
+      const own = options.snapshot ? undefined : this.store.snapshot()
       try {
         return await hasMany(own ?? this.#viewOf(options.snapshot), keys.map(keyBytes))
       } finally {
@@ -296,11 +296,11 @@ export class Level<KDefault = string, VDefault = string> extends AbstractDatabas
     const { limit, snapshot } = options
     try {
       const range = byteRange(options)
-      if (limit === -1 && snapshot == null) {
+      if (limit === -1 && !snapshot) {
         await this.store.clear({ ...range, ...writeOptions(options) })
         return
       }
-      const own = snapshot == null ? this.store.snapshot() : undefined
+      const own = snapshot ? undefined : this.store.snapshot()
       try {
         const keys = (own ?? this.#viewOf(snapshot)).keys({
           ...range,
@@ -348,8 +348,8 @@ export class Level<KDefault = string, VDefault = string> extends AbstractDatabas
     }
   }
 
-  #viewOf(snapshot: AbstractSnapshot | null | undefined): ByteReader {
-    return snapshot == null ? this.store : LevelSnapshot.viewOf(snapshot, this.store)
+  #viewOf(snapshot: AbstractSnapshot | undefined): ByteReader {
+    return snapshot ? LevelSnapshot.viewOf(snapshot, this.store) : this.store
   }
 
   async #remove(keys: Cursor<Uint8Array>, options: SyncOptions): Promise<void> {

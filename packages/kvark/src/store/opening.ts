@@ -114,9 +114,7 @@ function* isThere(plan: OpenPlan): Routine<boolean> {
   const state = yield* look(plan.environment.files, folder)
   if (state === 'store') {
     if (plan.errorIfExists) {
-      throw invalid(
-        `A store exists at ${folder} already, and 'errorIfExists' forbids to open it.`,
-      )
+      throw invalid(`A store exists at ${folder} already, and 'errorIfExists' forbids to open it.`)
     }
     return true
   }
