@@ -64,6 +64,8 @@ export type {
   Configurable,
   Cursor,
   Entry,
+  Expiry,
+  ExpiryInterval,
   JobOptions,
   KeyRange,
   OrderedCursor,
@@ -71,6 +73,7 @@ export type {
   OrderedSnapshot,
   OrderedStore,
   OrderedTable,
+  PutOptions,
   RangeOptions,
   Reader,
   ScanOptions,
@@ -79,6 +82,7 @@ export type {
   Store,
   StoreLife,
   Table,
+  TouchOptions,
   WriteOptions,
 } from './store/types.ts'
 export type { FileHandle, FileLock, FileStat, Files, OpenMode } from './vfs/files.ts'

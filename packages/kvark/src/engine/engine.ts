@@ -117,6 +117,8 @@ export interface Engine {
   readonly failure: KvarkError | undefined
   /** The sequence of the last write. */
   readonly sequence: number
+  /** The time by which it judges expiry, ms since 1970: the environment's, but it never goes back, also not across restarts. */
+  readonly clock: number
 
   /** Looks up the internal key `key[0..length)`, now or at a snapshot: `FOUND`, `MISSING`, `BLOCKED`, `SPREAD`. */
   find(key: Uint8Array, length: number, at: EngineSnapshot | undefined, found: Found): Status
@@ -129,10 +131,10 @@ export interface Engine {
   /** Brings what `write` of this batch needs into memory; after it `write` of this batch does not answer `BLOCKED`. */
   warm(batch: WriteBatch): Routine<void>
   /**
-   * Begins a value of `SPOOL_BYTES` or more for the internal key `key[0..length)`, which a batch is to put when all of it is there.
-   * Throws the `failure` of a read-only engine.
+   * Begins a value of `SPOOL_BYTES` or more for the internal key `key[0..length)`, which a batch is to put, with the same expiry, when
+   * all of it is there. Throws the `failure` of a read-only engine.
    */
-  spool(key: Uint8Array, length: number): Spool
+  spool(key: Uint8Array, length: number, expiry: number): Spool
   /** To be waited for before `spool`: ends when what earlier ones left is nearly tidied up. Absent: nothing is left. */
   readonly spoolRoom?: Effect<void>
   /** Everything written so far gets at least this durable; concurrent callers share one sync. */
@@ -144,7 +146,13 @@ export interface Engine {
 
   /** The number of live entries that a cursor of this request would give. Absent: it takes one to know. */
   count?(request: ScanRequest): Routine<number>
-  /** Rewrites what holds stale data until nothing more can be freed. */
+  /**
+   * Looks for entries that have expired, and begins in the background to give their space back where that is worth it. Called now and
+   * then, and never where nothing may be written; takes a bounded part of the time. Returns whether it should be called again: some
+   * entry may have an expiry. Absent: there is nothing to be done.
+   */
+  expire?(): boolean
+  /** Rewrites what holds stale data, expired entries among it, until nothing more can be freed. */
   compact(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<void>
   /** Reads and checks everything. Damage is in the report, not thrown. */
   verify(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<VerifyReport>

@@ -56,6 +56,7 @@ export class SegmentSpool {
   readonly #writer: SegmentWriter
   readonly #mark: number
   readonly #keyLength: number
+  readonly #expiry: number
   readonly #headerLength: number
   /** What stands behind the entry's header in the first window. */
   readonly #head: Buffer
@@ -65,14 +66,15 @@ export class SegmentSpool {
   #state: State = 'open'
 
   /**
-   * Begins the new file `path` for an entry of this key, whose value will be at least `least` bytes long. `over` hears when it is
-   * one no more.
+   * Begins the new file `path` for an entry of this key and expiry, whose value will be at least `least` bytes long. `over` hears when
+   * it is one no more.
    */
   constructor(
     environment: Environment,
     path: string,
     form: BlockForm,
     key: Uint8Array,
+    expiry: number,
     least: number,
     over: (spool: SegmentSpool) => void,
   ) {
@@ -83,7 +85,8 @@ export class SegmentSpool {
     this.life = readU32(random, 0)
     this.#mark = readU32(random, 4)
     this.#keyLength = key.length
-    this.#headerLength = entryHeaderLength(key.length, least, 0)
+    this.#expiry = expiry
+    this.#headerLength = entryHeaderLength(key.length, least, expiry)
     const before =
       blockStart(form, FILE_HEADER_BYTES) +
       form.headerBytes +
@@ -130,14 +133,15 @@ export class SegmentSpool {
   complete(header: SegmentHeader, kind: number, sequence: number, context: FrameContext): number {
     this.#check('finished')
     const keyLength = this.#keyLength
-    if (entryHeaderLength(keyLength, this.length, 0) !== this.#headerLength) {
+    const expiry = this.#expiry
+    if (entryHeaderLength(keyLength, this.length, expiry) !== this.#headerLength) {
       throw new RangeError(`A spooled value cannot have ${this.length} bytes`)
     }
     const writer = SegmentWriter.create(this.handle, header, this.#memory)
     writer.beginFrame(sequence, context, ENTRIES, this.#mark)
     const address = writer.place(this.#headerLength + keyLength + this.length)
     const at = writer.bufferOffset(address)
-    writeEntryHeader(writer.buffer, at, kind, 0, keyLength, this.length, sequence, 0)
+    writeEntryHeader(writer.buffer, at, kind, 0, keyLength, this.length, sequence, expiry)
     writer.end = address + this.#headerLength
     writer.append(this.#head, 0, this.#head.length)
     writer.endWindow()

@@ -23,6 +23,7 @@ import { KvarkError } from '../errors.ts'
 import type { Descriptor } from '../storage/descriptor.ts'
 import type { FileLock } from '../vfs/files.ts'
 import { CustomCodec } from './codecs/custom.ts'
+import { ExpiryTimer } from './expiry-timer.ts'
 import type { InternalCodec } from './internal-codec.ts'
 import { KeyBuffer, PREFIX_BYTES } from './key-buffer.ts'
 import { WriteQueue } from './write-queue.ts'
@@ -51,6 +52,8 @@ export interface CoreParts<K, V> {
   readonly keys: InternalCodec<K>
   readonly values: InternalCodec<V>
   readonly lock: FileLock
+  /** How often to look for what has expired; 0: never. */
+  readonly expiryIntervalMs: number
 }
 
 export class Core<K, V> {
@@ -68,6 +71,7 @@ export class Core<K, V> {
   readonly key: KeyBuffer = new KeyBuffer()
   readonly found: Found = new Found()
   readonly queue: WriteQueue
+  readonly expiry: ExpiryTimer
   unsettled = false
   /** A codec is the user's: it may call the store while it decodes, so it gets bytes that stay as they are. */
   readonly copies: boolean
@@ -102,6 +106,8 @@ export class Core<K, V> {
     this.queue = new WriteQueue(parts.engine, parts.environment, (waiting) => {
       this.unsettled = waiting || this.#state !== 'open'
     })
+    const { environment, engine, readOnly, expiryIntervalMs } = parts
+    this.expiry = new ExpiryTimer(environment, readOnly ? undefined : engine, expiryIntervalMs)
     this.#abandoned = new FinalizationRegistry((lease) => {
       this.environment.warn(
         `${lease.what} of the store ${this.path} was forgotten and has been closed. Close it, or leave its loop, as soon as it is done.`,
@@ -264,6 +270,7 @@ export class Core<K, V> {
   #begin(): void {
     this.#state = 'closing'
     this.unsettled = true
+    this.expiry.stop()
     this.#ending.abort(this.closedError())
   }
 

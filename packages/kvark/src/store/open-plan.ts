@@ -36,6 +36,8 @@ const DEFAULT_ENGINE: DefaultEngine = 'btree'
 const DEFAULT_CACHE_BYTES = 64 * 1024 * 1024
 const LEAST_KEY_BYTES = 16
 const LEAST_CACHE_BYTES = 1024 * 1024
+export const EXPIRY_INTERVAL = 'expiryIntervalMs'
+const DEFAULT_EXPIRY_INTERVAL_MS = 10_000
 /** Timers take no more. */
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1
 
@@ -51,6 +53,7 @@ const COMMON_NAMES: readonly string[] = [
   'compression',
   'encryption',
   'lockTimeoutMs',
+  EXPIRY_INTERVAL,
   'readOnly',
   'environment',
 ]
@@ -75,6 +78,7 @@ export interface OpenPlan {
   readonly compression: CompressionName | undefined
   readonly encryption: Encryption | undefined
   readonly lockTimeoutMs: number
+  readonly expiryIntervalMs: number
   /** Options of the engine that were given. */
   readonly given: Readonly<Record<string, unknown>>
 }
@@ -104,6 +108,7 @@ export function planOpen(
     compression: compression(given),
     encryption: encryption(given['encryption']),
     lockTimeoutMs: wholeNumber(given, 'lockTimeoutMs', 0, 0, LONGEST_TIMEOUT_MS),
+    expiryIntervalMs: expiryInterval(given),
     given: Object.fromEntries(
       Object.entries(given).filter(([name]) => !COMMON_NAMES.includes(name)),
     ),
@@ -305,6 +310,11 @@ export function encryption(value: unknown, what = 'encryption'): Encryption | un
   return { passphrase, ...chosen }
 }
 
+/** The one common option that may change while a store is open. */
+export function expiryInterval(given: Readonly<Record<string, unknown>>): number {
+  return wholeNumber(given, EXPIRY_INTERVAL, DEFAULT_EXPIRY_INTERVAL_MS, 0, LONGEST_TIMEOUT_MS)
+}
+
 function flag(given: Record<string, unknown>, name: string, otherwise: boolean): boolean {
   const { [name]: value = otherwise } = given
   if (typeof value === 'boolean') return value
@@ -312,7 +322,7 @@ function flag(given: Record<string, unknown>, name: string, otherwise: boolean):
 }
 
 function wholeNumber(
-  given: Record<string, unknown>,
+  given: Readonly<Record<string, unknown>>,
   name: string,
   otherwise: number,
   least: number,

@@ -82,7 +82,8 @@ function* openStore(
     })
     const { path, readOnly, keys, values } = plan
     const { environment: given } = options as { environment?: Environment }
-    const where = { environment, given, path, folder, readOnly, descriptor, lock }
+    const { expiryIntervalMs } = plan
+    const where = { environment, given, path, folder, readOnly, descriptor, lock, expiryIntervalMs }
     return new KvarkStore(new Core({ engine, modules, keys, values, ...where }), plan.durability)
   } catch (error) {
     try {

@@ -11,10 +11,10 @@ import type { CipherName } from '../storage/cipher.ts'
 import type { CompressionName } from '../storage/compression.ts'
 import type { Durability } from '../storage/durability.ts'
 import type { Codec, KeyCodecs, ValueCodecs } from './codec.ts'
-import type { AtomicStore, Configurable, OrderedStore, Store } from './types.ts'
+import type { AtomicStore, Configurable, ExpiryInterval, OrderedStore, Store } from './types.ts'
 
 /** What every store takes. */
-export interface StoreOptions {
+export interface StoreOptions extends ExpiryInterval {
   /** Make the store when there is none (default `true`); with `false` a missing one is `NOT_FOUND`. */
   readonly create?: boolean
   /**

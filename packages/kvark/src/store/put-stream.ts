@@ -17,8 +17,9 @@ import { Slice } from '../environment/slice.ts'
 import type { Durability } from '../storage/durability.ts'
 import { Chunks } from './chunks.ts'
 import type { Core } from './core.ts'
-import type { ByteSource, WriteOptions } from './types.ts'
-import { addKeyToPut, checkValueLength, checkWriteOptions, expectedVersion } from './writes.ts'
+import { expiryOf } from './expiry.ts'
+import type { ByteSource, PutOptions } from './types.ts'
+import { addKeyToPut, checkPutOptions, checkValueLength, expectedVersion } from './writes.ts'
 
 /** Compressed, encrypted and written in one step of the event loop. */
 const STEP_BYTES = 128 * 1024
@@ -29,7 +30,7 @@ export async function putStream<K, V>(
   core: Core<K, V>,
   key: K,
   source: ByteSource,
-  options: WriteOptions | undefined,
+  options: PutOptions | undefined,
   durability: Durability,
 ): Promise<number> {
   const chunks = new Chunks(source, core.jobSignal(undefined))
@@ -38,8 +39,8 @@ export async function putStream<K, V>(
   try {
     core.checkOpen()
     core.checkWritable()
-    checkWriteOptions(options)
-    addKeyToPut(core, batch, key, expectedVersion(options))
+    checkPutOptions(options)
+    addKeyToPut(core, batch, key, expectedVersion(options), expiryOf(core, options))
     await core.run(() => intake.run(chunks))
     core.checkOpen()
     return await core.queue.write(batch, options?.durability ?? durability)
@@ -121,7 +122,7 @@ class Intake<K, V> {
       const key = bytes.subarray(start, start + keyLength[0]!)
       const { engine } = this.#core
       if (engine.spoolRoom !== undefined) yield* engine.spoolRoom
-      this.#spool = engine.spool(key, key.length)
+      this.#spool = engine.spool(key, key.length, this.#batch.expiry[0]!)
       yield* this.#append(this.#start.subarray(0, this.#length))
       this.#start = Buffer.alloc(0)
     }

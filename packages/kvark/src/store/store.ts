@@ -31,10 +31,13 @@ import {
 } from './arguments.ts'
 import { backupStore } from './backup.ts'
 import type { Core } from './core.ts'
+import { expiryOf } from './expiry.ts'
+import { EXPIRY_INTERVAL, expiryInterval } from './open-plan.ts'
 import { putStream } from './put-stream.ts'
 import { planClear } from './range.ts'
 import { StoreReader } from './reader.ts'
 import { StoreSnapshot } from './snapshot.ts'
+import { touch, touchSync } from './touch.ts'
 import type {
   BatchOperation,
   ByteSource,
@@ -43,7 +46,9 @@ import type {
   JobOptions,
   OrderedSnapshot,
   OrderedStore,
+  PutOptions,
   Stats,
+  TouchOptions,
   WriteOptions,
 } from './types.ts'
 import { View } from './view.ts'
@@ -53,6 +58,7 @@ import {
   addOperations,
   addPut,
   checkBatchOptions,
+  checkPutOptions,
   checkWriteOptions,
   expectedVersion,
 } from './writes.ts'
@@ -82,24 +88,32 @@ export class KvarkStore<K, V>
     this.#durability = durability
   }
 
-  put(key: K, value: V, options?: WriteOptions): Promise<number> {
+  put(key: K, value: V, options?: PutOptions): Promise<number> {
     return this.#write(options, (batch) => this.#fillPut(batch, key, value, options))
   }
 
-  putSync(key: K, value: V, options?: WriteOptions): number {
+  putSync(key: K, value: V, options?: PutOptions): number {
     return this.#writeSync(options, (batch) => this.#fillPut(batch, key, value, options))
   }
 
-  set(key: K, value: V, options?: WriteOptions): Promise<number> {
+  set(key: K, value: V, options?: PutOptions): Promise<number> {
     return this.put(key, value, options)
   }
 
-  setSync(key: K, value: V, options?: WriteOptions): number {
+  setSync(key: K, value: V, options?: PutOptions): number {
     return this.putSync(key, value, options)
   }
 
-  putStream(key: K, source: ByteSource, options?: WriteOptions): Promise<number> {
+  putStream(key: K, source: ByteSource, options?: PutOptions): Promise<number> {
     return putStream(this.core, key, source, options, this.#durability)
+  }
+
+  touch(key: K, options?: TouchOptions): Promise<number | undefined> {
+    return this.promise(() => touch(this.core, key, options, this.#durability))
+  }
+
+  touchSync(key: K, options?: TouchOptions): number | undefined {
+    return touchSync(this.core, key, options, this.#durability)
   }
 
   delete(key: K, options?: WriteOptions): Promise<number> {
@@ -221,14 +235,16 @@ export class KvarkStore<K, V>
     this.core.checkOpen()
     checkObject(options, 'The options to change')
     const rules = modules[engine.name]!.options
-    const live = Object.keys(rules).filter((name) => rules[name]!.live)
-    for (const [name, value] of Object.entries(options)) {
+    const live = [...Object.keys(rules).filter((name) => rules[name]!.live), EXPIRY_INTERVAL]
+    const { [EXPIRY_INTERVAL]: interval, ...own } = options
+    for (const [name, value] of Object.entries(own)) {
       if (!live.includes(name)) throw unknownName(name, live, 'A store that is open')
       const { check, expected } = rules[name]!
       if (!check(value))
         throw invalid(`The option '${name}' must be ${expected}, not ${show(value)}.`)
     }
-    engine.configure(options)
+    if (interval !== undefined) this.core.expiry.intervalMs = expiryInterval(options)
+    engine.configure(own)
   }
 
   close(): Promise<void> {
@@ -243,9 +259,9 @@ export class KvarkStore<K, V>
     return this.close()
   }
 
-  #fillPut(batch: WriteBatch, key: K, value: V, options: WriteOptions | undefined): void {
-    checkWriteOptions(options)
-    addPut(this.core, batch, key, value, expectedVersion(options))
+  #fillPut(batch: WriteBatch, key: K, value: V, options: PutOptions | undefined): void {
+    checkPutOptions(options)
+    addPut(this.core, batch, key, value, expectedVersion(options), expiryOf(this.core, options))
   }
 
   #fillDelete(batch: WriteBatch, key: K, options: WriteOptions | undefined): void {

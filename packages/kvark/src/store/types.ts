@@ -31,6 +31,23 @@ export interface WriteOptions {
   readonly ifAbsent?: boolean
 }
 
+/** When an entry ends. At most one of the two; neither: never. From then on the entry is not there any more. */
+export interface Expiry {
+  /** So many ms from now, more than 0. */
+  readonly ttl?: number
+  /** Ms since 1970, as `Date.now()` counts them. A time that is over already is taken: the entry is then never seen. */
+  readonly expiresAt?: number
+}
+
+/** How to put an entry. */
+export interface PutOptions extends WriteOptions, Expiry {}
+
+/** When an entry is to end that is there, and how to wait for that. */
+export interface TouchOptions extends Expiry {
+  /** Overrides the store's durability for this call. */
+  readonly durability?: Durability
+}
+
 /** A value in pieces: an iterable of bytes, awaited or not, such as a stream. A single array of bytes goes in as `[bytes]`. */
 export type ByteSource =
   | AsyncIterable<Uint8Array>
@@ -45,6 +62,8 @@ export type BatchOperation<K, V> =
       readonly value: V
       readonly ifVersion?: number
       readonly ifAbsent?: boolean
+      readonly ttl?: number
+      readonly expiresAt?: number
     }
   | { readonly type: 'delete'; readonly key: K; readonly ifVersion?: number }
 
@@ -168,18 +187,37 @@ export interface Snapshot<K, V> extends Reader<K, V>, AsyncDisposable, Disposabl
 }
 
 export interface Table<K, V> extends Reader<K, V> {
-  /** Stores `value` under `key`. Visible at once; the promise waits for durability and gives the write's version. */
-  put(key: K, value: V, options?: WriteOptions): Promise<number>
-  putSync(key: K, value: V, options?: WriteOptions): number
+  /**
+   * Stores `value` under `key`. Visible at once; the promise waits for durability and gives the write's version. An expiry that the
+   * entry before had is gone, unless this one is given one.
+   *
+   * @example
+   * await db.put('session:42', 'Alice', { ttl: 30 * 60_000 }) // for half an hour
+   */
+  put(key: K, value: V, options?: PutOptions): Promise<number>
+  putSync(key: K, value: V, options?: PutOptions): number
   /** `put`. */
-  set(key: K, value: V, options?: WriteOptions): Promise<number>
-  setSync(key: K, value: V, options?: WriteOptions): number
+  set(key: K, value: V, options?: PutOptions): Promise<number>
+  setSync(key: K, value: V, options?: PutOptions): number
+  /**
+   * Gives the entry of `key` another expiry, or none where `options` name none, and leaves its value as it is. The promise waits for
+   * durability and gives the version that the entry has from then on; `undefined` when the key is missing, and nothing is written.
+   *
+   * `INVALID_ARGUMENT` for an expiry that cannot be; otherwise it fails as `put` does. A value longer than `limits.batchBytes` is
+   * written anew as a stream; `touchSync` answers `INVALID_VALUE` for one.
+   *
+   * @example
+   * if ((await db.touch('session:42', { ttl: 30 * 60_000 })) === undefined) console.log('the session is over')
+   */
+  touch(key: K, options?: TouchOptions): Promise<number | undefined>
+  touchSync(key: K, options?: TouchOptions): number | undefined
   /**
    * Stores the bytes that `source` gives, one piece after the other, as the value of `key`: for values too long to have in memory.
    * It takes a few MiB, however long the value is. The bytes are stored as they come, whatever the codec of values.
    *
    * The value becomes visible as a whole when all of it has come; conditions are judged then. Until then `key` has its old value,
-   * and other writes go on: the source may be slow. The promise waits for durability and gives the write's version.
+   * and other writes go on: the source may be slow. The promise waits for durability and gives the write's version. A `ttl` counts
+   * from the call.
    *
    * When it rejects, nothing is stored, no space is taken and the source is closed: with the source's own error;
    * `INVALID_ARGUMENT` where the source cannot be iterated; `INVALID_VALUE` where a piece is no `Uint8Array`, or for more than
@@ -191,7 +229,7 @@ export interface Table<K, V> extends Reader<K, V> {
    * await db.putStream('video', createReadStream('./video.mp4')) // of node:fs
    * await db.putStream('page', (await fetch('https://example.org')).body)
    */
-  putStream(key: K, source: ByteSource, options?: WriteOptions): Promise<number>
+  putStream(key: K, source: ByteSource, options?: PutOptions): Promise<number>
   /** Removes `key`; where it is not there nothing is written. */
   delete(key: K, options?: WriteOptions): Promise<number>
   deleteSync(key: K, options?: WriteOptions): number
@@ -269,7 +307,16 @@ export interface JobOptions {
 
 /** A store whose options can be changed while it is open: those of `O` whose description says so. */
 export interface Configurable<O> {
-  configure(options: O): void
+  configure(options: O & ExpiryInterval): void
+}
+
+/** How often a store looks for entries that have expired. */
+export interface ExpiryInterval {
+  /**
+   * Every so many ms (default 10,000) the store looks for entries that have expired, to give their space back; 0: not by itself,
+   * `compact` does it. Where no entry has an expiry it does not look. May change while open.
+   */
+  readonly expiryIntervalMs?: number
 }
 
 /** The lifetime that every store has. */

@@ -14,18 +14,27 @@ import {
 } from './arguments.ts'
 import { checkMemory } from './codecs/bytes.ts'
 import type { Core } from './core.ts'
+import { expiryOf } from './expiry.ts'
 import type { InternalCodec } from './internal-codec.ts'
 import { ROOT_PREFIX } from './key-buffer.ts'
 import type { Bounds } from './range.ts'
-import type { BatchOperation, WriteOptions } from './types.ts'
+import type { BatchOperation, PutOptions, WriteOptions } from './types.ts'
 
 const WRITE_NAMES: readonly string[] = ['durability', 'ifVersion', 'ifAbsent']
+const PUT_NAMES: readonly string[] = [...WRITE_NAMES, 'ttl', 'expiresAt']
 const BATCH_NAMES: readonly string[] = ['durability']
-const PUT_FIELDS: readonly string[] = ['type', 'key', 'value', 'ifVersion', 'ifAbsent']
+const PUT_FIELDS: readonly string[] = [
+  ...['type', 'key', 'value', 'ifVersion', 'ifAbsent'],
+  ...['ttl', 'expiresAt'],
+]
 const DELETE_FIELDS: readonly string[] = ['type', 'key', 'ifVersion']
 
 export function checkWriteOptions(options: WriteOptions | undefined): void {
   checkOptions(options, WRITE_NAMES, 'A write')
+}
+
+export function checkPutOptions(options: PutOptions | undefined): void {
+  checkOptions(options, PUT_NAMES, 'A write')
 }
 
 export function checkBatchOptions(options: object | undefined): void {
@@ -56,8 +65,10 @@ export function addKeyToPut<K, V>(
   batch: WriteBatch,
   key: K,
   expected: number,
+  expiry: number,
 ): number {
-  const i = batch.add(PUT, expected)
+  const i = batch.add(PUT, expected, expiry)
+  if (expiry !== 0) core.expiry.begin()
   addKey(core, batch, i, key)
   return i
 }
@@ -68,8 +79,9 @@ export function addPut<K, V>(
   key: K,
   value: V,
   expected: number,
+  expiry: number,
 ): void {
-  const i = addKeyToPut(core, batch, key, expected)
+  const i = addKeyToPut(core, batch, key, expected, expiry)
   addValue(core, core.values, batch, i, value)
   checkSize(core, batch)
 }
@@ -124,7 +136,14 @@ function addOperation<K, V>(
   switch (operation.type) {
     case 'put':
       checkFields(operation, PUT_FIELDS, what)
-      addPut(core, batch, operation.key, operation.value, expectedVersion(operation))
+      addPut(
+        core,
+        batch,
+        operation.key,
+        operation.value,
+        expectedVersion(operation),
+        expiryOf(core, operation),
+      )
       return
     case 'delete':
       checkFields(operation, DELETE_FIELDS, what)

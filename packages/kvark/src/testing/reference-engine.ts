@@ -181,6 +181,10 @@ class ReferenceEngine implements Engine {
     batch.warmed = true
   }
 
+  get clock(): number {
+    return this.#now()
+  }
+
   spool(): Spool {
     if (this.failure !== undefined) throw readOnly(this.failure)
     return new ReferenceSpool(this.#environment)
@@ -231,6 +235,8 @@ class ReferenceEngine implements Engine {
   *compact(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<void> {
     yield* this.#environment.pause
     signal?.throwIfAborted()
+    this.#records = this.#records.filter((record) => !isExpired(record, this.#now()))
+    this.#held = false
     yield* this.commit('disk')
     this.#compactions++
     progress?.(this.#records.length, this.#records.length)
@@ -321,7 +327,10 @@ class ReferenceEngine implements Engine {
   }
 
   *close(): Routine<void> {
-    if (this.failure === undefined) yield* this.commit('disk')
+    if (this.failure !== undefined) return
+    yield* this.commit('disk')
+    // What has expired stays so.
+    if (this.#records.some((record) => isExpired(record, this.#now()))) yield* this.#flush('disk')
   }
 
   #reached(durability: Durability, sequence: number): boolean {

@@ -88,7 +88,7 @@ export class TreeCursor implements EngineCursor {
       const { page, slot } = walk
       page.read(slot)
       leaf.read(page.bytes, page.bodyAt, page.bodyLength, state.file.handle.path)
-      if (leaf.expiry !== 0 && leaf.expiry <= this.#snapshot.clock) continue
+      if (leaf.expiry !== 0 && this.#isOver(leaf.expiry)) continue
       this.#pending = !this.#readKey(page, slot)
       if (!this.#pending) break
       found.block = state.keys.block()
@@ -118,6 +118,12 @@ export class TreeCursor implements EngineCursor {
   #isMany({ most }: Run): boolean {
     if (this.#walk.left < MANY) return false
     return this.#given > MANY || (most >= MANY && most < Number.POSITIVE_INFINITY)
+  }
+
+  #isOver(expiry: number): boolean {
+    if (expiry > this.#snapshot.clock) return false
+    this.#state.judged = true
+    return true
   }
 
   /** What was taken of a run has been given. */

@@ -56,6 +56,7 @@ import { recover } from './recovery.ts'
 import { Snapshots, type TreeSnapshot } from './snapshots.ts'
 import { ExtentSpool } from './spool.ts'
 import type { TreeState } from './state.ts'
+import { Sweeper } from './sweeper.ts'
 import { AWAY, PRESENT, type Search } from './tree.ts'
 
 export class TreeEngine implements Engine {
@@ -70,6 +71,7 @@ export class TreeEngine implements Engine {
   #snapshots: Snapshots
   #checkpointer: Checkpointer
   #compactor: Compactor
+  #sweeper: Sweeper
   /** Operations of the batch that is being written that change nothing. */
   #idle: Uint8Array = new Uint8Array(8)
 
@@ -81,6 +83,7 @@ export class TreeEngine implements Engine {
     this.#snapshots = new Snapshots(state.pages.views, state.tree)
     this.#checkpointer = new Checkpointer(state, options)
     this.#compactor = new Compactor(state, this.#checkpointer, options)
+    this.#sweeper = this.#newSweeper()
   }
 
   static *open(context: EngineContext): Routine<Engine> {
@@ -94,6 +97,10 @@ export class TreeEngine implements Engine {
 
   get sequence(): number {
     return this.#state.journal.sequence
+  }
+
+  get clock(): number {
+    return this.#state.journal.now()
   }
 
   find(key: Uint8Array, length: number, at: EngineSnapshot | undefined, found: Found): Status {
@@ -120,6 +127,7 @@ export class TreeEngine implements Engine {
       leaf.expiry !== 0 &&
       leaf.expiry <= (snapshot === undefined ? journal.now() : snapshot.clock)
     ) {
+      state.judged = true
       return MISSING
     }
     found.sequence = leaf.sequence
@@ -161,7 +169,7 @@ export class TreeEngine implements Engine {
     batch.warmed = true
   }
 
-  spool(_key: Uint8Array, _length: number): Spool {
+  spool(_key: Uint8Array, _length: number, _expiry: number): Spool {
     const { spools, journal } = this.#state
     if (journal.failure) throw readOnly(journal.failure)
     const spool = new ExtentSpool(this.#state)
@@ -196,7 +204,9 @@ export class TreeEngine implements Engine {
     const leaf = new Leaf()
     const count = new Count(pages, keys, (page) => {
       leaf.read(page.bytes, page.bodyAt, page.bodyLength, file.handle.path)
-      return leaf.expiry === 0 || leaf.expiry > snapshot.clock
+      if (leaf.expiry === 0 || leaf.expiry > snapshot.clock) return true
+      this.#state.judged = true
+      return false
     })
     try {
       return yield* count.between(snapshot.root, from, to)
@@ -205,9 +215,14 @@ export class TreeEngine implements Engine {
     }
   }
 
+  expire(): boolean {
+    return this.#sweeper.expire()
+  }
+
   *compact(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<void> {
     const { failure } = this
     if (failure) throw readOnly(failure)
+    yield* this.#sweeper.sweep(signal)
     yield* this.#compactor.compact(progress, signal)
   }
 
@@ -241,11 +256,13 @@ export class TreeEngine implements Engine {
     this.#snapshots.close()
     yield* before.close()
     const state = yield* recover(this.#context, this.#options, before.journal.sequence)
+    state.journal.clock = Math.max(state.journal.clock, this.clock)
     this.#state = state
     this.#change = new Change(state)
     this.#snapshots = new Snapshots(state.pages.views, state.tree)
     this.#checkpointer = new Checkpointer(state, this.#options)
     this.#compactor = new Compactor(state, this.#checkpointer, this.#options)
+    this.#sweeper = this.#newSweeper()
   }
 
   configure(options: Readonly<Record<string, unknown>>): void {
@@ -290,7 +307,8 @@ export class TreeEngine implements Engine {
     try {
       // First: the last checkpoint cuts off the room that they have taken.
       for (const spool of state.spools) yield* spool.discard()
-      if (!journal.failure && state.changed) yield* this.#checkpointer.finish()
+      const changed = state.changed || state.judged
+      if (!journal.failure && changed) yield* this.#checkpointer.finish()
       if (journal.failure) throw journal.failure
     } finally {
       journal.abandon()
@@ -299,18 +317,25 @@ export class TreeEngine implements Engine {
     }
   }
 
+  #newSweeper(): Sweeper {
+    const compactor = this.#compactor
+    return new Sweeper(this.#state, this.#checkpointer, (count) => compactor.deleted(count))
+  }
+
   /** Nothing goes on in the background any more. */
   *#stop(): Routine<void> {
     const checkpoints = this.#checkpointer.stop()
     const compaction = this.#compactor.stop()
+    const sweep = this.#sweeper.stop()
     yield* new Effect(
       () => {
+        sweep.sync()
         compaction.sync()
         checkpoints.sync()
       },
-      // Both at once: compaction may be waiting for a checkpoint.
+      // All at once: the others may be waiting for a checkpoint.
       async () => {
-        await Promise.all([compaction.async(), checkpoints.async()])
+        await Promise.all([sweep.async(), compaction.async(), checkpoints.async()])
       },
     )
   }
@@ -334,6 +359,7 @@ export class TreeEngine implements Engine {
       if (found === PRESENT) {
         const leaf = this.#bodyFound()
         if (leaf.expiry === 0 || leaf.expiry > journal.now()) version = leaf.sequence
+        else this.#state.judged = true
       }
       const expected = batch.expected[i]!
       if (expected !== UNCONDITIONAL && expected !== version) {
@@ -415,6 +441,7 @@ export class TreeEngine implements Engine {
       const kind = batch.kind[i]!
       if (kind === PUT) {
         const { spool } = batch
+        if (batch.expiry[i] !== 0) this.#sweeper.put(batch.expiry[i]!)
         if (spool instanceof ExtentSpool) {
           change.putExtent(bytes, start, end, spool.extent, sequence, batch.expiry[i]!)
           spool.put()

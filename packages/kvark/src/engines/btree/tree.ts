@@ -56,6 +56,8 @@ export class Tree {
   slot = 0
   root: number = NO_PAGE
   entries = 0
+  /** After `searchTraits`: the key with which the leaf behind the one found begins; `undefined`: there is none. */
+  behind: Buffer | undefined
   /** Where `put` has made room for a body: at its `bodyAt`. */
   body: Page
   /** Hears of each entry that goes, before it does: by its leaf, where it was `read`. */
@@ -117,6 +119,64 @@ export class Tree {
       }
       const slot = found >= 0 ? found : Math.max(0, -2 - found)
       this.#slots[depth] = slot
+      page.read(slot)
+      number = childAt(page)
+      sum = sumAt(page)
+    }
+  }
+
+  /**
+   * Looks for the first leaf from `key` on that has one of these traits as far as the branches say, which then is the one that was
+   * searched last, and `behind` where the next one begins. `ABSENT`: there is none.
+   */
+  searchTraits(key: Uint8Array, traits: number): Search {
+    for (let from: Uint8Array | undefined = key; from !== undefined; from = this.behind) {
+      const found = this.#searchTraits(from, traits)
+      if (found !== ABSENT) return found
+    }
+    return ABSENT
+  }
+
+  /** `ABSENT`: not in the branches that it came through, but perhaps `behind` them. */
+  #searchTraits(key: Uint8Array, traits: number): Search {
+    const page = this.leaf
+    let from = key
+    let number = this.root
+    let sum = 0
+    let level = -1
+    this.behind = undefined
+    for (let depth = 0; ; depth++) {
+      if (!this.#pages.look(page, number)) {
+        this.#pages.expect(number, sum)
+        this.#missing = number
+        return AWAY
+      }
+      if (level === 0 || (level > 0 && page.level !== level - 1)) throw misplaced()
+      level = page.level
+      this.#path[depth] = number
+      const found = this.#keys.find(page, from, 0, from.length)
+      if (found === UNREAD) {
+        this.#missing = NO_PAGE
+        return AWAY
+      }
+      if (level === 0) {
+        this.#depth = depth
+        this.slot = found
+        return PRESENT
+      }
+      const first = found >= 0 ? found : Math.max(0, -2 - found)
+      let slot = first
+      for (; slot < page.count; slot++) {
+        page.read(slot)
+        if ((traitsAt(page) & traits) !== 0) break
+      }
+      if (slot === page.count) return ABSENT
+      this.#slots[depth] = slot
+      if (slot > first) from = this.#keys.whole(page, slot)
+      // Reading keys may drive it out.
+      this.#reachPage(page, number, -1)
+      if (slot + 1 < page.count) this.behind = this.#keys.whole(page, slot + 1)
+      this.#reachPage(page, number, -1)
       page.read(slot)
       number = childAt(page)
       sum = sumAt(page)
@@ -283,6 +343,33 @@ export class Tree {
       if (end - first === count) this.#prune()
     }
     return high === undefined || (to.length > 0 && high.compare(to) >= 0) ? undefined : high
+  }
+
+  /** Takes the entries in these slots, rising, out of the leaf that was searched last. */
+  deleteSlots(slots: readonly number[]): void {
+    this.#own()
+    const { leaf } = this
+    const all = slots.length === leaf.count
+    this.#count(-slots.length)
+    for (const slot of slots.toReversed()) {
+      this.#leave(slot)
+      if (!all) leaf.remove(slot)
+    }
+    if (all) this.#prune()
+  }
+
+  /** No entry of the leaf that was searched last has these traits any more: the branches above it, if any, say so from now on. */
+  dropTraits(traits: number): boolean {
+    const page = this.#page
+    if (this.#depth === 0) return false
+    this.#own()
+    for (let d = this.#depth - 1; d >= 0; d--) {
+      this.#pages.look(page, this.#path[d]!)
+      page.read(this.#slots[d]!)
+      page.bytes[page.bodyAt + TRAITS_AT]! &= ~traits
+      if ((this.#traitsIn(page) & traits) !== 0) break
+    }
+    return true
   }
 
   /** Takes all keys from `from` up to `to` (empty: to the end) out of the tree. */

@@ -8,7 +8,7 @@
  *
  * 1. Segments may come in any order: sequences decide, and deletions stay in the index until `finish`, lest an older entry that
  *    comes later came back.
- * 2. Memory: the keys of one batch, at most `BATCH_BYTES`, and 40 bytes an entry of it.
+ * 2. Memory: the keys of one batch, at most `BATCH_BYTES`, and 48 bytes an entry of it.
  */
 
 import { hash32 } from '../../bytes/hash.ts'
@@ -35,6 +35,7 @@ export class Absorber {
   #hash: Uint32Array = new Uint32Array(FIRST_ENTRIES)
   #position: Float64Array = new Float64Array(FIRST_ENTRIES)
   #sequence: Float64Array = new Float64Array(FIRST_ENTRIES)
+  #expiry: Float64Array = new Float64Array(FIRST_ENTRIES)
   #size: Float64Array = new Float64Array(FIRST_ENTRIES)
   #keyStart: Float64Array = new Float64Array(FIRST_ENTRIES)
   #keyLength: Int32Array = new Int32Array(FIRST_ENTRIES)
@@ -62,6 +63,7 @@ export class Absorber {
     hash: number,
     position: number,
     sequence: number,
+    expiry: number,
     size: number,
     key: Uint8Array,
     start: number,
@@ -78,6 +80,7 @@ export class Absorber {
     this.#hash[i] = hash
     this.#position[i] = position
     this.#sequence[i] = sequence
+    this.#expiry[i] = expiry
     this.#size[i] = size
     this.#kind[i] = kind
     this.#keyStart[i] = this.#used
@@ -98,7 +101,7 @@ export class Absorber {
 
   /** Forgets the first `count` entries, and what was merged before: it was cleared. */
   forget(count: number): void {
-    for (const array of [this.#hash, this.#position, this.#sequence, this.#size]) {
+    for (const array of [this.#hash, this.#position, this.#sequence, this.#expiry, this.#size]) {
       array.copyWithin(0, count, this.#count)
     }
     this.#keyStart.copyWithin(0, count, this.#count)
@@ -123,10 +126,12 @@ export class Absorber {
           this.#stale(i)
           continue
         }
-        segments.at(previous).stale += old.size[w]!
+        segments.at(previous).leave(old.expiry[w]!, old.size[w]!)
         index.replace(hash, previous, position)
       } else index.insert(hash, position)
       if (this.#kind[i] === DELETE) this.#deletions.push(hash, position)
+      else if (this.#expiry[i] !== 0)
+        segments.at(position).expires(this.#expiry[i]!, this.#size[i]!)
     }
     this.#count = 0
     this.#used = 0
@@ -185,11 +190,13 @@ export class Absorber {
   *#compareWithIndex(winners: readonly number[]): Routine<{
     position: Float64Array
     sequence: Float64Array
+    expiry: Float64Array
     size: Float64Array
   }> {
     const result = {
       position: new Float64Array(winners.length),
       sequence: new Float64Array(winners.length),
+      expiry: new Float64Array(winners.length),
       size: new Float64Array(winners.length),
     }
     const { index } = this.#state
@@ -216,6 +223,7 @@ export class Absorber {
       if (status === MISSING) continue
       result.position[winner] = position
       result.sequence[winner] = lookup.entry.sequence
+      result.expiry[winner] = lookup.entry.expiry
       result.size[winner] = lookup.entry.total
     }
     return result
@@ -251,6 +259,7 @@ export class Absorber {
     this.#kind = kind
     this.#position = larger(this.#position)
     this.#sequence = larger(this.#sequence)
+    this.#expiry = larger(this.#expiry)
     this.#size = larger(this.#size)
     this.#keyStart = larger(this.#keyStart)
   }

@@ -28,6 +28,7 @@ import { TEMPORARY_SUFFIX } from '../../storage/sealed-file.ts'
 import { FILE_HEADER_BYTES } from '../../storage/segment-format.ts'
 import type { FileHandle } from '../../vfs/files.ts'
 import { openFile } from '../../vfs/open-file.ts'
+import { type ExpiringRecord, isExpiringRecord } from './expiring.ts'
 import { type HashIndex, SHARDS, SLOT_BYTES } from './hash-index.ts'
 import { type IndexRecord, indexName } from './manifest.ts'
 import { SLOTS } from './segments.ts'
@@ -62,6 +63,8 @@ export interface SegmentRecord {
   readonly padding: number
   readonly min: number
   readonly max: number
+  /** Absent: no entry in it has an expiry. */
+  readonly expiring?: ExpiringRecord
 }
 
 /** What is stored beside the shards. */
@@ -323,6 +326,7 @@ function footerOf(
       padding: segment.padding,
       min: segment.minSequence === Number.POSITIVE_INFINITY ? 0 : segment.minSequence,
       max: segment.maxSequence,
+      ...(segment.expiring && { expiring: segment.expiring.record() }),
     })),
   }
 }
@@ -412,9 +416,14 @@ function isFooter(footer: unknown): footer is CheckpointFooter {
 
 function isSegmentRecord(record: Partial<SegmentRecord> | null): boolean {
   if (typeof record !== 'object' || record === null) return false
-  const { number, slot, slots, stale, tombstones, total, padding, min, max } = record
+  const { number, slot, slots, stale, tombstones, total, padding, min, max, expiring } = record
   const figures = [stale, tombstones, total, padding, min, max]
   return (
-    isU32(number) && isU32(slot) && isU32(slots) && slot + slots <= SLOTS && figures.every(isU48)
+    isU32(number) &&
+    isU32(slot) &&
+    isU32(slots) &&
+    slot + slots <= SLOTS &&
+    figures.every(isU48) &&
+    (expiring === undefined || isExpiringRecord(expiring))
   )
 }

@@ -13,7 +13,8 @@
  *    a worker writes to are files that were made here and have lost their names by then. Somebody else may have the folder.
  *
  * It starts when the stale bytes pass `compactionThresholdBytes` and a quarter of all, so that a big store does not compact all day;
- * or when there are many short segments.
+ * or when there are many short segments. Entries that have expired are stale once no snapshot sees them any more; the store asks for
+ * that now and then (`expire`), whether anything is written or not.
  */
 
 import type { Progress } from '../../engine/engine.ts'
@@ -24,6 +25,7 @@ import { TEMPORARY_SUFFIX } from '../../storage/sealed-file.ts'
 import { Segment } from '../../storage/segment.ts'
 import type { SegmentHeader } from '../../storage/segment-format.ts'
 import { closeAll, openFile } from '../../vfs/open-file.ts'
+import { Expiring } from './expiring.ts'
 import { TWO_32 } from './hash-index.ts'
 import {
   outputsFor,
@@ -74,6 +76,8 @@ export class Compactor {
   #lookAt = 0
   #lookedAt = 0
   #wasCleared = false
+  /** Something has expired, or was left for another round, since the last one began. */
+  #expired = false
   /** A progress callback of the user's is running: what it calls must leave the compaction alone. */
   #telling = false
   /** Complete compactions, and those of them that `compactSync` made. */
@@ -107,6 +111,16 @@ export class Compactor {
     } else if (written > Math.max(CHECKPOINT_BYTES, this.#state.totals().total / 4)) {
       this.#start(() => persist(this.#state))
     }
+  }
+
+  /** Counts what has expired, and begins if there is enough of it; false when there is nothing more that might. */
+  expire(): boolean {
+    const waits = this.#countExpired()
+    if (this.#expired && !this.#job.running && !this.#telling) {
+      if (this.#due()) this.#start(() => this.#compact(false))
+      else this.#expired = false
+    }
+    return waits || this.#expired || this.#job.running
   }
 
   /** Ends when there are few enough small segments, or nothing is being done about them. */
@@ -231,6 +245,23 @@ export class Compactor {
     }
   }
 
+  /** Counts what has expired as stale; whether there is something that will. */
+  #countExpired(): boolean {
+    const clock = this.#expiryClock()
+    let waits = false
+    for (const segment of this.#state.segments.all.values()) {
+      if (segment.expire(clock) > 0) this.#expired = true
+      if (segment.expiring?.isEmpty === false) waits = true
+    }
+    return waits
+  }
+
+  /** What has expired by then nobody sees any more. */
+  #expiryClock(): number {
+    const { snapshots, journal } = this.#state
+    return snapshots.living.reduce((clock, one) => Math.min(clock, one.clock), journal.now())
+  }
+
   #due(): boolean {
     if (this.#wasCleared || this.#crowded()) return true
     const { total, stale } = this.#state.totals()
@@ -296,8 +327,10 @@ export class Compactor {
   }
 
   *#compact(everything: boolean, progress?: Progress, signal?: AbortSignal): Routine<void> {
+    this.#countExpired()
     const rounds = this.#rounds(everything)
     this.#wasCleared = false
+    this.#expired = !everything && rounds.length > 1
     const total = rounds.flat().reduce((sum, one) => sum + liveBytes(one), 0)
     let done = 0
     this.#tell(progress, 0, total)
@@ -362,8 +395,14 @@ export class Compactor {
     const takeAll = tombstones * 2 > stale
     const isStale = (one: LogSegment): boolean =>
       one.stale + one.padding > (one.total + one.padding) * share
-    const victims = all.filter((one) => takeAll || isStale(one) || this.#isSmall(one))
-    if (victims.length === 1 && !isStale(victims[0]!)) return []
+    const clock = this.#expiryClock()
+    // Some of it may have expired that is not counted yet.
+    const mayFree = (one: LogSegment): boolean =>
+      everything && one.expiring?.mayHave(clock) === true
+    const victims = all.filter(
+      (one) => takeAll || isStale(one) || mayFree(one) || this.#isSmall(one),
+    )
+    if (victims.length === 1 && !isStale(victims[0]!) && !mayFree(victims[0]!)) return []
     const most = Math.max(ROUND_BYTES, state.index.count * ROUND_BYTES_A_KEY)
     const rounds: LogSegment[][] = []
     let bytes = Number.POSITIVE_INFINITY
@@ -417,10 +456,7 @@ export class Compactor {
       outputBytes: this.#options.segmentBytes,
       hashSeed: descriptor.hashSeed,
       floor: Math.min(state.journal.sequence + 1, ...staying.map((one) => one.floor)),
-      clock: state.snapshots.living.reduce(
-        (clock, one) => Math.min(clock, one.clock),
-        state.journal.now(),
-      ),
+      clock: this.#expiryClock(),
       epoch: random(),
       form: form.description,
     }
@@ -467,6 +503,7 @@ export class Compactor {
         segment.total = output.total
         segment.stale = output.tombstones
         segment.tombstones = output.tombstones
+        segment.expiring = output.expiring && Expiring.from(output.expiring)
         segment.minSequence = output.minSequence
         segment.maxSequence = output.maxSequence
         return segment
@@ -526,7 +563,7 @@ export class Compactor {
 
 /** What compaction would copy of a segment: live entries, and deletions at most. */
 function liveBytes(segment: LogSegment): number {
-  return segment.total - segment.stale + segment.tombstones
+  return Math.max(0, segment.total - segment.stale) + segment.tombstones
 }
 
 function compactionFailed(cause: unknown): KvarkError {

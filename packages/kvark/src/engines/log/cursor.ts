@@ -177,7 +177,11 @@ export class LogCursor implements EngineCursor {
       }
       live = status !== MISSING && this.#lookup.entry.sequence === entry.sequence
     }
-    if (!live || (entry.expiry !== 0 && entry.expiry <= this.#snapshot.clock)) return MISSING
+    if (!live) return MISSING
+    if (entry.expiry !== 0 && entry.expiry <= this.#snapshot.clock) {
+      this.#state.judged = true
+      return MISSING
+    }
     found.sequence = entry.sequence
     found.expiry = entry.expiry
     found.ascii = (entry.flags & ASCII_VALUE) !== 0

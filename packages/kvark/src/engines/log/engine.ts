@@ -84,6 +84,7 @@ export class LogEngine implements Engine {
   #hashes: Uint32Array = new Uint32Array(FIRST_OPERATIONS)
   #previous: Float64Array = new Float64Array(FIRST_OPERATIONS)
   #previousBytes: Float64Array = new Float64Array(FIRST_OPERATIONS)
+  #previousExpiry: Float64Array = new Float64Array(FIRST_OPERATIONS)
   #addresses: Float64Array = new Float64Array(FIRST_OPERATIONS)
   /** The key buffer last seen, and a view of it by words. */
   #keyBytes: Uint8Array | undefined
@@ -117,6 +118,10 @@ export class LogEngine implements Engine {
     return this.#state.journal.sequence
   }
 
+  get clock(): number {
+    return this.#state.journal.now()
+  }
+
   find(key: Uint8Array, length: number, at: EngineSnapshot | undefined, found: Found): Status {
     const state = this.#state
     const lookup = this.#lookup
@@ -142,9 +147,7 @@ export class LogEngine implements Engine {
       return BLOCKED
     }
     const { entry } = lookup
-    if (entry.expiry !== 0 && entry.expiry <= (at === undefined ? state.journal.now() : at.clock)) {
-      return MISSING
-    }
+    if (entry.expiry !== 0 && this.#isOver(entry.expiry, at)) return MISSING
     found.sequence = entry.sequence
     found.expiry = entry.expiry
     found.ascii = (entry.flags & ASCII_VALUE) !== 0
@@ -197,7 +200,7 @@ export class LogEngine implements Engine {
     return this.#compactor.relief()
   }
 
-  spool(key: Uint8Array, length: number): Spool {
+  spool(key: Uint8Array, length: number, expiry: number): Spool {
     const { spools, journal } = this.#state
     if (journal.failure) throw readOnly(journal.failure)
     const { environment, folder, form } = this.#context
@@ -206,6 +209,7 @@ export class LogEngine implements Engine {
       `${folder}/${spoolName(environment.random(4))}`,
       form.blocks,
       key.subarray(0, length),
+      expiry,
       SPOOL_BYTES,
       (one) => spools.delete(one),
     )
@@ -223,6 +227,10 @@ export class LogEngine implements Engine {
 
   cursor(request: ScanRequest): EngineCursor {
     return new LogCursor(this.#state, request, this.#seed)
+  }
+
+  expire(): boolean {
+    return this.failure !== undefined || this.#compactor.expire()
   }
 
   *compact(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<void> {
@@ -254,6 +262,7 @@ export class LogEngine implements Engine {
     this.#state.journal.abandon()
     yield* closeState(this.#state)
     const state = yield* recover(this.#context, this.#options, this.sequence)
+    state.journal.clock = Math.max(state.journal.clock, this.clock)
     this.#state = state
     this.#lookup = new Lookup(state.segments, state.cache)
     this.#compactor = new Compactor(state, this.#options)
@@ -300,7 +309,7 @@ export class LogEngine implements Engine {
     yield* this.#compactor.stop()
     yield* state.journal.idle()
     try {
-      if (!state.journal.failure && state.changed) {
+      if (!state.journal.failure && (state.changed || state.judged)) {
         yield* this.#compactor.tidy()
         yield* closeCleanly(state)
       }
@@ -309,6 +318,14 @@ export class LogEngine implements Engine {
       state.journal.abandon()
       yield* closeState(state)
     }
+  }
+
+  /** Whether that time has come, now or at a snapshot. */
+  #isOver(expiry: number, at?: EngineSnapshot): boolean {
+    const state = this.#state
+    if (expiry > (at === undefined ? state.journal.now() : at.clock)) return false
+    state.judged = true
+    return true
   }
 
   /** Looks at a key buffer by words where it can be: little-endian machine, aligned, whole words. */
@@ -361,7 +378,7 @@ export class LogEngine implements Engine {
     const { count } = batch
     if (this.#hashes.length < count) this.#growScratch(count)
     const lookup = this.#lookup
-    const { index, journal } = this.#state
+    const { index } = this.#state
     const generation = ++this.#generation
     this.#hash(batch)
     if (count > 1) {
@@ -388,7 +405,8 @@ export class LogEngine implements Engine {
         const { entry } = lookup
         this.#previous[i] = lookup.position
         this.#previousBytes[i] = entry.total
-        const expired = entry.expiry !== 0 && entry.expiry <= journal.now()
+        this.#previousExpiry[i] = entry.expiry
+        const expired = entry.expiry !== 0 && this.#isOver(entry.expiry)
         version = expired ? 0 : entry.sequence
         // An expired entry is as good as deleted; compaction takes it away.
         if (expired && batch.kind[i] === DELETE) this.#previous[i] = 0
@@ -495,19 +513,22 @@ export class LogEngine implements Engine {
       const hash = this.#hashes[i]!
       let previous = this.#previous[i]!
       let previousBytes = this.#previousBytes[i]!
+      let previousExpiry = this.#previousExpiry[i]!
       if (this.#repeated[i] === 1) {
         batch.warmed = true
         const status = this.#findForWrite(state.index, hash, batch, i)
         previous = status === MISSING ? 0 : this.#lookup.position
         previousBytes = this.#lookup.entry.total
+        previousExpiry = this.#lookup.entry.expiry
       }
       if (previous !== 0) {
-        state.segments.at(previous).stale += previousBytes
+        state.segments.at(previous).leave(previousExpiry, previousBytes)
         if (state.snapshots.living.length > 0) {
           state.snapshots.superseded(state.index, hash, previous)
         }
       }
       if (kind === PUT) {
+        if (batch.expiry[i] !== 0) active.expires(batch.expiry[i]!, bytes)
         if (previous === 0) state.index.insert(hash, position)
         else state.index.replace(hash, previous, position)
       } else {
@@ -524,6 +545,7 @@ export class LogEngine implements Engine {
     for (const segment of state.segments.all.values()) {
       segment.stale = segment.total
       segment.tombstones = 0
+      segment.expiring = undefined
     }
     active.tombstones = bytes
     state.index = new HashIndex()
@@ -538,6 +560,7 @@ export class LogEngine implements Engine {
     this.#hashes = new Uint32Array(length)
     this.#previous = new Float64Array(length)
     this.#previousBytes = new Float64Array(length)
+    this.#previousExpiry = new Float64Array(length)
     this.#addresses = new Float64Array(length)
     this.#repeated = new Uint8Array(length)
   }

@@ -39,6 +39,7 @@ import {
 import { APPEND_BUFFER_BYTES, AppendBuffer, SegmentWriter } from '../../storage/segment-writer.ts'
 import type { FileHandle } from '../../vfs/files.ts'
 import { closeAll, openFile } from '../../vfs/open-file.ts'
+import { Expiring, type ExpiringRecord } from './expiring.ts'
 import { TWO_32 } from './hash-index.ts'
 import { EXTENT_BYTES, JobMemory } from './job-memory.ts'
 import { Merge } from './merge.ts'
@@ -76,6 +77,7 @@ export interface RewrittenSegment {
   readonly checksum: number
   readonly total: number
   readonly tombstones: number
+  readonly expiring: ExpiringRecord | undefined
   readonly minSequence: number
   readonly maxSequence: number
 }
@@ -228,6 +230,7 @@ class Output {
   #writer: SegmentWriter | undefined
   #total = 0
   #tombstones = 0
+  #expiring: Expiring | undefined
   #min: number = Number.POSITIVE_INFINITY
   #max = 0
   #frameStart = 0
@@ -361,6 +364,7 @@ class Output {
       checksum: writer.previousChecksum,
       total: this.#total,
       tombstones: this.#tombstones,
+      expiring: this.#expiring?.record(),
       minSequence: this.#min,
       maxSequence: this.#max,
     })
@@ -369,6 +373,7 @@ class Output {
     this.#synced = 0
     this.#total = 0
     this.#tombstones = 0
+    this.#expiring = undefined
     this.#min = Number.POSITIVE_INFINITY
     this.#max = 0
   }
@@ -422,6 +427,10 @@ class Output {
     if (sequence < this.#min) this.#min = sequence
     if (sequence > this.#max) this.#max = sequence
     if (this.#kind !== PUT) return
+    if (this.#expiry !== 0) {
+      this.#expiring ??= new Expiring()
+      this.#expiring.add(this.#expiry, this.#bytes)
+    }
     this.#hash.push(this.#hashed)
     this.#from.push(this.#position)
     this.#to.push(this.#done.length * TWO_32 + to)

@@ -54,7 +54,8 @@ export function* persist(state: LogState): Routine<void> {
 /** Everything durable, the manifest up to date, the journal ended with a close frame. */
 export function* closeCleanly(state: LogState): Routine<void> {
   // In an encrypted store the close frame must be there, for it is what an old manifest is found out by.
-  if (state.context.form.cipher) state.journal.begin()
+  // And what has expired must have so for the next session, too: its clock goes on from that frame.
+  if (state.context.form.cipher || state.judged) state.journal.begin()
   if (state.moved || state.sinceCheckpoint > SHORT_TAIL_BYTES) yield* persist(state)
   else yield* commit(state, state.manifest.index)
   yield* state.journal.close(state.manifest.number)

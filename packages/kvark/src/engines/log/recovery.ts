@@ -126,6 +126,7 @@ class Recovery {
     for (const { maxSequence } of state.segments.all.values()) {
       sequence = Math.max(sequence, maxSequence)
     }
+    journal.tail.clock = Math.max(journal.tail.clock, replay.clock)
     const start = yield* journal.start(sequence)
     // A clean close has something to do, even where nothing is written until then.
     if (!journal.tail.closed && start.suspects.length > 0) state.changed = true

@@ -15,7 +15,7 @@ import { corruption } from '../../errors.ts'
 import { type FrameReader, readPart } from '../../storage/journal-recovery.ts'
 import type { Segment } from '../../storage/segment.ts'
 import { FILE_HEADER_BYTES } from '../../storage/segment-format.ts'
-import { DAMAGED, END, ENTRY, NEED, SegmentWalk } from '../../storage/segment-walk.ts'
+import { DAMAGED, END, ENTRY, FRAME, NEED, SegmentWalk } from '../../storage/segment-walk.ts'
 import { Absorber } from './absorb.ts'
 import type { CheckpointFooter } from './checkpoint.ts'
 import { HashIndex } from './hash-index.ts'
@@ -38,6 +38,8 @@ interface Cleared {
 }
 
 export class Replay implements FrameReader {
+  /** The latest of the packed segments that were read. */
+  clock = 0
   readonly #state: LogState
   readonly #stored: StoredIndex | undefined
   readonly #absorber: Absorber
@@ -67,6 +69,7 @@ export class Replay implements FrameReader {
     for (;;) {
       const step = walk.next()
       if (step === NEED) yield* walk.fill()
+      else if (step === FRAME) this.clock = Math.max(this.clock, walk.frame!.clock)
       else if (step === END) break
       else if (step === DAMAGED || (step === ENTRY && !(yield* this.#take(segment, walk)))) {
         throw corruption(
@@ -137,7 +140,8 @@ export class Replay implements FrameReader {
       if (kind !== DELETE) segment.stale += size
       return true
     }
-    absorber.add(kind, hash, segment.base + address, sequence, size, key, start, keyLength)
+    const position = segment.base + address
+    absorber.add(kind, hash, position, sequence, entry.expiry, size, key, start, keyLength)
     return true
   }
 
@@ -154,6 +158,7 @@ export class Replay implements FrameReader {
     for (const one of state.segments.all.values()) {
       one.stale = one.total
       one.tombstones = 0
+      one.expiring = undefined
     }
     // What came after the clear in its frame is counted already; being off by that much only delays a compaction.
     segment.stale = Math.min(segment.total, later)

@@ -198,7 +198,8 @@ class Survey {
     segment.total += size
     if (kind === DELETE) segment.stale += size
     const hash = absorber.hashOf(key, start, length)
-    absorber.add(kind, hash, segment.base + address, sequence, size, key, start, length)
+    // When it expires is for the copy to say.
+    absorber.add(kind, hash, segment.base + address, sequence, 0, size, key, start, length)
   }
 
   /** A frame is over, whole or not: what it cleared is gone. */

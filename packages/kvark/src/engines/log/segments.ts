@@ -6,12 +6,14 @@
  *
  * 1. A position means the same entry for as long as anybody may hold it: a slot is reused only after its segment's file
  *    is gone and no snapshot can ask for it.
- * 2. `stale` counts the bytes of entries that compaction would not copy.
+ * 2. `stale` counts the bytes of entries that compaction would not copy. Those that have expired are among them once `expire` has
+ *    counted them.
  */
 
 import { KvarkError } from '../../errors.ts'
 import type { Segment } from '../../storage/segment.ts'
 import type { SegmentRecord } from './checkpoint.ts'
+import { Expiring } from './expiring.ts'
 
 export const SLOT_BITS = 26
 export const SLOT_BYTES: number = 2 ** SLOT_BITS
@@ -23,12 +25,14 @@ export class LogSegment {
   readonly slots: number
   /** Written by compaction, not by the journal. */
   readonly packed: boolean
-  /** Bytes of entries that are overwritten, deleted, or deletions themselves. */
+  /** Bytes of entries that are overwritten, deleted, expired, or deletions themselves. */
   stale = 0
   /** Bytes of deletions among the stale ones. */
   tombstones = 0
   /** Bytes of all entries. */
   total = 0
+  /** Of those that will expire; none: there are no such entries. */
+  expiring: Expiring | undefined = undefined
   /** Smallest and largest sequence in it; none: Infinity and 0. */
   minSequence: number = Number.POSITIVE_INFINITY
   maxSequence = 0
@@ -63,6 +67,26 @@ export class LogSegment {
 
   get end(): number {
     return this.file.writer?.end ?? this.file.end
+  }
+
+  /** An entry of so many bytes that is in here expires then. */
+  expires(expiry: number, bytes: number): void {
+    this.expiring ??= new Expiring()
+    this.expiring.add(expiry, bytes)
+  }
+
+  /** An entry in here has been overwritten or deleted. */
+  leave(expiry: number, bytes: number): void {
+    if (expiry === 0 || this.expiring === undefined || this.expiring.remove(expiry, bytes)) {
+      this.stale += bytes
+    }
+  }
+
+  /** Counts as stale what has expired by then; returns how many bytes these are. */
+  expire(clock: number): number {
+    const bytes = this.expiring?.take(clock) ?? 0
+    this.stale = Math.min(this.total, this.stale + bytes)
+    return bytes
   }
 
   /** A deletion older than this could still have something to hide in here. */
@@ -101,6 +125,7 @@ export class LogSegments {
     segment.stale = Math.min(record.stale, most)
     segment.tombstones = Math.min(record.tombstones, most)
     file.padding = Math.min(record.padding, most)
+    segment.expiring = record.expiring && Expiring.from(record.expiring)
     segment.minSequence = record.max === 0 ? Number.POSITIVE_INFINITY : record.min
     segment.maxSequence = record.max
     for (let i = 0; i < record.slots; i++) this.slots[record.slot + i] = segment

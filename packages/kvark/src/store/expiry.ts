@@ -1,0 +1,39 @@
+/**
+ * What callers say of the end of an entry, as the time that engines keep: ms since 1970, 0 for never.
+ *
+ * 1. A `ttl` counts from the engine's clock, which never goes back: a machine's clock that was set back ends nothing before its time.
+ * 2. A time that is over is none to refuse: the entry is written, replaces what was there, and is never seen. A caller whose clock is
+ *    a little ahead of ours should not have to deal with an error for that.
+ */
+
+import { invalid, show } from './arguments.ts'
+import type { Core } from './core.ts'
+import type { Expiry } from './types.ts'
+
+/** What 48 bits hold: in the year 10889. */
+const LATEST = 2 ** 48 - 1
+
+/** When an entry ends for which this was asked; 0: never. */
+export function expiryOf<K, V>(core: Core<K, V>, options: Expiry | undefined): number {
+  if (options === undefined) return 0
+  const { ttl, expiresAt } = options
+  if (ttl !== undefined) {
+    if (expiresAt !== undefined) throw invalid("Give 'ttl' or 'expiresAt', not both.")
+    if (typeof ttl !== 'number' || !(ttl > 0) || ttl === Number.POSITIVE_INFINITY) {
+      throw invalid(
+        `'ttl' must be a number of milliseconds above 0, not ${show(ttl)}. Leave it out for an entry that does not expire.`,
+      )
+    }
+    const end = Math.ceil(core.engine.clock + ttl)
+    if (end > LATEST)
+      throw invalid(`'ttl' ends behind the year 10889: ${show(ttl)} ms are too many.`)
+    return end
+  }
+  if (expiresAt === undefined) return 0
+  if (!Number.isSafeInteger(expiresAt) || expiresAt < 1 || expiresAt > LATEST) {
+    throw invalid(
+      `'expiresAt' must be a whole number of milliseconds since 1970, from 1 to ${LATEST}, not ${show(expiresAt)}. Leave it out for an entry that does not expire.`,
+    )
+  }
+  return expiresAt
+}
