@@ -16,6 +16,7 @@ import * as get from './get.js'
 import * as indexBytes from './index-bytes.js'
 import * as memory from './memory.js'
 import * as reopen from './reopen.js'
+import * as ttl from './ttl.js'
 
 /** @type {Record<string, (context: import('./work.js').Context) => Promise<import('./work.js').Row[]>>} */
 const figures = {
@@ -24,6 +25,7 @@ const figures = {
   'event-loop': eventLoop.measure,
   get: get.measure,
   memory: memory.measure,
+  ttl: ttl.measure,
 }
 
 const { values: options } = parseArgs({

@@ -295,7 +295,7 @@ export class TreeEngine implements Engine {
         oldest === undefined ? 0 : this.#context.environment.monotonic() - oldest.taken,
       snapshotBytes: oldest === undefined ? 0 : held * pageBytes,
       compactions: this.#checkpointer.finished,
-      compacting: this.#checkpointer.running || this.#compactor.running,
+      compacting: this.#checkpointer.running || this.#compactor.running || this.#sweeper.running,
     }
   }
 

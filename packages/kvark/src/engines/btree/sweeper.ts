@@ -50,6 +50,10 @@ export class Sweeper {
     this.#job = new BackgroundJob(state.context.environment)
   }
 
+  get running(): boolean {
+    return this.#job.running
+  }
+
   /** An entry has been put that expires then. */
   put(expiry: number): void {
     if (expiry < this.#first) this.#first = expiry
@@ -94,10 +98,11 @@ export class Sweeper {
   }
 
   *#pass(signal: AbortSignal | undefined): Routine<void> {
-    const { journal, context } = this.#state
+    const { tree, journal, context } = this.#state
     const slice = Slice.ofBackground(context.environment)
     this.#first = Number.POSITIVE_INFINITY
     const clock = journal.now()
+    const { entries } = tree
     try {
       let key: Buffer | undefined = Buffer.alloc(0)
       for (let leaves = 1; key !== undefined; leaves++) {
@@ -112,6 +117,9 @@ export class Sweeper {
       }
       // What waits for a checkpoint is for the next pass.
       if (this.#first <= clock) yield* this.#checkpointer.now()
+      // Where nothing is left, the file can be as short as at the beginning: once the second one lies before all that was.
+      for (let i = 0; i < 2 && entries > 0 && tree.root === NO_PAGE; i++)
+        yield* this.#checkpointer.now()
     } catch (error) {
       this.#first = 0
       throw error
