@@ -728,3 +728,30 @@ test('verify finds damage: exit code 3', async () => {
   assert.equal(code, 3)
   assert.match(stdout.toString() + stderr, /offset/)
 })
+
+test('entries that expire: set, touch, export and import keep the time', async () => {
+  const store = freshStore()
+  await output(store, 'set', 'a', '1', '--ttl', '1h')
+  await output(store, 'set', 'b', '2', '--ttl', '1ms')
+  await output(store, 'set', 'c', '3')
+  await new Promise((resolve) => setTimeout(resolve, 2))
+  const { expiresAt } = json(await output(store, 'get', 'a', '--json')) as { expiresAt: number }
+  assert.ok(expiresAt > Date.now() + 3_000_000 && expiresAt <= Date.now() + 3_600_000)
+  await failure(1, store, 'get', 'b')
+  await failure(1, store, 'touch', 'b', '--ttl', '1h')
+  await failure(2, store, 'set', 'd', '4', '--ttl', '5')
+  await failure(2, store, 'set', 'd', '4', '--ttl', '0s')
+  const lines = await output(store, 'export')
+  assert.equal(lines, `{"key":"a","value":"1","expiresAt":${expiresAt}}\n{"key":"c","value":"3"}\n`)
+  const copy = freshStore()
+  await kvark(copy, ['import'], { stdin: lines })
+  assert.equal(await output(copy, 'export'), lines)
+  assert.deepEqual(json(await output(store, 'touch', 'a', '--json')), { key: 'a', version: 4 })
+  assert.deepEqual(json(await output(store, 'get', 'a', '--json')), {
+    key: 'a',
+    value: '1',
+    version: 4,
+  })
+  const bad = await kvark(copy, ['import'], { stdin: '{"key":"a","value":"1","expiresAt":"soon"}' })
+  assert.equal(bad.code, 2)
+})

@@ -24,8 +24,14 @@ import { rm } from './commands/rm.ts'
 import { type ScanArguments, scan } from './commands/scan.ts'
 import { set } from './commands/set.ts'
 import { stats } from './commands/stats.ts'
+import { touch } from './commands/touch.ts'
 import { verify } from './commands/verify.ts'
-import type { CodecOptions, ConditionOptions } from './commands/write-options.ts'
+import {
+  type CodecOptions,
+  type ConditionOptions,
+  type ExpiryOptions,
+  parseDuration,
+} from './commands/write-options.ts'
 import { addCompletion } from './completion.ts'
 import { EXIT_OK, EXIT_USAGE, usageError } from './errors.ts'
 import type { Io } from './io.ts'
@@ -155,8 +161,10 @@ function addEntryCommands(program: Command, run: Run): void {
     )
     .option('--if-absent', 'only if the key is not there yet')
     .option('--if-version <n>', 'only if the entry still has this version', wholeNumber)
-    .action((key: string, value: string, options: CodecOptions & ConditionOptions) =>
-      run((context) => set(context, key, value, options)),
+    .option('--ttl <time>', EXPIRY_HELP, duration)
+    .action(
+      (key: string, value: string, options: CodecOptions & ConditionOptions & ExpiryOptions) =>
+        run((context) => set(context, key, value, options)),
     )
     .addHelpText(
       'after',
@@ -168,6 +176,7 @@ function addEntryCommands(program: Command, run: Run): void {
         ],
         ['printf "%s" "$TEXT" | kvark set note -', 'the value from stdin, exactly as it comes'],
         ['kvark set lock me --if-absent', 'exit code 1 if the key is there already'],
+        ['kvark set session alice --ttl 30m', 'gone in half an hour'],
         ['kvark set -- -n 5', 'a key that begins with a dash'],
       ),
     )
@@ -195,6 +204,19 @@ function addEntryCommands(program: Command, run: Run): void {
     .option('--if-version <n>', 'only if the entry still has this version', wholeNumber)
     .action((key: string, options: ConditionOptions) => run((context) => rm(context, key, options)))
     .addHelpText('after', examples(['kvark rm greeting', 'exit code 1 if it is not there']))
+  program
+    .command('touch')
+    .description('let a key expire at another time, or never')
+    .argument('<key>', 'the key')
+    .option('--ttl <time>', `${EXPIRY_HELP}; never, if not given`, duration)
+    .action((key: string, options: ExpiryOptions) => run((context) => touch(context, key, options)))
+    .addHelpText(
+      'after',
+      examples(
+        ['kvark touch session --ttl 30m', 'another half hour; exit code 1 if it is not there'],
+        ['kvark touch session', 'for good'],
+      ),
+    )
   program
     .command('has')
     .description('print whether a key is there')
@@ -361,6 +383,14 @@ function addRangeOptions(command: Command): Command {
     .option('--lt <key>', 'before this key')
     .option('--reverse', 'from the last to the first')
     .optionsGroup('Options:')
+}
+
+const EXPIRY_HELP = 'let it expire after a time: 500ms, 90s, 30m, 12h, 7d'
+
+function duration(text: string): number {
+  const ms = parseDuration(text)
+  if (ms !== undefined) return ms
+  throw new InvalidArgumentError('It must be a time above 0 with a unit: 500ms, 90s, 30m, 12h, 7d.')
 }
 
 function wholeNumber(text: string): number {

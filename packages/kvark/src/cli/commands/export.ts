@@ -6,7 +6,7 @@
 import { EXIT_OK } from '../errors.ts'
 import { writeFile } from '../files.ts'
 import { countOf } from '../output.ts'
-import { type Context, locate, type Place, type RawStore, withStore } from '../session.ts'
+import { atomic, type Context, locate, type Place, type RawStore, withStore } from '../session.ts'
 import { type RangeArguments, rangeOf } from './range.ts'
 
 /** Lines gather up to here before they go into the file. */
@@ -40,9 +40,20 @@ async function* entryLines(
   options: RangeArguments,
 ): AsyncGenerator<string, void> {
   const { keys, values } = place
-  // A cursor walks a fixed view.
-  for await (const [key, value] of store.entries(rangeOf(place, options))) {
-    yield `${JSON.stringify({ key: keys.toJson(key), value: values.toJson(value) })}\n`
+  // A cursor walks a fixed view, and when an entry expires is asked of the same.
+  const snapshot = atomic(store)?.snapshot()
+  const view = snapshot ?? store
+  try {
+    for await (const [key, value] of view.entries(rangeOf(place, options))) {
+      const expiresAt = view.getEntrySync(key)?.expiresAt
+      yield `${JSON.stringify({
+        key: keys.toJson(key),
+        value: values.toJson(value),
+        ...(expiresAt !== undefined && { expiresAt }),
+      })}\n`
+    }
+  } finally {
+    snapshot?.close()
   }
 }
 

@@ -23,7 +23,7 @@ const BATCH_ENTRIES = 1000
 const BATCH_BYTES = 4 * 1024 * 1024
 
 /** Members of a line. `get --json` prints a version: it is passed over, since every write gets a new one. */
-const MEMBERS: readonly string[] = ['key', 'value', 'version']
+const MEMBERS: readonly string[] = ['key', 'value', 'version', 'expiresAt']
 
 interface Put extends Extract<BatchOperation<Key, Uint8Array>, { type: 'put' }> {
   readonly line: number
@@ -111,7 +111,12 @@ export function parseLine(place: Pick<Place, 'keys' | 'values'>, line: Line): Pu
   const value = place.values.fromJson(entry.value)
   place.keys.check(key)
   place.values.check(value)
-  return { type: 'put', key, value, line: line.number }
+  const expiresAt = 'expiresAt' in entry ? entry.expiresAt : undefined
+  if (expiresAt !== undefined && !(Number.isSafeInteger(expiresAt) && (expiresAt as number) > 0)) {
+    throw malformed('its expiresAt is not a time in milliseconds since 1970.')
+  }
+  const end = expiresAt === undefined ? {} : { expiresAt: expiresAt as number }
+  return { type: 'put', key, value, line: line.number, ...end }
 }
 
 function malformed(what: string): KvarkError {
@@ -154,7 +159,7 @@ class Writer {
     const store = atomic(this.#store)
     try {
       if (store === undefined) return await this.#writeEach(batch)
-      const operations = batch.map(({ key, value }) => ({ type: 'put', key, value }) as const)
+      const operations = batch.map(({ line: _, ...put }) => put)
       await store.batch(operations, { durability: this.#durability })
       this.stored += batch.length
     } catch (error) {
@@ -165,9 +170,9 @@ class Writer {
   }
 
   async #writeEach(batch: readonly Put[]): Promise<void> {
-    for (const { key, value, line } of batch) {
+    for (const { type: _, key, value, line, ...end } of batch) {
       try {
-        await this.#store.put(key, value, { durability: this.#durability })
+        await this.#store.put(key, value, { durability: this.#durability, ...end })
       } catch (error) {
         throw isRefusal(error) ? atLine(line, error) : error
       }

@@ -8,6 +8,8 @@ import {
   type CodecOptions,
   type ConditionOptions,
   codecsOf,
+  type ExpiryOptions,
+  expiryOptions,
   writeOptions,
 } from './write-options.ts'
 
@@ -15,7 +17,7 @@ export async function set(
   context: Context,
   keyText: string,
   valueText: string,
-  options: CodecOptions & ConditionOptions,
+  options: CodecOptions & ConditionOptions & ExpiryOptions,
 ): Promise<number> {
   const place = await locate(context, { create: true, ...codecsOf(options) })
   const key = place.keys.parse(keyText)
@@ -27,7 +29,7 @@ export async function set(
       : await readInput(context.io, source)
   place.values.check(value)
   const version = await withStore(place, (store) =>
-    store.put(key, value, writeOptions(context, options)),
+    store.put(key, value, { ...writeOptions(context, options), ...expiryOptions(options) }),
   )
   if (context.output.json) await context.output.jsonLine({ key: place.keys.toJson(key), version })
   return EXIT_OK

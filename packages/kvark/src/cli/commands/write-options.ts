@@ -1,6 +1,6 @@
-/** What the commands that write share: conditions, durability, and the codecs of a new store. */
+/** What the commands that write share: conditions, expiry, durability, and the codecs of a new store. */
 
-import type { WriteOptions } from '../../index.ts'
+import type { Expiry, WriteOptions } from '../../index.ts'
 import type { Context } from '../session.ts'
 
 /** Codecs that the user named. */
@@ -12,6 +12,30 @@ export interface CodecOptions {
 export interface ConditionOptions {
   readonly ifAbsent?: boolean
   readonly ifVersion?: number
+}
+
+export interface ExpiryOptions {
+  /** Ms. */
+  readonly ttl?: number
+}
+
+export function expiryOptions({ ttl }: ExpiryOptions): Expiry {
+  return ttl === undefined ? {} : { ttl }
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+}
+
+/** The milliseconds of a time such as `90s`; `undefined` where it is none. */
+export function parseDuration(text: string): number | undefined {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text) ?? []
+  const ms = Number(number) * (UNITS[unit!] ?? Number.NaN)
+  return ms > 0 ? ms : undefined
 }
 
 export function codecsOf({ keys, values }: CodecOptions): CodecOptions {
