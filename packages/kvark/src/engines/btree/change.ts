@@ -7,7 +7,7 @@ import type { TreeState } from './state.ts'
 import { HAS_EXTENTS, MAY_EXPIRE, PRESENT } from './tree.ts'
 
 /** A page has room for so many entries at least; longer ones have their values in extents. */
-const LEAST_ENTRIES = 4
+const LEAST_ENTRIES = 2
 /** Header of a page, and what an entry takes besides its key and body. */
 const PAGE_OVERHEAD_BYTES = 16
 const ENTRY_OVERHEAD_BYTES = 14
