@@ -91,7 +91,8 @@ class Walk<Raw, T> implements Steps<T> {
     this.#range = byteRange(request)
     this.#reverse = reverse
     this.#signal = signal ?? undefined
-    this.#mark = highWaterMarkBytes ?? HIGH_WATER_MARK_BYTES
+    // A mark that no number is above would look like the end.
+    this.#mark = Number(highWaterMarkBytes) >= 0 ? highWaterMarkBytes! : HIGH_WATER_MARK_BYTES
     this.#own = snapshot ? undefined : store.snapshot()
     this.#view = this.#own ?? LevelSnapshot.viewOf(snapshot!, store)
   }
