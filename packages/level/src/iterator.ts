@@ -58,6 +58,11 @@ function isOutside(key: Uint8Array, { gt, gte, lt, lte }: KeyRange<Uint8Array>):
   )
 }
 
+/** What is no mark must not be taken for one: nothing would be read, and that looks like the end. */
+function isMark(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0
+}
+
 /** Steps of one iterator. */
 interface Steps<T> {
   next(): Promise<T | undefined>
@@ -91,8 +96,7 @@ class Walk<Raw, T> implements Steps<T> {
     this.#range = byteRange(request)
     this.#reverse = reverse
     this.#signal = signal ?? undefined
-    // A mark that no number is above would look like the end.
-    this.#mark = Number(highWaterMarkBytes) >= 0 ? highWaterMarkBytes! : HIGH_WATER_MARK_BYTES
+    this.#mark = isMark(highWaterMarkBytes) ? highWaterMarkBytes : HIGH_WATER_MARK_BYTES
     this.#own = snapshot ? undefined : store.snapshot()
     this.#view = this.#own ?? LevelSnapshot.viewOf(snapshot!, store)
   }

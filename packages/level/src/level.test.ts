@@ -349,7 +349,7 @@ test('nextv ends at the high-water mark', async (t) => {
   assert.deepEqual(await counts(990), [11, 3])
   assert.deepEqual(await counts(0), [1, 1])
   assert.deepEqual(await counts(Number.POSITIVE_INFINITY), [500, 0])
-  for (const wrong of [Number.NaN, -1, 'all']) {
+  for (const wrong of [Number.NaN, -1, 'all', null]) {
     assert.deepEqual(await counts(wrong as number), [166, 3])
   }
   assert.equal((await db.values({ highWaterMarkBytes: 0 }).all()).length, 500)
