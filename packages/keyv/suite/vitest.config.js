@@ -1,0 +1,2 @@
+// @ts-check
+export default { test: { include: ['*.suite.js'], fileParallelism: false } }
