@@ -1,0 +1,168 @@
+/** What unstorage says of drivers, on both engines: items, raw items, keys below a base, meta, ttl, clear, mounts, dispose. */
+
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, type TestContext, test } from 'node:test'
+import { KvarkError, open } from 'kvark'
+import { simulatedEnvironment } from 'kvark/testing'
+import { createStorage, prefixStorage, restoreSnapshot, type Storage, snapshot } from 'unstorage'
+import kvarkDriver, { type BytesStore, type KvarkMeta } from './index.ts'
+
+const ENGINES = ['btree', 'log'] as const
+
+for (const engine of ENGINES) {
+  function storageOf(t: TestContext): Storage {
+    const options = { path: ':memory:', engine, durability: 'os' } as const
+    const storage = createStorage({ driver: kvarkDriver(options) })
+    t.after(() => storage.dispose())
+    return storage
+  }
+
+  describe(`unstorage on ${engine}`, () => {
+    test('items: set, get, has, remove', async (t) => {
+      const storage = storageOf(t)
+      assert.equal(await storage.hasItem('s1:a'), false)
+      assert.equal(await storage.getItem('s1:a'), null)
+      await storage.setItem('s1:a', 'test_data')
+      await storage.set('s2:a', { n: [1, null] })
+      assert.equal(await storage.hasItem('s1:a'), true)
+      assert.equal(await storage.getItem('s1:a'), 'test_data')
+      assert.deepEqual(await storage.get('s2:a'), { n: [1, null] })
+      assert.equal(await storage.getItem('s1/a'), 'test_data', 'keys are normalized')
+      await storage.setItem('s1:a', undefined as never)
+      assert.equal(await storage.has('s1:a'), false)
+      await storage.remove('s2:a')
+      await storage.remove('s2:a')
+      assert.equal(await storage.get('s2:a'), null)
+    })
+
+    test('many items at once, with an end for each or for all', async (t) => {
+      const storage = storageOf(t)
+      await storage.setItems<string | number>(
+        [
+          { key: 'a', value: 1 },
+          { key: 'b', value: 'größer', options: { ttl: 1000 } },
+          { key: 'over', value: 3, options: { ttl: 0 } },
+        ],
+        { ttl: 60 },
+      )
+      assert.deepEqual(await storage.getItems(['a', { key: 'b' }, 'over', 'none']), [
+        { key: 'a', value: 1 },
+        { key: 'b', value: 'größer' },
+        { key: 'over', value: null },
+        { key: 'none', value: null },
+      ])
+      const [a, b] = (await Promise.all(
+        ['a', 'b'].map((key) => storage.getMeta(key)),
+      )) as KvarkMeta[]
+      assert.ok(a!.ttl! > 50 && a!.ttl! <= 60 && b!.ttl! > 990)
+    })
+
+    test('raw items are bytes as they are', async (t) => {
+      const storage = storageOf(t)
+      const value = new Uint8Array([0, 255, 1, 128])
+      await storage.setItemRaw('raw', value)
+      const read = async (key: string): Promise<Buffer> => (await storage.getItemRaw<Buffer>(key))!
+      assert.ok((await read('raw')).equals(value))
+      await storage.setItemRaw('buffer', value.buffer)
+      assert.ok((await read('buffer')).equals(value))
+      assert.equal(await storage.getItemRaw('none'), null)
+      await assert.rejects(
+        storage.setItemRaw('raw', { a: 1 }),
+        (error: unknown) => error instanceof KvarkError && error.code === 'INVALID_VALUE',
+      )
+      assert.ok((await read('raw')).equals(value))
+    })
+
+    test('keys, all and below a base; clear of a base', async (t) => {
+      const storage = storageOf(t)
+      for (const key of ['s1:a', 's1:b:c', 's12:a', 's2:a', 'top']) await storage.setItem(key, key)
+      assert.deepEqual((await storage.getKeys()).sort(), ['s12:a', 's1:a', 's1:b:c', 's2:a', 'top'])
+      assert.deepEqual((await storage.getKeys('s1')).sort(), ['s1:a', 's1:b:c'])
+      assert.deepEqual(await storage.getKeys('s1', { maxDepth: 1 }), ['s1:a'])
+      assert.deepEqual(await storage.getKeys('none'), [])
+      // The storage itself clears whole mounts only.
+      await storage.getMount().driver.clear!('s1:', {})
+      assert.deepEqual((await storage.getKeys()).sort(), ['s12:a', 's2:a', 'top'])
+      await storage.clear()
+      assert.deepEqual(await storage.getKeys(), [])
+    })
+
+    test('meta: of the driver, and set', async (t) => {
+      const storage = storageOf(t)
+      await storage.setItem('a', '12345')
+      const meta = (await storage.getMeta('a', { nativeOnly: true })) as KvarkMeta
+      assert.deepEqual({ ...meta }, { size: 5, version: 1 })
+      const mtime = new Date(5)
+      await storage.setMeta('a', { mtime, owner: 'me' })
+      const both = await storage.getMeta('a')
+      assert.deepEqual([both['size'], both.mtime, both['owner']], [5, mtime, 'me'])
+      assert.deepEqual(await storage.getKeys(), ['a'], 'meta is no key')
+      await storage.removeItem('a', { removeMeta: true })
+      assert.deepEqual({ ...(await storage.getMeta('a')) }, {})
+    })
+
+    test('items end, and are gone from the store', async () => {
+      const environment = simulatedEnvironment({ seed: 1 })
+      const options = { path: '/store', engine, environment, durability: 'none' } as const
+      const driver = kvarkDriver({ ...options, ttl: 10 })
+      const storage = createStorage({ driver })
+      await storage.setItem('short', 1, { ttl: 1 })
+      await storage.setItem('default', 2)
+      environment.advance(999)
+      assert.equal(await storage.getItem('short'), 1)
+      environment.advance(1)
+      assert.deepEqual([await storage.get('short'), await storage.get('default')], [null, 2])
+      assert.deepEqual(await storage.getKeys(), ['default'])
+      environment.advance(9000)
+      const db = (await driver.getInstance!()) as BytesStore
+      assert.equal(await db.count(), 0)
+      await storage.dispose()
+    })
+
+    test('mounts, prefixes, snapshots and changes made through the storage', async (t) => {
+      const storage = createStorage()
+      storage.mount('data', kvarkDriver({ path: ':memory:', engine, durability: 'os' }))
+      t.after(() => storage.dispose())
+      const heard: string[] = []
+      await storage.watch((event, key) => heard.push(`${event} ${key}`))
+      const users = prefixStorage(storage, 'data:users')
+      await users.setItem('1', 'Alice')
+      await storage.setItem('elsewhere', 1)
+      assert.deepEqual(await storage.getKeys('data'), ['data:users:1'])
+      const copy = await snapshot(storage, 'data')
+      await storage.clear('data')
+      assert.equal(await users.getItem('1'), null)
+      await restoreSnapshot(storage, copy, 'data')
+      assert.equal(await users.getItem('1'), 'Alice')
+      assert.equal(heard[0], 'update data:users:1')
+    })
+  })
+}
+
+test('a folder is opened at first use, closed by dispose, and keeps what it has', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'kvark-unstorage-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const path = join(folder, 'data')
+  const first = createStorage({ driver: kvarkDriver({ path, durability: 'os' }) })
+  await first.setItem('a', 1)
+  const locked = createStorage({ driver: kvarkDriver({ path }) })
+  await assert.rejects(
+    locked.getItem('a'),
+    (error: unknown) => error instanceof KvarkError && error.code === 'LOCKED',
+  )
+  await first.dispose()
+  assert.equal(await locked.getItem('a'), 1, 'it tries again')
+  await locked.dispose()
+})
+
+test('a store of its owner stays open', async () => {
+  const db = await open(':memory:', { values: 'bytes' })
+  const storage = createStorage({ driver: kvarkDriver({ store: db }) })
+  await storage.setItem('a', 1)
+  await storage.dispose()
+  assert.equal(await db.has('a'), true)
+  await db.close()
+})
