@@ -9,7 +9,7 @@
  * 2. What a snapshot, a cursor or a stream must show is a copy of the map, taken when it was.
  * 3. A key is compared with what it must hold whenever a verb has touched it; walks compare all keys.
  *
- * Left out: entries that end, which the store's verbs cannot write in this version (the contract asks the engine itself).
+ * Left out: entries that end (see `testing/expiry-model.test.ts`).
  */
 
 import assert from 'node:assert/strict'
