@@ -55,7 +55,18 @@ async function uses(): Promise<void> {
   await db.putStream('a', ['1'])
   // @ts-expect-error one array of bytes is no iterable of them
   await db.putStream('a', new Uint8Array(1))
-  db.configure({ checkpointBytes: 1 })
+  await db.put('a', '1', { ttl: 1000, ifAbsent: true })
+  await db.putStream('a', [new Uint8Array(1)], { expiresAt: 1 })
+  await db.batch([{ type: 'put', key: 'a', value: '1', ttl: 1000 }])
+  holds<Equal<Awaited<ReturnType<typeof db.touch>>, number | undefined>>()
+  holds<Equal<ReturnType<typeof db.touchSync>, number | undefined>>()
+  // @ts-expect-error what is deleted does not expire
+  await db.delete('a', { ttl: 1000 })
+  // @ts-expect-error what is deleted does not expire
+  await db.batch([{ type: 'delete', key: 'a', ttl: 1000 }])
+  // @ts-expect-error a time is a number
+  await db.touch('a', { expiresAt: new Date() })
+  db.configure({ checkpointBytes: 1, expiryIntervalMs: 1000 })
   // @ts-expect-error an option of the log engine
   db.configure({ segmentBytes: 1 })
   holds<Equal<Awaited<ReturnType<typeof db.first>>, [string, string] | undefined>>()
