@@ -131,14 +131,13 @@ export class KvarkKeyv extends EventEmitter {
   async setMany(entries: readonly KeyvStoredEntry[]): Promise<boolean[]> {
     const store = await this.#opened()
     const puts = entries.map((entry) => ({
-      type: 'put' as const,
       key: this.#key(entry.key),
       value: textOf(entry.value),
-      ...endOf(entry),
+      end: endOf(entry),
     }))
-    if (isAtomic(store)) await store.batch(puts)
-    else
-      await Promise.all(puts.map(({ key, value, type: _, ...end }) => store.put(key, value, end)))
+    if (isAtomic(store)) {
+      await store.batch(puts.map(({ end, ...put }) => ({ type: 'put', ...put, ...end })))
+    } else await Promise.all(puts.map(({ key, value, end }) => store.put(key, value, end)))
     return entries.map(() => true)
   }
 

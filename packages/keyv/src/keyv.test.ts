@@ -88,7 +88,7 @@ for (const engine of ENGINES) {
       for (const [i, cache] of caches.entries()) {
         for (const key of ['x', 'b:x', 'a:x', '']) assert.equal(await cache.get(`${key}!`), i)
         const seen: string[] = []
-        for await (const [key, value] of cache.iterator!()) seen.push(`${key}=${value}`)
+        for await (const [key, value] of cache.iterator()) seen.push(`${key}=${value}`)
         assert.deepEqual(seen.sort(), ['x', 'b:x', 'a:x', ''].map((key) => `${key}!=${i}`).sort())
       }
       await caches[0]!.clear()

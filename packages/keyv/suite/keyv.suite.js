@@ -9,7 +9,7 @@ import { KvarkKeyv } from '../dist/index.js'
 
 for (const engine of /** @type {const} */ (['btree', 'log'])) {
   const db = await open(':memory:', { engine, durability: 'os' })
-  const store = () => new KvarkKeyv(/** @type {any} */ (db))
+  const store = () => new KvarkKeyv(db)
   test.describe(engine, () => {
     keyvTestSuite(test, Keyv, store)
     keyvIteratorTests(test, Keyv, store)

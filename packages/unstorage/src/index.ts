@@ -69,7 +69,7 @@ export default function kvarkDriver(
     if (given !== undefined) return Promise.resolve(given)
     const codecs = { keys: 'utf8', values: 'bytes' } as const
     opened ??= (
-      open(path!, { ...rest, ...codecs } as { values: 'bytes' }) as unknown as Promise<BytesStore>
+      open(path, { ...rest, ...codecs } as { values: 'bytes' }) as unknown as Promise<BytesStore>
     ).catch((error: unknown) => {
       // The cause may be gone at the next use.
       opened = undefined
@@ -105,13 +105,13 @@ export default function kvarkDriver(
     async setItems(items, common) {
       const db = await store()
       const puts = items.map(({ key, value, options: own }) => ({
-        type: 'put' as const,
         key,
         value: bytesOf(value),
-        ...endOf(own?.['ttl'] ?? common?.['ttl'] ?? defaultTtl),
+        end: endOf(own?.['ttl'] ?? common?.['ttl'] ?? defaultTtl),
       }))
-      if (isAtomic(db)) await db.batch(puts)
-      else await Promise.all(puts.map(({ key, value, type: _, ...end }) => db.put(key, value, end)))
+      if (isAtomic(db)) {
+        await db.batch(puts.map(({ key, value, end }) => ({ type: 'put', key, value, ...end })))
+      } else await Promise.all(puts.map(({ key, value, end }) => db.put(key, value, end)))
     },
     async setItemRaw(key, value, write) {
       await put(key, value, write)

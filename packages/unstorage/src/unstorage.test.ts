@@ -8,7 +8,7 @@ import { describe, type TestContext, test } from 'node:test'
 import { KvarkError, open } from 'kvark'
 import { simulatedEnvironment } from 'kvark/testing'
 import { createStorage, prefixStorage, restoreSnapshot, type Storage, snapshot } from 'unstorage'
-import kvarkDriver, { type BytesStore, type KvarkMeta } from './index.ts'
+import kvarkDriver, { type KvarkMeta } from './index.ts'
 
 const ENGINES = ['btree', 'log'] as const
 
@@ -55,7 +55,7 @@ for (const engine of ENGINES) {
         { key: 'none', value: null },
       ])
       const [a, b] = (await Promise.all(
-        ['a', 'b'].map((key) => storage.getMeta(key)),
+        ['a', 'b'].map(async (key) => await storage.getMeta(key)),
       )) as KvarkMeta[]
       assert.ok(a!.ttl! > 50 && a!.ttl! <= 60 && b!.ttl! > 990)
     })
@@ -117,7 +117,7 @@ for (const engine of ENGINES) {
       assert.deepEqual([await storage.get('short'), await storage.get('default')], [null, 2])
       assert.deepEqual(await storage.getKeys(), ['default'])
       environment.advance(9000)
-      const db = (await driver.getInstance!()) as BytesStore
+      const db = await driver.getInstance!()
       assert.equal(await db.count(), 0)
       await storage.dispose()
     })

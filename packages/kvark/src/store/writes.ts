@@ -20,13 +20,12 @@ import { ROOT_PREFIX } from './key-buffer.ts'
 import type { Bounds } from './range.ts'
 import type { BatchOperation, PutOptions, WriteOptions } from './types.ts'
 
-const WRITE_NAMES: readonly string[] = ['durability', 'ifVersion', 'ifAbsent']
-const PUT_NAMES: readonly string[] = [...WRITE_NAMES, 'ttl', 'expiresAt']
+const CONDITIONS: readonly string[] = ['ifVersion', 'ifAbsent']
+const EXPIRY: readonly string[] = ['ttl', 'expiresAt']
+const WRITE_NAMES: readonly string[] = ['durability', ...CONDITIONS]
+const PUT_NAMES: readonly string[] = [...WRITE_NAMES, ...EXPIRY]
 const BATCH_NAMES: readonly string[] = ['durability']
-const PUT_FIELDS: readonly string[] = [
-  ...['type', 'key', 'value', 'ifVersion', 'ifAbsent'],
-  ...['ttl', 'expiresAt'],
-]
+const PUT_FIELDS: readonly string[] = ['type', 'key', 'value', ...CONDITIONS, ...EXPIRY]
 const DELETE_FIELDS: readonly string[] = ['type', 'key', 'ifVersion']
 
 export function checkWriteOptions(options: WriteOptions | undefined): void {

@@ -57,7 +57,7 @@ class Run {
       environment: this.#environment,
       durability: 'disk',
     }
-    this.db = (await open('/store', options as { engine: 'btree' })) as AnyStore
+    this.db = await open('/store', options as { engine: 'btree' })
     this.#snapshot = undefined
   }
 

@@ -159,7 +159,10 @@ class Writer {
     const store = atomic(this.#store)
     try {
       if (store === undefined) return await this.#writeEach(batch)
-      const operations = batch.map(({ line: _, ...put }) => put)
+      const operations = batch.map(({ key, value, expiresAt }) => {
+        const end = expiresAt === undefined ? {} : { expiresAt }
+        return { type: 'put', key, value, ...end } as const
+      })
       await store.batch(operations, { durability: this.#durability })
       this.stored += batch.length
     } catch (error) {
@@ -170,7 +173,8 @@ class Writer {
   }
 
   async #writeEach(batch: readonly Put[]): Promise<void> {
-    for (const { type: _, key, value, line, ...end } of batch) {
+    for (const { key, value, line, expiresAt } of batch) {
+      const end = expiresAt === undefined ? {} : { expiresAt }
       try {
         await this.#store.put(key, value, { durability: this.#durability, ...end })
       } catch (error) {
