@@ -279,3 +279,27 @@ test('keys in order fill their pages', () => {
   const least = Math.ceil((count * (6 + 2 + 16 + 100)) / pages.size)
   assert.ok(pages.space.used < 1.05 * least, `${pages.space.used} pages, could be ${least}`)
 })
+
+test('a full page whose neighbours are gone takes a key that does not begin as all of its own do', () => {
+  const all = 400
+  const keyOf = (i: number): Buffer => Buffer.from('x'.repeat(200) + String(i).padStart(4, '0'))
+  for (const isLast of [false, true]) {
+    for (let gone = 20; gone < all; gone += 10) {
+      const pages = newPages(12)
+      const tree = new Tree(pages, keysIn(pages))
+      const put = (key: Buffer): void => void tree.put(key, 0, key.length, 1)
+      const find = (key: Buffer): number => tree.reach(tree.root, key, 0, key.length)
+      // Out of order, so that pages have prefixes.
+      for (let i = 0; i < all; i++) put(keyOf((i * 167) % all))
+      const from = isLast ? all - gone : 0
+      tree.deleteRange(keyOf(from), keyOf(from + gone))
+      const other = Buffer.from(isLast ? 'y' : 'w')
+      put(other)
+      assert.equal(tree.entries, all - gone + 1)
+      assert.equal(find(other), PRESENT)
+      for (let i = 0; i < all; i++) {
+        assert.equal(find(keyOf(i)), i >= from && i < from + gone ? ABSENT : PRESENT)
+      }
+    }
+  }
+})

@@ -684,16 +684,24 @@ export class Tree {
     parent.read(slot + 1)
     const { bodyAt } = parent
     const old = this.#keep(page)
-    if (middle < count) page.rewrite(old, this.#prefix(low, separator), 0, middle)
+    if (middle < count) this.#take(page, old, this.#prefix(low, separator), 0, middle)
     const left = entriesIn(page)
-    const right = pages.make(page, level, this.#prefix(separator, high))
-    page.append(old, middle, count)
+    const right = pages.make(page, level, NOTHING)
+    this.#take(page, old, this.#prefix(separator, high), middle, count)
     writeU48(parent.bytes, bodyAt, right)
     writeU32(parent.bytes, bodyAt + SUM_AT, 0)
     writeEntries(parent.bytes, bodyAt + ENTRIES_AT, entriesIn(page))
     parent.read(slot)
     writeEntries(parent.bytes, parent.bodyAt + ENTRIES_AT, left)
     parent.bytes[bodyAt + TRAITS_AT] = parent.bytes[parent.bodyAt + TRAITS_AT]!
+  }
+
+  /**
+   * A page gets some entries of a copy, with a new prefix; with the one that they had, where there is no room for that: what bounds
+   * them may have gone away since.
+   */
+  #take(page: Page, old: Page, prefix: Uint8Array, from: number, to: number): void {
+    if (!page.rewrite(old, prefix, from, to)) page.rewrite(old, old.prefix, from, to)
   }
 
   /** The first key of a branch becomes its prefix: there are smaller ones below it. */

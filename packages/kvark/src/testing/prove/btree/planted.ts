@@ -122,8 +122,8 @@ export const treeBugs: readonly PlantedBug[] = [
   {
     name: 'a page that is divided loses its last entry',
     file: 'engines/btree/tree.ts',
-    find: '    page.append(old, middle, count)\n',
-    replace: '    page.append(old, middle, count - 1)\n',
+    find: '    this.#take(page, old, this.#prefix(separator, high), middle, count)\n',
+    replace: '    this.#take(page, old, this.#prefix(separator, high), middle, count - 1)\n',
     rows: ['model-operations'],
   },
   {
