@@ -68,6 +68,7 @@ export type {
   ExpiryInterval,
   JobOptions,
   KeyRange,
+  LoadOptions,
   OrderedCursor,
   OrderedReader,
   OrderedSnapshot,

@@ -40,6 +40,7 @@ import type {
   VerifyReport,
 } from './facts.ts'
 import type { Found } from './found.ts'
+import type { Load } from './load.ts'
 import type { Spool } from './spool.ts'
 import type { WriteBatch } from './write-batch.ts'
 
@@ -137,6 +138,11 @@ export interface Engine {
   spool(key: Uint8Array, length: number, expiry: number): Spool
   /** To be waited for before `spool`: ends when what earlier ones left is nearly tidied up. Absent: nothing is left. */
   readonly spoolRoom?: Effect<void>
+  /**
+   * Begins entries that come in the order of their keys, which a batch is to put as a whole. Present when `supports.order`. Throws the
+   * `failure` of a read-only engine.
+   */
+  load?(): Load
   /** Everything written so far gets at least this durable; concurrent callers share one sync. */
   commit(durability: Durability): Effect<void>
 

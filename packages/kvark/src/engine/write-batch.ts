@@ -9,6 +9,7 @@
  * 2. Conditions are judged against the state before the batch.
  */
 
+import type { Load } from './load.ts'
 import type { Spool } from './spool.ts'
 
 /** Store value under key. */
@@ -53,6 +54,8 @@ export class WriteBatch {
   readonly large: (Uint8Array | undefined)[] = []
   /** The value of the batch's only operation, where it was spooled. */
   spool: Spool | undefined = undefined
+  /** The entries that the batch's only operation, a `DELETE_RANGE` from the first key up to the last, puts there instead. */
+  load: Load | undefined = undefined
   /** Whether any operation has a condition. */
   conditional = false
   /** `warm` has run for it: a write that still misses something reads it at once. */
@@ -80,6 +83,7 @@ export class WriteBatch {
     this.size = 0
     if (this.large.length > 0) this.large.length = 0
     this.spool = undefined
+    this.load = undefined
     this.conditional = false
     this.warmed = false
     this.conflict = -1
@@ -157,6 +161,17 @@ export class WriteBatch {
     this.size += spool.length
   }
 
+  /** Makes entries that are finished the batch's only operation: `first` and `last` are their internal keys. */
+  setLoad(load: Load, first: Uint8Array, last: Uint8Array): void {
+    const i = this.add(DELETE_RANGE)
+    // First: it may replace `bytes`.
+    const at = this.reserve(first.length)
+    this.bytes.set(first, at)
+    this.keyWritten(i, first.length)
+    this.setValue(i, last)
+    this.load = load
+  }
+
   /** Where the value of operation `i` lies, unless it was spooled, from `valueStart[i]`. */
   source(i: number): Uint8Array {
     return this.large[i] ?? this.bytes
@@ -189,6 +204,7 @@ export class WriteBatch {
     // `Buffer.prototype.slice` does not copy.
     for (const value of this.large) copy.large.push(value && Uint8Array.prototype.slice.call(value))
     copy.spool = this.spool
+    copy.load = this.load
     copy.conditional = this.conditional
     return copy
   }

@@ -164,6 +164,18 @@ export class Journal {
     this.#timer ??= this.#environment.timer(FLUSH_MS, () => this.#flushLate())
   }
 
+  /** The next entry has the sequence behind this one. Those between are nobody's. */
+  skipTo(sequence: number): void {
+    if (sequence === this.sequence) return
+    try {
+      // Within a frame there is no gap.
+      this.seal()
+    } catch (error) {
+      throw this.fail(error)
+    }
+    this.sequence = sequence
+  }
+
   /** Appends an entry to the open frame under the next sequence; returns its address in the active segment. */
   append(
     kind: number,

@@ -4,6 +4,7 @@
 
 import type { Durability, EngineModule, Supports } from '../engine/engine.ts'
 import { KvarkError } from '../errors.ts'
+import type { JobOptions } from './types.ts'
 
 export function invalid(
   message: string,
@@ -53,6 +54,16 @@ export function unknownName(name: string, known: readonly string[], what: string
 export function checkDurability(value: unknown): asserts value is Durability {
   if (value !== 'none' && value !== 'os' && value !== 'disk') {
     throw invalid(`The option 'durability' must be 'none', 'os' or 'disk', not ${show(value)}.`)
+  }
+}
+
+/** The signal and the progress of long work. */
+export function checkJobOptions({ signal, progress }: JobOptions): void {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw invalid(`The option 'signal' must be an AbortSignal, not ${show(signal)}.`)
+  }
+  if (progress !== undefined && typeof progress !== 'function') {
+    throw invalid(`The option 'progress' must be a function, not ${show(progress)}.`)
   }
 }
 

@@ -21,6 +21,7 @@ import type { WriteBatch } from '../engine/write-batch.ts'
 import { effect, type Routine, runSync } from '../environment/routine.ts'
 import {
   checkDurability,
+  checkJobOptions,
   checkNames,
   checkObject,
   invalid,
@@ -33,6 +34,7 @@ import { backupStore } from './backup.ts'
 import type { Core } from './core.ts'
 import { expiryOf } from './expiry.ts'
 import { EXPIRY_INTERVAL, expiryInterval } from './open-plan.ts'
+import { load, loadSync } from './load.ts'
 import { putStream } from './put-stream.ts'
 import { planClear } from './range.ts'
 import { StoreReader } from './reader.ts'
@@ -44,6 +46,7 @@ import type {
   ClearOptions,
   Configurable,
   JobOptions,
+  LoadOptions,
   OrderedSnapshot,
   OrderedStore,
   PutOptions,
@@ -114,6 +117,17 @@ export class KvarkStore<K, V>
 
   touchSync(key: K, options?: TouchOptions): number | undefined {
     return touchSync(this.core, key, options, this.#durability)
+  }
+
+  load(
+    entries: Iterable<readonly [K, V]> | AsyncIterable<readonly [K, V]>,
+    options?: LoadOptions,
+  ): Promise<number> {
+    return load(this.core, entries, options, this.#durability)
+  }
+
+  loadSync(entries: Iterable<readonly [K, V]>, options?: LoadOptions): number {
+    return loadSync(this.core, entries, options, this.#durability)
   }
 
   delete(key: K, options?: WriteOptions): Promise<number> {
@@ -353,14 +367,8 @@ export class KvarkStore<K, V>
     if (options !== undefined) {
       checkObject(options, 'The options of a job')
       checkNames(options, JOB_NAMES, 'A job')
-      const { signal, progress } = options
-      if (signal !== undefined && !(signal instanceof AbortSignal)) {
-        throw invalid(`The option 'signal' must be an AbortSignal, not ${show(signal)}.`)
-      }
-      if (progress !== undefined && typeof progress !== 'function') {
-        throw invalid(`The option 'progress' must be a function, not ${show(progress)}.`)
-      }
-      signal?.throwIfAborted()
+      checkJobOptions(options)
+      options.signal?.throwIfAborted()
     }
     return [options?.progress, this.core.jobSignal(options?.signal)]
   }

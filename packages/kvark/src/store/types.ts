@@ -108,6 +108,12 @@ export interface ClearOptions<K> extends KeyRange<K> {
   readonly durability?: Durability
 }
 
+/** How to load many entries. */
+export interface LoadOptions extends JobOptions {
+  /** Overrides the store's durability for this call. */
+  readonly durability?: Durability
+}
+
 /**
  * Walks a fixed view of the entries. Iterable once, with `for await` or, at once, with `for`; leaving the loop closes
  * it. A forgotten cursor is closed when it is collected, with a warning.
@@ -288,6 +294,33 @@ export interface OrderedTable<K, V> extends AtomicTable<K, V>, OrderedReader<K, 
   /** Removes a range, or everything: all of it or nothing, also when the process or the power fails. */
   clear(options?: ClearOptions<K>): Promise<void>
   clearSync(options?: ClearOptions<K>): void
+  /**
+   * Stores many entries that come in ascending order of their keys' bytes, each key once: several times as fast as batches, and with
+   * a few hundred KiB of memory, however many there are. The order is that in which `entries` of the store gives them; of strings
+   * that is the order of code points.
+   *
+   * All of them become visible at the end, as one write, and have its version. Between the first key and the last one the store must
+   * have no entry then. Until then nothing is seen of them, and other reads and writes go on. The promise waits for durability and
+   * gives the version. Where nothing comes, nothing is written.
+   *
+   * `progress` hears how many entries have come of how many: of those in an array, a `Map` or a `Set`, else of those that have come.
+   *
+   * When it rejects, nothing is stored, no space is taken and the source is closed: with the source's own error, or `signal.reason`;
+   * `INVALID_ARGUMENT` where a key is not larger than the one before it, which is named by its position from 0, or something that
+   * comes is no pair; `INVALID_KEY` or `INVALID_VALUE`; `CONFLICT` where the store has entries in between; `NO_SPACE` or `IO` where
+   * the disk does not take it, after which the store goes on (with `outcome: 'unknown'` it is as after any write that failed: see
+   * `resume`); `READ_ONLY`; `CLOSED` when the store is closed meanwhile, which does not wait for the source.
+   *
+   * @example
+   * await db.load([...words].sort().map((word, i) => [word, String(i)]))
+   * await other.load(db.entries({ prefix: 'user:' })) // from one store to another
+   */
+  load(
+    entries: Iterable<readonly [K, V]> | AsyncIterable<readonly [K, V]>,
+    options?: LoadOptions,
+  ): Promise<number>
+  /** `load`, at once. */
+  loadSync(entries: Iterable<readonly [K, V]>, options?: LoadOptions): number
   snapshot(): OrderedSnapshot<K, V>
 }
 

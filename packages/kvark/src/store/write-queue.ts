@@ -235,6 +235,13 @@ function writeNow(engine: Engine, batch: WriteBatch): number {
 }
 
 function conflict(batch: WriteBatch): KvarkError {
+  if (batch.load !== undefined) {
+    return new KvarkError(
+      'CONFLICT',
+      'The store has entries between the first key and the last, or with one of them. Nothing was loaded: ' +
+        'clear that range first, or write the entries with batch().',
+    )
+  }
   const expected = batch.expected[batch.conflict]!
   const found = batch.conflictVersion
   const which =

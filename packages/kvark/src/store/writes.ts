@@ -218,7 +218,7 @@ export function checkValueLength<K, V>(core: Core<K, V>, length: number): void {
 }
 
 /** Of a value that is not a stream: it is part of a batch. */
-function checkWholeLength<K, V>(core: Core<K, V>, length: number): void {
+export function checkWholeLength<K, V>(core: Core<K, V>, length: number): void {
   checkValueLength(core, length)
   const limit = core.engine.limits.batchBytes
   if (length <= limit) return

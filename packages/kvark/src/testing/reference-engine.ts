@@ -36,6 +36,7 @@ import {
   type VerifyReport,
 } from '../engine/engine.ts'
 import type { Found } from '../engine/found.ts'
+import type { Load } from '../engine/load.ts'
 import type { Spool } from '../engine/spool.ts'
 import type { WriteBatch } from '../engine/write-batch.ts'
 import type { Environment } from '../environment/environment.ts'
@@ -52,6 +53,7 @@ import {
   sizeOf,
   type View,
 } from './reference-records.ts'
+import { ReferenceLoad } from './reference-load.ts'
 import { ReferenceSpool } from './reference-spool.ts'
 import { applyOperation, conditionsHold } from './reference-write.ts'
 
@@ -86,7 +88,7 @@ export const referenceModule: EngineModule = {
   jobs: {},
   *open(context: EngineContext): Routine<Engine> {
     const engine = new ReferenceEngine(context)
-    yield* engine.load()
+    yield* engine.restore()
     return engine
   },
 }
@@ -126,7 +128,7 @@ class ReferenceEngine implements Engine {
     this.#files = new StateFiles(context.environment.files, context.folder)
   }
 
-  *load(): Routine<void> {
+  *restore(): Routine<void> {
     const state = yield* this.#files.read()
     this.#life++
     this.#records = [...(state?.records ?? [])]
@@ -188,6 +190,11 @@ class ReferenceEngine implements Engine {
   spool(): Spool {
     if (this.failure !== undefined) throw readOnly(this.failure)
     return new ReferenceSpool(this.#environment)
+  }
+
+  load(): Load {
+    if (this.failure !== undefined) throw readOnly(this.failure)
+    return new ReferenceLoad(this.#environment)
   }
 
   commit(durability: Durability): Effect<void> {
@@ -295,7 +302,7 @@ class ReferenceEngine implements Engine {
 
   *resume(): Routine<void> {
     if (this.failure === undefined) return
-    yield* this.load()
+    yield* this.restore()
     this.failure = undefined
     // Shows that the disk takes writes again, and overtakes every commit that is still on its way.
     yield* this.#flush('disk')

@@ -4,6 +4,7 @@
 
 import { DELETE_RANGE, PUT, UNCONDITIONAL, type WriteBatch } from '../engine/write-batch.ts'
 import { isExpired, lowerBound, type Record } from './reference-records.ts'
+import type { ReferenceLoad } from './reference-load.ts'
 import type { ReferenceSpool } from './reference-spool.ts'
 
 /** Whether all conditions of the batch hold now; else the batch says which one does not. */
@@ -12,6 +13,13 @@ export function conditionsHold(
   batch: WriteBatch,
   clock: number,
 ): boolean {
+  if (batch.load) {
+    const from = lowerBound(records, keyIn(batch, 0))
+    const last = valueIn(batch, 0)
+    return !records
+      .slice(from)
+      .some((one) => Buffer.compare(one.key, last) <= 0 && !isExpired(one, clock))
+  }
   for (let i = 0; i < batch.count; i++) {
     if (batch.expected[i] === UNCONDITIONAL) continue
     const key = keyIn(batch, i)
@@ -36,6 +44,12 @@ export function applyOperation(
   const key = keyIn(batch, i)
   const value = valueIn(batch, i)
   const from = lowerBound(records, key)
+  if (batch.load) {
+    const loaded = (batch.load as ReferenceLoad).all.map((one) => ({ ...one, sequence, expiry: 0 }))
+    const to = records.findIndex((one, at) => at >= from && Buffer.compare(one.key, value) > 0)
+    records.splice(from, (to < 0 ? records.length : to) - from, ...loaded)
+    return true
+  }
   if (batch.kind[i] === DELETE_RANGE) {
     const to = value.length === 0 ? records.length : lowerBound(records, value)
     return to > from && records.splice(from, to - from).length > 0

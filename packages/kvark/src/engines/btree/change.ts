@@ -14,19 +14,34 @@ const ENTRY_OVERHEAD_BYTES = 14
 /** A reference with four runs, the most that a key has. */
 const MOST_REFERENCE_BYTES: number = REFERENCE_BYTES + 4 * RUN_BYTES
 
+/** What entries may take of a page. */
+export class EntryRoom {
+  /** Key and body together. */
+  readonly most: number
+  /** Keys from this length on are long. */
+  readonly long: number
+
+  /** `size`: of a page. */
+  constructor(size: number) {
+    this.long = longKeyBytes(size)
+    this.most = Math.floor((size - PAGE_OVERHEAD_BYTES) / LEAST_ENTRIES) - ENTRY_OVERHEAD_BYTES
+  }
+
+  /** Whether an entry with a key and a body of these lengths has its value in an extent. */
+  isLong(keyLength: number, bodyLength: number): boolean {
+    const inPage = keyLength < this.long ? keyLength : this.long + MOST_REFERENCE_BYTES
+    return inPage + bodyLength > this.most
+  }
+}
+
 export class Change {
   readonly #state: TreeState
   readonly #leaf: Leaf = new Leaf()
-  /** Key and body together. */
-  readonly #most: number
-  /** Keys from this length on are long. */
-  readonly #long: number
+  readonly #room: EntryRoom
 
   constructor(state: TreeState) {
     this.#state = state
-    this.#long = longKeyBytes(state.file.payloadBytes)
-    const room = Math.floor((state.file.payloadBytes - PAGE_OVERHEAD_BYTES) / LEAST_ENTRIES)
-    this.#most = room - ENTRY_OVERHEAD_BYTES
+    this.#room = new EntryRoom(state.file.payloadBytes)
     state.tree.traits = (page) => this.#traits(page)
     state.tree.leaving = (page) => this.#left(page)
   }
@@ -44,7 +59,7 @@ export class Change {
     ascii: boolean,
   ): void {
     const body = leafLength(length, expiry)
-    if (this.#inPage(end - start) + body > this.#most) {
+    if (this.#room.isLong(end - start, body)) {
       const extent = this.#state.extents.write(source, from, length)
       this.#putExtent(key, start, end, extent, sequence, expiry, ascii)
       return
@@ -94,11 +109,6 @@ export class Change {
     tree.put(key, start, end, leafLength(extentLength(extent), expiry), traits)
     const { bytes, bodyAt } = tree.body
     writeExtent(bytes, writeLeaf(bytes, bodyAt, sequence, expiry, ascii, true), extent)
-  }
-
-  /** What a key takes of a page, at most. */
-  #inPage(length: number): number {
-    return length < this.#long ? length : this.#long + MOST_REFERENCE_BYTES
   }
 
   #traits(page: Page): number {

@@ -30,6 +30,7 @@ import {
   type VerifyReport,
 } from '../../engine/engine.ts'
 import type { Found } from '../../engine/found.ts'
+import type { Load } from '../../engine/load.ts'
 import type { Spool } from '../../engine/spool.ts'
 import {
   DELETE,
@@ -48,9 +49,11 @@ import { Checkpointer } from './checkpointer.ts'
 import { Compactor } from './compactor.ts'
 import { Count } from './count.ts'
 import { released, spread, TreeCursor } from './cursor.ts'
+import { warmLoad, writeLoad } from './graft.ts'
 import { inspect, verify } from './inspection.ts'
 import { encodeExtent, Leaf, readExtent } from './leaf.ts'
 import { LIMITS, SUPPORTS } from './limits.ts'
+import { TreeLoad } from './load.ts'
 import type { BtreeOptions } from './options.ts'
 import { recover } from './recovery.ts'
 import { Snapshots, type TreeSnapshot } from './snapshots.ts'
@@ -145,15 +148,20 @@ export class TreeEngine implements Engine {
     const { journal } = state
     if (journal.failure) throw readOnly(journal.failure)
     if (!batch.warmed && this.#checkpointer.isFull) return BLOCKED
-    const looked = this.#look(batch)
-    if (looked !== DONE) return looked
-    const first = this.#append(batch)
-    if (first < 0) return DONE
-    try {
-      this.#apply(batch, first)
-    } catch (error) {
-      // Something could not be read. What the journal has is whole; `resume` carries it out.
-      throw journal.fail(error)
+    if (batch.load instanceof TreeLoad) {
+      const written = writeLoad(state, batch.load, batch)
+      if (written !== DONE) return written
+    } else {
+      const looked = this.#look(batch)
+      if (looked !== DONE) return looked
+      const first = this.#append(batch)
+      if (first < 0) return DONE
+      try {
+        this.#apply(batch, first)
+      } catch (error) {
+        // Something could not be read. What the journal has is whole; `resume` carries it out.
+        throw journal.fail(error)
+      }
     }
     state.changed = true
     this.#checkpointer.consider()
@@ -162,6 +170,7 @@ export class TreeEngine implements Engine {
 
   *warm(batch: WriteBatch): Routine<void> {
     yield* this.#checkpointer.relieve()
+    if (batch.load instanceof TreeLoad) yield* warmLoad(this.#state, batch.load, batch)
     for (let i = 0; i < batch.count; i++) {
       const start = batch.keyStart[i]!
       yield* this.#state.tree.warm(batch.bytes, start, start + batch.keyLength[i]!)
@@ -175,6 +184,14 @@ export class TreeEngine implements Engine {
     const spool = new ExtentSpool(this.#state)
     spools.add(spool)
     return spool
+  }
+
+  load(): Load {
+    const { spools, journal } = this.#state
+    if (journal.failure) throw readOnly(journal.failure)
+    const load = new TreeLoad(this.#state)
+    spools.add(load)
+    return load
   }
 
   commit(durability: Durability): Effect<void> {

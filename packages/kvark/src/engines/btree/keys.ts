@@ -80,17 +80,8 @@ export class Keys {
     if (end - start < this.#long) return NOTHING
     const from = start + this.#long
     const length = end - from
-    const { mark, runs } = this.#extents.write(key, from, length)
-    const reference = Buffer.alloc(REFERENCE_BYTES + runs.length * RUN_BYTES)
-    writeU32(reference, 0, length)
-    sha256(key.subarray(from, end)).copy(reference, DIGEST_AT)
-    writeU32(reference, MARK_AT, mark)
-    reference[RUNS_AT] = runs.length
-    for (const [i, [page, count]] of runs.entries()) {
-      writeU48(reference, REFERENCE_BYTES + i * RUN_BYTES, page)
-      writeU32(reference, REFERENCE_BYTES + i * RUN_BYTES + 6, count)
-    }
-    return reference
+    const extent = this.#extents.write(key, from, length)
+    return encodeReference(key.subarray(from, end), extent)
   }
 
   /** The entry that was `read` last goes: so does the rest of its key. */
@@ -183,6 +174,20 @@ export class Keys {
 /** Where the rest of the key is whose entry was `read` last. */
 export function restOf({ bytes, referenceAt }: Page): Extent {
   return extentIn(bytes, referenceAt)
+}
+
+/** As it stands before a body: the reference to a rest that lies in an extent. */
+export function encodeReference(rest: Uint8Array, { length, mark, runs }: Extent): Buffer {
+  const reference = Buffer.alloc(REFERENCE_BYTES + runs.length * RUN_BYTES)
+  writeU32(reference, 0, length)
+  sha256(rest).copy(reference, DIGEST_AT)
+  writeU32(reference, MARK_AT, mark)
+  reference[RUNS_AT] = runs.length
+  for (const [i, [page, count]] of runs.entries()) {
+    writeU48(reference, REFERENCE_BYTES + i * RUN_BYTES, page)
+    writeU32(reference, REFERENCE_BYTES + i * RUN_BYTES + 6, count)
+  }
+  return reference
 }
 
 function extentIn(bytes: Buffer, at: number): Extent {

@@ -327,6 +327,37 @@ export class Page {
     return true
   }
 
+  /**
+   * Makes this page one of `count` entries with the prefix `key[0 .. prefixLength)`: cells without holes in `cells[0 .. length)`, where they
+   * begin there, and heads. There is room for them (`cellRoom`).
+   */
+  fill(
+    memory: PageMemory,
+    at: number,
+    key: Uint8Array,
+    prefixLength: number,
+    count: number,
+    heads: Uint32Array,
+    offsets: Uint16Array,
+    cells: Buffer,
+    length: number,
+  ): void {
+    const { bytes, words, halves } = memory
+    bytes.fill(0, at, at + HEADER_BYTES)
+    for (let i = 0; i < prefixLength; i++) bytes[at + HEADER_BYTES + i] = key[i]!
+    halves[(at + COUNT_AT) >>> 1] = count
+    halves[(at + CAPACITY_AT) >>> 1] = count
+    halves[(at + PREFIX_AT) >>> 1] = prefixLength
+    this.look(memory, at)
+    const start = this.#size - length
+    this.#cells = start
+    bytes.fill(0, at + HEADER_BYTES + prefixLength, this.#heads << 2)
+    words.set(heads.subarray(0, count), this.#heads)
+    for (let i = 0; i < count; i++) halves[this.#offsets + i] = offsets[i]! + start
+    bytes.fill(0, at + this.#slotsEnd(count), at + start)
+    cells.copy(bytes, at + start, 0, length)
+  }
+
   remove(slot: number): void {
     const { words, halves } = this.#memory
     const { count } = this
@@ -551,8 +582,13 @@ export function longKeyBytes(size: number): number {
   return Math.floor(size / 16)
 }
 
+/** Bytes of a page of `size` that `count` cells may take. */
+export function cellRoom(size: number, prefixLength: number, count: number): number {
+  return size - ((HEADER_BYTES + prefixLength + 3) & ~3) - count * SLOT_BYTES
+}
+
 /** The first four bytes of `key[from .. end)` as one number. */
-function headOf(key: Uint8Array, from: number, end: number): number {
+export function headOf(key: Uint8Array, from: number, end: number): number {
   const length = end - from
   if (length >= HEAD_BYTES) {
     return (

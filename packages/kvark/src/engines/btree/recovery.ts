@@ -41,6 +41,7 @@ import {
   TREE_NAME,
   writeRoot,
 } from './format.ts'
+import { decodeLoaded, graft } from './graft.ts'
 import { Keys } from './keys.ts'
 import { readExtent } from './leaf.ts'
 
@@ -316,14 +317,18 @@ class Replay implements FrameReader {
   }
 
   *complete(): Routine<void> {
-    const { pages, tree, root } = this.#state
+    const { pages, tree, root, file } = this.#state
     for (const one of this.#frame) {
       const { kind, flags, key, value, sequence, expiry } = one
       if (sequence <= root.sequence) continue
       yield* tree.warm(key, 0, key.length)
       const end = key.length
       if (kind === DELETE) this.#change.delete(key, 0, end)
-      else if (kind !== PUT) this.#change.deleteRange(key, value)
+      else if (kind !== PUT && (flags & REFERENCE) !== 0) {
+        const loaded = decodeLoaded(value, file.handle.path)
+        eachPage({ length: 0, mark: 0, runs: loaded.runs }, (page) => pages.space.mark(page))
+        graft(this.#state, key, loaded)
+      } else if (kind !== PUT) this.#change.deleteRange(key, value)
       else if ((flags & REFERENCE) !== 0) {
         const extent = readExtent(value, 0, value.length)
         eachPage(extent, (page) => pages.space.mark(page))

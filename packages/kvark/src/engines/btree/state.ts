@@ -9,9 +9,9 @@ import type { Extents } from './extents.ts'
 import type { TreeFile } from './file.ts'
 import type { Extent, Root } from './format.ts'
 import type { Keys } from './keys.ts'
+import type { PageSpool } from './page-spool.ts'
 import type { Pages } from './pages.ts'
 import { Scratch } from './scratch.ts'
-import type { ExtentSpool } from './spool.ts'
 import type { Tree } from './tree.ts'
 import type { View } from './views.ts'
 
@@ -41,8 +41,8 @@ export class TreeState {
   /** The newest root on the disk, and the view that keeps what it leads to. */
   root: Root
   view: View
-  /** Long values on their way in. */
-  readonly spools: Set<ExtentSpool> = new Set()
+  /** What is on its way in, in pages of the file already. */
+  readonly spools: Set<PageSpool> = new Set()
   /** Checkpoints under way, and those that were stopped: more than one where somebody who could not wait has taken one over. */
   readonly drafts: Set<Draft> = new Set()
   /** Not all of it is on disk with a close frame behind it. */

@@ -48,6 +48,17 @@ export const HAS_EXTENTS = 2
 const FULL = 0.9
 const NOTHING = Buffer.alloc(0)
 
+/** A page, and what the one above it says of it. */
+export interface Subtree {
+  readonly page: number
+  /** Its checksum in the file; 0: it is not there yet. */
+  readonly sum: number
+  readonly level: number
+  /** Entries below it, and their traits. */
+  readonly entries: number
+  readonly traits: number
+}
+
 export class Tree {
   readonly #pages: Pages
   /** Looks at the leaf last searched. */
@@ -643,7 +654,6 @@ export class Tree {
     low: Buffer | undefined,
     high: Buffer | undefined,
   ): void {
-    const pages = this.#pages
     const page = this.#page
     if (depth === 0) {
       this.#grow(page.level)
@@ -661,27 +671,27 @@ export class Tree {
             keys.whole(page, middle - 1),
             middle === count ? key.subarray(start, end) : keys.whole(page, middle),
           )
+    this.#cut(depth, middle, separator, low, high)
+  }
+
+  /**
+   * Puts the entries of the page at `depth` of the path from slot `middle` on into a page of their own, whose keys begin with
+   * `separator`; or makes room for that above it. The path must be searched again.
+   */
+  #cut(
+    depth: number,
+    middle: number,
+    separator: Uint8Array,
+    low: Buffer | undefined,
+    high: Buffer | undefined,
+  ): void {
+    const pages = this.#pages
+    const page = this.#page
+    pages.look(page, this.#path[depth]!)
+    const { count, level } = page
+    if (!this.#enter(depth - 1, separator)) return
     const parent = this.#other
-    pages.look(parent, this.#path[depth - 1]!)
     const slot = this.#slots[depth - 1]!
-    const inPage = keys.endInPage(0, separator.length)
-    if (slot === 0) {
-      // Smaller than the first key, or the same.
-      const found = keys.findNow(parent, separator, 0, separator.length)
-      pages.look(parent, this.#path[depth - 1]!)
-      if (found === -1 || found === 0) this.#lowerFirst(parent)
-    }
-    const reference = keys.referenceTo(separator, 0, separator.length)
-    const room =
-      parent.takes(separator, 0, inPage) &&
-      parent.insert(slot + 1, separator, 0, inPage, reference.length + BRANCH_BODY_BYTES)
-    if (!room) {
-      keys.forget(reference)
-      this.#makeRoom(depth - 1, slot + 1, separator, 0, separator.length)
-      return
-    }
-    reference.copy(parent.bytes, parent.bodyAt)
-    parent.read(slot + 1)
     const { bodyAt } = parent
     const old = this.#keep(page)
     if (middle < count) this.#take(page, old, this.#prefix(low, separator), 0, middle)
@@ -694,6 +704,36 @@ export class Tree {
     parent.read(slot)
     writeEntries(parent.bytes, parent.bodyAt + ENTRIES_AT, left)
     parent.bytes[bodyAt + TRAITS_AT] = parent.bytes[parent.bodyAt + TRAITS_AT]!
+  }
+
+  /**
+   * Makes an entry for another child in the branch at `depth` of the path, behind the one that the path leads to: `#other` looks at it,
+   * and has it `read`. False where there was no room: then a step towards that was taken, and the path must be searched again.
+   */
+  #enter(depth: number, separator: Uint8Array): boolean {
+    const keys = this.#keys
+    const branch = this.#other
+    this.#pages.look(branch, this.#path[depth]!)
+    const slot = this.#slots[depth]!
+    const inPage = keys.endInPage(0, separator.length)
+    if (slot === 0) {
+      // Smaller than the first key, or the same.
+      const found = keys.findNow(branch, separator, 0, separator.length)
+      this.#pages.look(branch, this.#path[depth]!)
+      if (found === -1 || found === 0) this.#lowerFirst(branch)
+    }
+    const reference = keys.referenceTo(separator, 0, separator.length)
+    const room =
+      branch.takes(separator, 0, inPage) &&
+      branch.insert(slot + 1, separator, 0, inPage, reference.length + BRANCH_BODY_BYTES)
+    if (!room) {
+      keys.forget(reference)
+      this.#makeRoom(depth, slot + 1, separator, 0, separator.length)
+      return false
+    }
+    reference.copy(branch.bytes, branch.bodyAt)
+    branch.read(slot + 1)
+    return true
   }
 
   /**
@@ -725,11 +765,8 @@ export class Tree {
     const traits = this.#traitsIn(page)
     this.root = this.#pages.make(page, level + 1, NOTHING)
     page.insert(0, NOTHING, 0, 0, BRANCH_BODY_BYTES)
-    const { bytes, bodyAt } = page
-    writeU48(bytes, bodyAt, child)
-    writeU32(bytes, bodyAt + SUM_AT, 0)
-    writeEntries(bytes, bodyAt + ENTRIES_AT, this.entries)
-    bytes[bodyAt + TRAITS_AT] = traits
+    const { entries } = this
+    writeBranchBody(page.bytes, page.bodyAt, { page: child, sum: 0, level, entries, traits })
   }
 
   /** Of all entries in a leaf, or below a branch. */
@@ -771,6 +808,107 @@ export class Tree {
     return commonPrefix(low, high, this.leaf.longBytes - 1)
   }
 
+  /**
+   * Takes on a subtree that lies in the file: all its keys are from `first` up to `last`, and there are no others from the one up to
+   * the other. It is put above the leaves beside it, in one branch; what is on the way to them is divided there. What is missing in
+   * memory is read at once.
+   */
+  graft(first: Uint8Array, last: Uint8Array, subtree: Subtree): void {
+    this.#pages.setSum(subtree.page, subtree.sum)
+    if (this.root === NO_PAGE) {
+      this.root = subtree.page
+      this.entries = subtree.entries
+      return
+    }
+    while (!this.#raise(last));
+    while (!this.#join(first, last, subtree));
+  }
+
+  /**
+   * Makes sure that the leaf to which a key belongs has smaller ones, or is the first of all: where it has not, the key with which it
+   * begins in a branch becomes one that is larger. False: a step towards that was taken. The path must be searched again.
+   */
+  #raise(key: Uint8Array): boolean {
+    const pages = this.#pages
+    const keys = this.#keys
+    this.reach(this.root, key, 0, key.length)
+    if (this.slot !== -1) return true
+    let depth = this.#depth - 1
+    while (depth >= 0 && this.#slots[depth] === 0) depth--
+    if (depth < 0) return true
+    this.#own()
+    const separator = between(key, keys.whole(this.leaf, 0))
+    // What bounds nothing may be replaced by what the page begins with, and that must not be long.
+    for (let d = depth + 1; d < this.#depth; d++) {
+      pages.look(this.#page, this.#path[d]!)
+      this.#page.read(0)
+      if (this.#page.referenceLength > 0) this.#lowerFirst(this.#page)
+    }
+    const branch = this.#page
+    const slot = this.#slots[depth]!
+    const inPage = keys.endInPage(0, separator.length)
+    const reference = keys.referenceTo(separator, 0, separator.length)
+    pages.look(branch, this.#path[depth]!)
+    const old = this.#keep(branch)
+    branch.remove(slot)
+    const length = reference.length + BRANCH_BODY_BYTES
+    if (!branch.takes(separator, 0, inPage) || !branch.insert(slot, separator, 0, inPage, length)) {
+      branch.restore(old)
+      keys.forget(reference)
+      this.#makeRoom(depth, slot, separator, 0, separator.length)
+      return false
+    }
+    reference.copy(branch.bytes, branch.bodyAt)
+    branch.read(slot)
+    old.read(slot)
+    old.bytes.copy(branch.bytes, branch.bodyAt, old.bodyAt, old.bodyAt + old.bodyLength)
+    keys.leave(old)
+    return true
+  }
+
+  /** Takes one step towards a subtree in the tree, all of whose leaves end before it or begin behind it; true: it is there. */
+  #join(first: Uint8Array, last: Uint8Array, subtree: Subtree): boolean {
+    const pages = this.#pages
+    const keys = this.#keys
+    const page = this.#page
+    this.reach(this.root, first, 0, first.length)
+    this.#own()
+    const at = -1 - this.slot
+    const depth = this.#depth - subtree.level - 1
+    if (depth < 0) {
+      pages.look(page, this.root)
+      this.#grow(page.level)
+      return false
+    }
+    // Of the leaf on the path, and of what is above it: what is behind the subtree goes into pages of its own.
+    for (let d = this.#depth; at > 0 && d > depth; d--) {
+      pages.look(page, this.#path[d]!)
+      const end = page.level === 0 ? at : this.#slots[d]! + 1
+      if (end === page.count) continue
+      const next = keys.whole(page, end)
+      const separator = page.level === 0 ? between(last, next) : next
+      this.#cut(d, end, separator, this.#lowKey(d), this.#highKey(d))
+      return false
+    }
+    const separator =
+      at > 0
+        ? between(keys.whole(this.leaf, at - 1), first)
+        : between(last, keys.whole(this.leaf, 0))
+    if (!this.#enter(depth, separator)) return false
+    const branch = this.#other
+    let { bodyAt } = branch
+    if (at === 0) {
+      // Before all others: what was the first child is behind it.
+      branch.read(0)
+      branch.bytes.copyWithin(bodyAt, branch.bodyAt, branch.bodyAt + branch.bodyLength)
+      bodyAt = branch.bodyAt
+    }
+    writeBranchBody(branch.bytes, bodyAt, subtree)
+    this.#depth = depth
+    this.#count(subtree.entries, subtree.traits)
+    return true
+  }
+
   /** The entry in a slot of the leaf goes. */
   #leave(slot: number): void {
     this.leaf.read(slot)
@@ -792,7 +930,7 @@ function keyOf(page: Page, slot: number): Buffer {
 }
 
 /** What all keys from `low` up to `high` begin with; `most`: as far as that is asked. */
-function commonPrefix(
+export function commonPrefix(
   low: Uint8Array | undefined,
   high: Uint8Array | undefined,
   most: number,
@@ -829,6 +967,18 @@ function readEntries(bytes: Uint8Array, at: number): number {
 function writeEntries(bytes: Uint8Array, at: number, entries: number): void {
   writeU32(bytes, at, entries >>> 0)
   bytes[at + 4] = Math.floor(entries / 0x1_0000_0000)
+}
+
+/** What a branch says of a child. */
+export function writeBranchBody(
+  bytes: Uint8Array,
+  at: number,
+  { page, sum, entries, traits }: Subtree,
+): void {
+  writeU48(bytes, at, page)
+  writeU32(bytes, at + SUM_AT, sum)
+  writeEntries(bytes, at + ENTRIES_AT, entries)
+  bytes[at + TRAITS_AT] = traits
 }
 
 /** The child in the slot of a branch that was `read` last. */

@@ -1,0 +1,231 @@
+/**
+ * Many entries that come in the order of their keys, written as one.
+ *
+ *   entries ─► encode and check ─► load of the engine ─► finish ─► batch ─► queue.write ─► durable ─► version
+ *                                  kept aside, on disk
+ *
+ * 1. Other writes go on meanwhile: its place in their order is where the last entry had come.
+ * 2. Whatever goes wrong before that leaves nothing, and the source is closed.
+ * 3. The event loop is never held for long, but for a source that holds it.
+ */
+
+import type { Load } from '../engine/load.ts'
+import { WriteBatch } from '../engine/write-batch.ts'
+import { Effect, type Routine, runAsync, runSync } from '../environment/routine.ts'
+import { Slice } from '../environment/slice.ts'
+import { KvarkError } from '../errors.ts'
+import type { Durability } from '../storage/durability.ts'
+import {
+  checkDurability,
+  checkJobOptions,
+  checkNames,
+  checkObject,
+  invalid,
+  show,
+  unsupported,
+} from './arguments.ts'
+import type { Core } from './core.ts'
+import { KeyBuffer, PREFIX_BYTES } from './key-buffer.ts'
+import { Source } from './source.ts'
+import type { LoadOptions } from './types.ts'
+import { checkWholeLength } from './writes.ts'
+
+const LOAD_NAMES: readonly string[] = ['durability', 'signal', 'progress']
+
+/** Loads what `entries` gives; the promise gives the version of all of it. */
+export async function load<K, V>(
+  core: Core<K, V>,
+  entries: unknown,
+  options: LoadOptions | undefined,
+  durability: Durability,
+): Promise<number> {
+  core.checkOpen()
+  const intake = new Intake(core, entries, options, false)
+  try {
+    await core.run(() => intake.run())
+    core.checkOpen()
+    return await core.queue.write(intake.batch, options?.durability ?? durability)
+  } finally {
+    await runAsync(intake.end())
+    await intake.source.close()
+  }
+}
+
+/** The same at once. */
+export function loadSync<K, V>(
+  core: Core<K, V>,
+  entries: unknown,
+  options: LoadOptions | undefined,
+  durability: Durability,
+): number {
+  core.settle()
+  const intake = new Intake(core, entries, options, true)
+  let version: number
+  try {
+    runSync(intake.run())
+    core.checkOpen()
+    version = core.queue.writeSync(intake.batch)
+  } finally {
+    runSync(intake.end())
+    intake.source.closeSync()
+  }
+  const wanted = options?.durability ?? durability
+  if (wanted !== 'none') core.engine.commit(wanted).sync()
+  return version
+}
+
+/** Takes the entries in, and makes them the batch's one operation. */
+class Intake<K, V> {
+  readonly batch: WriteBatch = new WriteBatch(1)
+  readonly source: Source
+  readonly #core: Core<K, V>
+  readonly #signal: AbortSignal
+  readonly #progress: LoadOptions['progress']
+  readonly #begin: () => Load
+  readonly #slice: Slice
+  /** How many there are, where that can be told. */
+  readonly #total: number | undefined
+  #load: Load | undefined
+  /** The last key, and the one before it. */
+  #key: KeyBuffer = new KeyBuffer()
+  #before: KeyBuffer = new KeyBuffer()
+  #length = 0
+  #first: Buffer | undefined
+
+  constructor(
+    core: Core<K, V>,
+    entries: unknown,
+    options: LoadOptions | undefined,
+    atOnce: boolean,
+  ) {
+    const { engine, modules } = core
+    const { load: begin } = engine
+    if (begin === undefined) throw unsupported(engine.name, 'load()', 'order', modules)
+    core.checkWritable()
+    if (options !== undefined) {
+      checkObject(options, 'The options of a load')
+      checkNames(options, LOAD_NAMES, 'A load')
+      checkJobOptions(options)
+      if (options.durability !== undefined) checkDurability(options.durability)
+    }
+    this.#core = core
+    this.#begin = () => begin.call(engine)
+    this.#signal = core.jobSignal(options?.signal)
+    this.#signal.throwIfAborted()
+    this.#progress = options?.progress
+    this.#slice = new Slice(core.environment)
+    const refuse = (): KvarkError =>
+      invalid(
+        `${atOnce ? 'loadSync' : 'load'} takes an iterable of [key, value], not ${show(entries)}.`,
+      )
+    this.source = new Source(entries, this.#signal, refuse, atOnce)
+    const { length, size } = entries as { length?: unknown; size?: unknown }
+    const total = length ?? size
+    this.#total = typeof total === 'number' ? total : undefined
+  }
+
+  /** After an error nothing is left, as after `end`. */
+  *run(): Routine<void> {
+    try {
+      yield* this.#takeIn()
+    } catch (error) {
+      yield* this.end()
+      throw error
+    }
+  }
+
+  /** Nothing stays behind of entries that were not written. */
+  *end(): Routine<void> {
+    if (this.#load !== undefined) yield* this.#load.discard()
+  }
+
+  *#takeIn(): Routine<void> {
+    const { isAwaited } = this.source
+    while (isAwaited ? yield* this.#takeOne : this.#takeSome()) {
+      const load = this.#load!
+      if (load.busy) yield* load.proceed()
+      else if (!isAwaited || this.#slice.over()) yield* this.#core.environment.pause
+      else continue
+      this.#slice.begin()
+      this.#signal.throwIfAborted()
+      this.#progress?.(load.entries, this.#total ?? load.entries)
+    }
+    const load = this.#load
+    if (load === undefined) return
+    if (load.busy) yield* load.proceed()
+    yield* load.finish()
+    const last = this.#before.bytes.subarray(0, this.#length)
+    this.batch.setLoad(load, this.#first!, last)
+  }
+
+  /** Takes entries until there is something else to do; false: that was all. */
+  #takeSome(): boolean {
+    const { source } = this
+    for (;;) {
+      const { done, value } = source.nextSync()
+      if (done) return false
+      this.#add(value)
+      if (this.#load!.busy || this.#slice.over()) return true
+    }
+  }
+
+  /** Waits for an entry; false: there are no more. */
+  readonly #takeOne: Effect<boolean> = new Effect(
+    () => {
+      throw new TypeError('A source is only awaited')
+    },
+    async () => {
+      const { done, value } = await this.source.next()
+      if (!done) this.#add(value)
+      return !done
+    },
+  )
+
+  #add(entry: unknown): void {
+    if (!Array.isArray(entry) || entry.length !== 2) {
+      throw invalid(`${this.#nth} of the load must be [key, value], not ${show(entry)}.`)
+    }
+    const key = entry[0] as K
+    const value = entry[1] as V
+    const core = this.#core
+    const { keys, values } = core
+    const target = this.#key
+    const encoded =
+      keys.encodeKey === undefined ? keys.encodeInto(key, target) : keys.encodeKey(key, target)
+    if (encoded > core.engine.limits.keyBytes) throw core.keyTooLong(encoded)
+    const length = PREFIX_BYTES + encoded
+    const common = this.#checkOrder(target.bytes, length)
+    if (this.#load === undefined) {
+      this.#load = this.#begin()
+      this.#first = Buffer.from(target.bytes.subarray(0, length))
+    }
+    const load = this.#load
+    load.key(target.bytes, length, common)
+    if (values.asBytes !== undefined) checkWholeLength(core, values.asBytes(value).length)
+    const bytes = values.encodeInto(value, load)
+    checkWholeLength(core, bytes)
+    load.value(bytes, values.isAscii?.(value, bytes) ?? false)
+    this.#key = this.#before
+    this.#before = target
+    this.#length = length
+  }
+
+  /** How many bytes the key has in common with the one before it, which must be smaller. */
+  #checkOrder(key: Uint8Array, length: number): number {
+    const before = this.#before.bytes
+    const most = Math.min(length, this.#length)
+    let common = 0
+    while (common < most && key[common] === before[common]) common++
+    const isLarger = common === this.#length ? length > common : key[common]! > before[common]!
+    if (isLarger && common < length) return common
+    const isSame = common === length && common === this.#length
+    throw invalid(
+      `${this.#nth} of the load ${isSame ? 'has the same key as' : 'belongs before'} the one before it. ` +
+        'Keys must come in ascending order of their bytes, each once: sort the entries, or write them with batch().',
+    )
+  }
+
+  get #nth(): string {
+    return `Entry ${this.#load?.entries ?? 0}`
+  }
+}
