@@ -13,6 +13,18 @@ import { commonPrefix, type Subtree, writeBranchBody } from './tree.ts'
 
 const NOTHING = Buffer.alloc(0)
 
+/** A key between two pages; the rest of a long one is written once, when it is first tried to put it somewhere. */
+class Bound {
+  readonly key: Uint8Array
+  reference: Buffer | undefined
+
+  constructor(key: Uint8Array) {
+    this.key = key
+  }
+}
+
+const UNBOUNDED = new Bound(NOTHING)
+
 /** What the branches are written with. */
 export interface BranchWriter {
   /** The reference to the rest of a key; empty where it is not long. */
@@ -25,7 +37,7 @@ interface Level {
   readonly page: Page
   readonly memory: PageMemory
   /** With which the branch begins. */
-  separator: Uint8Array
+  bound: Bound
   /** The first child of all, as long as it is the only one. */
   only: Subtree | undefined
   entries: number
@@ -45,24 +57,7 @@ export class Branches {
 
   /** The next page of its level: its keys are not smaller than `separator`, all before it are. */
   add(separator: Uint8Array, child: Subtree): void {
-    const { level } = child
-    const known = this.#levels[level]
-    if (known === undefined) {
-      this.#levels[level] = this.#begin(separator, child)
-      return
-    }
-    if (known.only !== undefined) {
-      this.#put(known, NOTHING, known.only)
-      known.only = undefined
-    }
-    if (this.#put(known, separator, child)) return
-    const full = this.#write(known, level + 1)
-    this.add(known.separator, full)
-    known.separator = separator
-    known.entries = 0
-    known.traits = 0
-    known.page.format(known.memory, 0, level + 1, NOTHING)
-    this.#put(known, NOTHING, child)
+    this.#add(new Bound(separator), child)
   }
 
   /** There are no more: what is on top. */
@@ -70,27 +65,49 @@ export class Branches {
     for (let i = 0; ; i++) {
       const level = this.#levels[i]!
       if (level.only !== undefined) return level.only
-      this.add(level.separator, this.#write(level, i + 1))
+      this.#add(level.bound, this.#write(level, i + 1))
     }
   }
 
-  #begin(separator: Uint8Array, only: Subtree): Level {
+  #add(bound: Bound, child: Subtree): void {
+    const { level } = child
+    const known = this.#levels[level]
+    if (known === undefined) {
+      this.#levels[level] = this.#begin(bound, child)
+      return
+    }
+    if (known.only !== undefined) {
+      this.#put(known, UNBOUNDED, known.only)
+      known.only = undefined
+    }
+    if (this.#put(known, bound, child)) return
+    this.#add(known.bound, this.#write(known, level + 1))
+    known.bound = bound
+    known.entries = 0
+    known.traits = 0
+    known.page.format(known.memory, 0, level + 1, NOTHING)
+    this.#put(known, UNBOUNDED, child)
+  }
+
+  #begin(bound: Bound, only: Subtree): Level {
     const memory = this.#newMemory()
     const page = new Page(memory, this.#size)
     page.format(memory, 0, only.level + 1, NOTHING)
-    return { page, memory, separator, only, entries: 0, traits: 0 }
+    return { page, memory, bound, only, entries: 0, traits: 0 }
   }
 
   /** False where there is no room. */
-  #put(level: Level, separator: Uint8Array, child: Subtree): boolean {
+  #put(level: Level, bound: Bound, child: Subtree): boolean {
     const { page } = level
-    const inPage = Math.min(separator.length, page.longBytes)
-    const reference = this.#writer.referenceTo(separator)
+    const { key } = bound
+    const inPage = Math.min(key.length, page.longBytes)
+    bound.reference ??= this.#writer.referenceTo(key)
+    const { reference } = bound
     const length = reference.length + BRANCH_BODY_BYTES
     const fits = (): boolean =>
-      (page.count === 0 || page.takes(separator, 0, inPage)) &&
-      page.insert(page.count, separator, 0, inPage, length)
-    if (!fits() && !(this.#shorten(page, separator) && fits())) return false
+      (page.count === 0 || page.takes(key, 0, inPage)) &&
+      page.insert(page.count, key, 0, inPage, length)
+    if (!fits() && !(this.#shorten(page, key) && fits())) return false
     reference.copy(page.bytes, page.bodyAt)
     writeBranchBody(page.bytes, page.bodyAt + reference.length, child)
     level.entries += child.entries

@@ -9,7 +9,7 @@
  * 2. They lie in a few runs, each twice as long as the one before. What is left of the last one is given back.
  */
 
-import type { Routine } from '../../environment/routine.ts'
+import { Effect, type Routine } from '../../environment/routine.ts'
 import { asKvarkError, KvarkError } from '../../errors.ts'
 import { readOnly } from '../../storage/journal.ts'
 import { eachPage } from './extents.ts'
@@ -26,6 +26,8 @@ export class PageSpool {
   /** Pages of the last run that are in use. */
   #used = 0
   #unsynced = 0
+  /** A sync that is under way while more comes. */
+  #ahead: Promise<void> | undefined
   #open = true
 
   constructor(state: TreeState) {
@@ -51,6 +53,7 @@ export class PageSpool {
     this.#open = false
     const { state } = this
     state.spools.delete(this)
+    yield* this.#caughtUp
     if (state.closed) return
     this.eachPage((page) => state.pages.space.give(page))
     if (state.journal.failure) return
@@ -85,17 +88,23 @@ export class PageSpool {
     return first
   }
 
-  /** So many bytes have been written: syncs them when there are many, else lets others run. */
+  /** So many bytes have been written: lets others run, and begins to sync them when there are many. */
   protected *wrote(bytes: number): Routine<void> {
     this.#unsynced += bytes
-    if (this.#unsynced >= SYNC_BYTES) yield* this.#sync()
-    else yield* this.state.context.environment.pause
+    if (this.#unsynced >= SYNC_BYTES) {
+      this.#unsynced = 0
+      yield* this.#syncAhead
+    } else yield* this.state.context.environment.pause
     this.check()
   }
 
   /** All has been written: syncs it, and gives back what is left of the last run. */
   protected *settle(): Routine<void> {
-    yield* this.#sync()
+    this.#unsynced = 0
+    yield* this.#caughtUp
+    this.check()
+    yield* this.state.sync()
+    this.check()
     const last = this.runs[this.runs.length - 1]
     if (last === undefined) return
     const { space } = this.state.pages
@@ -103,9 +112,23 @@ export class PageSpool {
     last[1] = this.#used
   }
 
-  *#sync(): Routine<void> {
-    this.#unsynced = 0
-    yield* this.state.sync()
-    this.check()
-  }
+  /** Syncs what has been written; who can wait goes on meanwhile, until the next one. */
+  readonly #syncAhead: Effect<void> = new Effect(
+    () => this.state.sync().sync(),
+    async () => {
+      await this.#caughtUp.async()
+      this.check()
+      this.#ahead = this.state.sync().async()
+      // Then the engine takes no more writes, and so it is told.
+      this.#ahead.catch(() => {})
+    },
+  )
+
+  /** Ends when the sync that is under way has ended, well or not. Who cannot wait does not need it: what he syncs is synced. */
+  readonly #caughtUp: Effect<void> = new Effect(
+    () => {},
+    async () => {
+      await this.#ahead?.catch(() => {})
+    },
+  )
 }
