@@ -13,7 +13,7 @@ import type { Load } from '../engine/load.ts'
 import { WriteBatch } from '../engine/write-batch.ts'
 import { Effect, type Routine, runAsync, runSync } from '../environment/routine.ts'
 import { Slice } from '../environment/slice.ts'
-import { KvarkError } from '../errors.ts'
+import type { KvarkError } from '../errors.ts'
 import type { Durability } from '../storage/durability.ts'
 import {
   checkDurability,

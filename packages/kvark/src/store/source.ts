@@ -24,9 +24,9 @@ export class Source {
 
   /** `refuse`: the error where it is none. `plain`: one that is not awaited is asked for. */
   constructor(source: unknown, signal: AbortSignal, refuse: () => KvarkError, plain = false) {
-    const { [Symbol.asyncIterator]: awaited, [Symbol.iterator]: atOnce } = Object(source) as Partial<
-      AsyncIterable<unknown, unknown> & Iterable<unknown, unknown>
-    >
+    const { [Symbol.asyncIterator]: awaited, [Symbol.iterator]: atOnce } = Object(
+      source,
+    ) as Partial<AsyncIterable<unknown, unknown> & Iterable<unknown, unknown>>
     this.isAwaited = !plain && typeof awaited === 'function'
     if (typeof source !== 'object' || source === null) throw refuse()
     if (this.isAwaited) this.#iterator = awaited!.call(source)

@@ -17,6 +17,7 @@ import { expiry } from './contract/expiry.ts'
 import { failures } from './contract/failures.ts'
 import { lifetime } from './contract/lifetime.ts'
 import { limits } from './contract/limits.ts'
+import { loads } from './contract/loads.ts'
 import { model } from './contract/model.ts'
 import { order } from './contract/order.ts'
 import { type Case, type Chapter, Place, type Subject } from './contract/place.ts'
@@ -42,6 +43,7 @@ const CHAPTERS: readonly Chapter[] = [
   destroy,
   streams,
   salvage,
+  loads,
 ]
 
 /** Runs the whole contract on an engine. */

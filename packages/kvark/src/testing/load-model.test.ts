@@ -28,7 +28,12 @@ interface Form {
 
 const FORMS: readonly Form[] = [
   { name: 'pages of 4 KiB', pageBytes: 4096, seeds: [1, 2], options: {} },
-  { name: 'pages of 8 KiB, compressed', pageBytes: 8192, seeds: [7], options: { compression: 'lz4' } },
+  {
+    name: 'pages of 8 KiB, compressed',
+    pageBytes: 8192,
+    seeds: [7],
+    options: { compression: 'lz4' },
+  },
   {
     name: 'pages of 16 KiB, encrypted',
     pageBytes: 16_384,
@@ -83,7 +88,11 @@ class Model {
     const stem = from.slice(0, -5)
     const keys: string[] = []
     const gap = random.pick([1, 1, 3, 50])
-    for (let n = Number(from.slice(-5)); keys.length < most && n < 100_000; n += 1 + random.below(gap)) {
+    for (
+      let n = Number(from.slice(-5));
+      keys.length < most && n < 100_000;
+      n += 1 + random.below(gap)
+    ) {
       const key = stem + String(n).padStart(5, '0')
       keys.push(key)
     }
@@ -179,7 +188,10 @@ class Model {
     const keys = [...content.keys()].sort()
     assert.equal(db.stats().entries, keys.length)
     assert.equal(db.countSync(), keys.length)
-    assert.deepEqual([...db.entries()], keys.map((key) => [key, content.get(key)![0]]))
+    assert.deepEqual(
+      [...db.entries()],
+      keys.map((key) => [key, content.get(key)![0]]),
+    )
     for (let i = 0; i < 50 && keys.length > 0; i++) {
       const key = random.pick(keys)
       const { value, version } = db.getEntrySync(key)!

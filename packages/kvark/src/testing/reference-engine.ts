@@ -44,6 +44,7 @@ import { Effect, type Routine, runAsync, runSync } from '../environment/routine.
 import { asKvarkError, corruption, KvarkError } from '../errors.ts'
 import { ReferenceCursor } from './reference-cursor.ts'
 import { STATE_NAMES, StateFiles } from './reference-file.ts'
+import { ReferenceLoad } from './reference-load.ts'
 import {
   answer,
   isExpired,
@@ -53,7 +54,6 @@ import {
   sizeOf,
   type View,
 } from './reference-records.ts'
-import { ReferenceLoad } from './reference-load.ts'
 import { ReferenceSpool } from './reference-spool.ts'
 import { applyOperation, conditionsHold } from './reference-write.ts'
 

@@ -3,8 +3,8 @@
  */
 
 import { DELETE_RANGE, PUT, UNCONDITIONAL, type WriteBatch } from '../engine/write-batch.ts'
-import { isExpired, lowerBound, type Record } from './reference-records.ts'
 import type { ReferenceLoad } from './reference-load.ts'
+import { isExpired, lowerBound, type Record } from './reference-records.ts'
 import type { ReferenceSpool } from './reference-spool.ts'
 
 /** Whether all conditions of the batch hold now; else the batch says which one does not. */

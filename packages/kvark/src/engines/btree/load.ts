@@ -16,9 +16,9 @@
  * Memory: 256 KiB, twice that where pages are sealed, a page for each level; 4 bytes for each page of it while they are gone through.
  */
 
+import { readVarint, varintLength, writeU32, writeU48, writeVarint } from '../../bytes/varint.ts'
 import type { Load } from '../../engine/load.ts'
 import type { Routine } from '../../environment/routine.ts'
-import { readVarint, varintLength, writeU32, writeU48, writeVarint } from '../../bytes/varint.ts'
 import { corruption } from '../../errors.ts'
 import { Branches } from './branches.ts'
 import { EntryRoom } from './change.ts'
@@ -178,7 +178,10 @@ export class TreeLoad extends PageSpool implements Load {
     const sums = new Uint32Array(this.runs.reduce((sum, [, count]) => sum + count, 0))
     const plain = this.#plain
     // Opening and sealing may take long.
-    const most = Math.max(1, Math.min(plain.bytes.length, form.sealed ? SEALED_BYTES : BUFFER_BYTES) / pageBytes)
+    const most = Math.max(
+      1,
+      Math.min(plain.bytes.length, form.sealed ? SEALED_BYTES : BUFFER_BYTES) / pageBytes,
+    )
     for (const [first, count] of this.runs) {
       for (let done = 0; done < count; done += most) {
         const pages = Math.min(most, count - done)
@@ -305,11 +308,12 @@ export class TreeLoad extends PageSpool implements Load {
     const value = bytes.subarray(used, used + length)
     const reference = this.#referenceTo(this.#key, this.#keyLength)
     let kept: Uint8Array = value
-    let isLong = this.#room.isLong(this.#keyLength, leafLength(length, 0))
+    const isLong = this.#room.isLong(this.#keyLength, leafLength(length, 0))
     if (isLong) {
       const extent = this.#newExtent(length)
-      for (let from = 0; from < length; from += STEP_BYTES) {
-        this.#append(extent, value, from, Math.min(length, from + STEP_BYTES))
+      const step = Math.max(1, Math.floor(STEP_BYTES / this.#size)) * this.#size
+      for (let from = 0; from < length; from += step) {
+        this.#append(extent, value, from, Math.min(length, from + step))
         yield* this.#relieve()
       }
       kept = encodeExtent(extent)
@@ -375,7 +379,13 @@ export class TreeLoad extends PageSpool implements Load {
     )
     const sum = this.#seal(number, TREE_PAGE, NO_MARK)
     const entries = this.#count
-    this.#branches.add(this.#separator, { page: number, sum, level: 0, entries, traits: this.#traits })
+    this.#branches.add(this.#separator, {
+      page: number,
+      sum,
+      level: 0,
+      entries,
+      traits: this.#traits,
+    })
     this.#separator = Buffer.from(this.#key.subarray(0, this.#shared + 1))
     this.#beforeThat = this.#before
     this.#before = this.#common
@@ -406,7 +416,12 @@ export class TreeLoad extends PageSpool implements Load {
   }
 
   /** Puts `source[from .. to)` into the next pages of an extent: whole ones, but for the last one of all. */
-  #append({ mark, runs }: Extent & { readonly runs: Run[] }, source: Uint8Array, from: number, to: number): void {
+  #append(
+    { mark, runs }: Extent & { readonly runs: Run[] },
+    source: Uint8Array,
+    from: number,
+    to: number,
+  ): void {
     const { pageBytes, form } = this.state.file
     for (let at = from; at < to; at += this.#size) {
       const number = this.#nextPage()
@@ -416,7 +431,8 @@ export class TreeLoad extends PageSpool implements Load {
       this.#plain.bytes.fill(0, start + part.length, start + this.#size)
       this.#seal(number, PIECE, mark)
       const last = runs[runs.length - 1]
-      if (last !== undefined && last[0] + last[1] === number) runs[runs.length - 1] = [last[0], last[1] + 1]
+      if (last !== undefined && last[0] + last[1] === number)
+        runs[runs.length - 1] = [last[0], last[1] + 1]
       else runs.push([number, 1])
     }
   }
