@@ -107,7 +107,10 @@ export function readTree(files: StoredFiles, secret?: ReaderSecret): TreeContent
     const name = key.toString('hex', 1)
     if (kind === 1) live.set(name, reference ? reader.extent(extentIn(value)) : value)
     else if (kind === 2) live.delete(name)
-    else {
+    else if (reference) {
+      const loaded = reader.loaded(key, value, sequence)
+      for (const one of loaded) live.set(one.key.toString('hex', 1), one.value)
+    } else {
       for (const one of live.keys()) {
         const internal = Buffer.concat([Buffer.alloc(1), Buffer.from(one, 'hex')])
         const isIn =
@@ -158,6 +161,8 @@ class Reader {
   readonly #root: TreeRoot
   readonly #form: Form
   readonly #key: Buffer | undefined
+  /** No entry has a larger one. */
+  #sequence: number
   /** Bytes of a payload. */
   readonly #size: number
 
@@ -165,6 +170,7 @@ class Reader {
     this.#bytes = bytes
     this.#root = root
     this.#form = form
+    this.#sequence = root.sequence
     this.#key = form.keys?.of('segment', root.life)
     this.#size = root.pageBytes - form.headerBytes
   }
@@ -196,6 +202,35 @@ class Reader {
       'zeros behind an extent',
     )
     return all.subarray(0, length)
+  }
+
+  /** The entries of a load that the journal names; all of them have its sequence. */
+  loaded(first: Buffer, value: Buffer, sequence: number): TreeEntry[] {
+    const before = this.entries.length
+    const { extents } = this
+    const end = 22 + value.readUInt32LE(18)
+    const last = value.subarray(22, end)
+    const pages: number[] = []
+    for (let at = end; at < value.length; at += 10) {
+      const count = value.readUInt32LE(at + 6)
+      for (let i = 0; i < count; i++) pages.push(value.readUIntLE(at, 6) + i)
+    }
+    const had = this.used.size
+    const behind = Buffer.concat([last, Buffer.alloc(1)])
+    this.#sequence = sequence
+    const level = this.page(value.readUIntLE(0, 6), value.readUInt32LE(6), undefined, first, behind)
+    const entries = this.entries.splice(before)
+    check(level === value[10], 'level of a load')
+    check((value[11]! & 2) !== 0 || this.extents === extents, 'extents of a load')
+    check(entries.length === value.readUIntLE(12, 6), 'entries of a load')
+    check(
+      entries.every((entry) => entry.sequence === sequence),
+      'sequence of a load',
+    )
+    check(entries[0]!.key.equals(first) && entries.at(-1)!.key.equals(last), 'bounds of a load')
+    check(this.used.size - had === pages.length, 'pages of a load')
+    for (const page of pages) check(this.used.has(page), `page ${page} of a load`)
+    return entries
   }
 
   /** Reads what is below a page, with keys from `low` up to `high`; returns its level. */
@@ -289,7 +324,7 @@ class Reader {
     const flags = body[0]!
     check(flags < 8, `page ${page}: flags of an entry`)
     const sequence = body.readUIntLE(1, 6)
-    check(sequence > 0 && sequence <= this.#root.sequence, `page ${page}: sequence`)
+    check(sequence > 0 && sequence <= this.#sequence, `page ${page}: sequence`)
     const hasExpiry = (flags & 1) !== 0
     const expiry = hasExpiry ? body.readUIntLE(7, 6) : 0
     const rest = body.subarray(hasExpiry ? 13 : 7)

@@ -193,8 +193,14 @@ async function scriptedTree({ options }: GoldenForm): Promise<readonly StoredFil
   for (let i = 0; i < 30; i++) second.putSync(`key ${i}`, text('after the clear'))
   second.closeSync()
 
-  // A streamed value that only the journal knows.
+  // A streamed value that only the journal knows, and what was loaded before it.
   const third = openOne()
+  third.loadSync(
+    Array.from({ length: 700 }, (_, i): [string, Uint8Array] => {
+      const rest = i === 300 ? 'k'.repeat(300) : ''
+      return [`load ${1000 + i}${rest}`, text('loaded '.repeat(i % 100 === 50 ? 2000 : i % 30))]
+    }),
+  )
   await third.putStream('streamed', pieces())
   third.putSync('behind it', text('in the journal'))
   stages.push(filesOf(environment))

@@ -127,7 +127,7 @@ for (const [name, form] of Object.entries(FORMS)) {
           files.failNext(({ call }: FileCall) => {
             // What changes nothing leaves nothing new behind.
             if (['read', 'stat', 'list', 'size', 'close'].includes(call)) return undefined
-            if (calls++ % (name === 'plain' ? 6 : 20) !== 0) return undefined
+            if (calls++ % (name === 'plain' ? 6 : 50) !== 0) return undefined
             images.push({ image: files.afterCrash({ mode, random }), least: acknowledged })
             return undefined
           })

@@ -12,7 +12,7 @@
  * 3. A page of the tree is known by its checksum, which stands in the page above it, or in the root. A piece of a value is known by
  *    its mark: random for each value, and named where the value is. So is the map of free pages.
  * 4. The mark of a page of the tree is the number of the checkpoint that wrote it. Nobody needs it but who salvages: a page that
- *    nothing leads to any more says when it was the tree's.
+ *    nothing leads to any more says when it was the tree's. Pages that were loaded do not say: theirs is 0.
  * 5. Each root stands in one more place, behind its map, for who salvages and finds neither slot. It is written before the slots are:
  *    what it leads to may never have been complete.
  */
@@ -31,6 +31,8 @@ export const ROOT_BYTES = 2048
 export const FLAGS_AT = 10
 export const TREE_PAGE = 1
 export const PIECE = 2
+/** The mark of pages of the tree that a load has written, and no checkpoint. */
+export const LOADED = 0
 
 const FORMAT = 1
 

@@ -22,7 +22,7 @@ import type { Routine } from '../../environment/routine.ts'
 import { corruption } from '../../errors.ts'
 import { Branches } from './branches.ts'
 import { EntryRoom } from './change.ts'
-import { type Extent, FLAGS_AT, PIECE, type Run, TREE_PAGE } from './format.ts'
+import { type Extent, FLAGS_AT, LOADED, PIECE, type Run, TREE_PAGE } from './format.ts'
 import { encodeReference } from './keys.ts'
 import { encodeExtent, leafLength, writeLeaf } from './leaf.ts'
 import { cellRoom, headOf, type Page, type PageMemory, pageMemory } from './page.ts'
@@ -41,7 +41,6 @@ const SEQUENCE_AT = 1
 /** So many sequences at least are left to others when all entries get another one. */
 const MARGIN = 1024
 const SEALED_BYTES = 64 * 1024
-const NO_MARK = 0
 const NOTHING = Buffer.alloc(0)
 
 export class TreeLoad extends PageSpool implements Load {
@@ -199,7 +198,7 @@ export class TreeLoad extends PageSpool implements Load {
           if (form.open(plain.bytes, at, at + pageBytes, life, number * pageBytes) !== this.#size)
             throw corruption(handle.path, number * pageBytes, 'a page is damaged')
           this.#stampPage(at, sequence, sums)
-          const sum = file.seal(plain.bytes, this.#stored, at, number, TREE_PAGE, NO_MARK)
+          const sum = file.seal(plain.bytes, this.#stored, at, number, TREE_PAGE, LOADED)
           sums[this.#ordinalOf(number)] = sum
           handle.write(this.#stored, at, pageBytes, number * pageBytes).sync()
         }
@@ -377,7 +376,7 @@ export class TreeLoad extends PageSpool implements Load {
       this.bytes,
       this.#end,
     )
-    const sum = this.#seal(number, TREE_PAGE, NO_MARK)
+    const sum = this.#seal(number, TREE_PAGE, LOADED)
     const entries = this.#count
     this.#branches.add(this.#separator, {
       page: number,
@@ -398,7 +397,7 @@ export class TreeLoad extends PageSpool implements Load {
     const number = this.#nextPage()
     const { pageBytes, form } = this.state.file
     page.bytes.copy(this.#plain.bytes, this.#pages * pageBytes + form.headerBytes, 0, this.#size)
-    return { page: number, sum: this.#seal(number, TREE_PAGE, NO_MARK) }
+    return { page: number, sum: this.#seal(number, TREE_PAGE, LOADED) }
   }
 
   /** The reference to the rest of a key, which is in pages of its own then; empty where it is not long. */

@@ -23,6 +23,7 @@ import {
   type Extent,
   FLAGS_AT,
   isRoot,
+  LOADED,
   PIECE,
   ROOT_BYTES,
   ROOT_SLOTS,
@@ -188,7 +189,7 @@ export class DamagedTree {
       if (page) {
         const stray = { page: number, level: page.level, number: readU32(bytes, MARK_AT) }
         if (isUsed) inUse.push(stray)
-        else others.push(stray)
+        else if (stray.number !== LOADED) others.push(stray)
       } else if (isUsed && bytes === undefined) {
         unknown = true
         this.damage(number)

@@ -9,7 +9,7 @@
  *    hang below a hole. Their entries are current.
  * 3. Where a leaf may be missing after that, pages that are not in use any more fill the hole: they have it as it was at an earlier
  *    checkpoint. Newer ones come first, and speak for all keys from their first to their last. What they give may be older than what
- *    was lost, or deleted since: the report names each such key.
+ *    was lost, or deleted since: the report names each such key. Pages of a load are left out: it may never have come to its end.
  * 4. Then the journal's entries are put, by their sequences.
  * 5. Without a root in its slots the newest copy of one is taken. It may be of a checkpoint that never was complete: what is missing of
  *    it is a hole, and the journal before it counts there, too.
@@ -34,6 +34,7 @@ import { advance, readSpread } from '../../storage/segment-walk.ts'
 import type { FileHandle } from '../../vfs/files.ts'
 import { closeAll } from '../../vfs/open-file.ts'
 import { type Extent, TREE_NAME } from './format.ts'
+import { decodeLoaded } from './graft.ts'
 import { KeyRanges, keyBehind } from './key-ranges.ts'
 import { Leaf, readExtent } from './leaf.ts'
 import { MAX_VALUE_BYTES } from './limits.ts'
@@ -447,7 +448,8 @@ class Salvage {
     for (const { kind, flags, sequence, expiry, key, value } of entries) {
       if (sequence <= base && (kind > DELETE || !this.#open.has(key))) continue
       if (kind > DELETE) {
-        yield* target.deleteRange(key, value)
+        if ((flags & REFERENCE) === 0) yield* target.deleteRange(key, value)
+        else yield* this.#putLoaded(key, value)
         continue
       }
       if ((yield* target.sequenceOf(key)) >= sequence) continue
@@ -469,6 +471,15 @@ class Salvage {
       }
       const broken = yield* this.#putExtent(tree, key, extent, version, true)
       if (broken !== undefined) this.#suspect(tree, broken, key, sequence)
+    }
+  }
+
+  /** Puts what was loaded, and is in the journal only. Without a root nothing of the file can be read. */
+  *#putLoaded(first: Buffer, value: Buffer): Routine<void> {
+    const { root, last } = decodeLoaded(value, `${this.#context.folder}/${TREE_NAME}`)
+    if (this.#tree) {
+      const { page, sum, level } = root
+      yield* this.#walk(this.#tree, page, sum, level, first, keyBehind(Buffer.from(last)))
     }
   }
 

@@ -40,6 +40,8 @@ const SLOWNESS = 3e6
 /** So many of the last steps are told when something fails. */
 const TOLD = 30
 const LEAST_STREAM = 33_000
+/** Entries of a load. */
+const LOADED = 60
 const LONGEST_STREAM = 70_000
 
 export interface SessionOptions {
@@ -182,6 +184,7 @@ export class Session {
     const steps: readonly [weight: number, step: () => Promise<void> | void][] = [
       [60, () => this.#write()],
       [4, () => this.#stream()],
+      [this.db.supports.order ? 3 : 0, () => this.#load()],
       [8, () => this.#settle()],
       [5, () => this.#sync()],
       [5, () => this.#turn()],
@@ -242,6 +245,25 @@ export class Session {
       for (let at = 0; at < bytes.length; at += piece) yield bytes.subarray(at, at + piece)
     }
     await this.db.putStream(key, pieces(), { durability }).then(acknowledge, failed)
+  }
+
+  /** Entries in order, with keys that nothing else writes. Nothing else is written meanwhile, as with streams. */
+  async #load(): Promise<void> {
+    await this.#hearRefusals()
+    const name = `${this.#name}.${++this.#writes}`
+    const count = 1 + this.#random.below(LOADED)
+    const changes = Array.from({ length: count }, (_, i) => {
+      // Some before all others, some behind them.
+      const key = `${name.length % 2 === 0 ? 'load' : 'a load'} ${name} ${String(i).padStart(3, '0')}`
+      const length = this.#random.chance(0.02) ? LEAST_STREAM : this.#random.below(200)
+      return { kind: 'put' as const, key, value: `${name} `.padEnd(length, 'kvark') }
+    })
+    const durability = this.#random.pick(MIX.durabilities)
+    const number = this.history.add(changes)
+    this.#tell(`write ${number} at ${durability}: load ${count} entries`)
+    const { acknowledge, failed } = this.#fateOf(number, durability)
+    const entries = changes.map(({ key, value }): [string, string] => [key, value])
+    await this.db.load(entries, { durability }).then(acknowledge, failed)
   }
 
   #longStream(): number {
