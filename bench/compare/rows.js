@@ -61,6 +61,13 @@ function loads(data, prefix) {
       durability: 'none',
       measure: load(inKeyOrder),
     },
+    {
+      ...random,
+      name: `${prefix}load`,
+      what: 'the same by load(), where there is such a verb',
+      durability: 'none',
+      measure: load(inKeyOrder, 1, true),
+    },
     { ...random, name: `${prefix}load-random`, durability: 'none', variants: true },
     { ...random, name: `${prefix}load-random-os`, durability: 'os' },
     {

@@ -25,6 +25,7 @@ export const targets = {
   },
   btree: {
     'load-sorted': { times: 1.5, than: 'lmdb' },
+    load: { times: 1.5, than: 'lmdb' },
     'load-random': { times: 1.5 },
     'disk-bytes': { times: 1, than: 'lmdb' },
     'get-string': { times: 2, than: 'lmdb' },

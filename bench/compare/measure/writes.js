@@ -3,7 +3,7 @@
 
 import { key } from '../../data.js'
 import { BATCH } from '../work.js'
-import { timeBatches } from './timing.js'
+import { timeBatches, timeEntries } from './timing.js'
 
 /** @typedef {import('./timing.js').Job} Job */
 
@@ -14,9 +14,10 @@ const DELETES = 100_000
 /**
  * @param {(count: number) => Uint32Array} orderOf
  * @param {number} [part] how much is loaded, if not everything
+ * @param {boolean} [asOne] by the one verb that is made for it, where there is one: the keys are in order
  * @returns {(job: Job) => Promise<number>}
  */
-export function load(orderOf, part = 1) {
+export function load(orderOf, part = 1, asOne = false) {
   /** @type {Uint32Array | undefined} */
   let all
   return ({ work, row, share }) =>
@@ -25,7 +26,14 @@ export function load(orderOf, part = 1) {
       const count = Math.ceil(work.entries * part * share)
       const order = all.subarray(0, count)
       const make = (/** @type {number} */ n) => work.put(nth(order, n), 0)
-      const time = await timeBatches(count, BATCH, make, (puts) => store.batch(puts))
+      const makeEntry = (/** @type {number} */ n) => {
+        const { key, value } = make(n)
+        return /** @type {[string, import('../stores/store.js').Value]} */ ([key, value])
+      }
+      const time =
+        asOne && store.load
+          ? await timeEntries(count, BATCH, makeEntry, store.load)
+          : await timeBatches(count, BATCH, make, (puts) => store.batch(puts))
       const { versions } = work
       // What is checked is what has just been loaded, not what the other store holds.
       work.versions = new Uint32Array(work.entries)

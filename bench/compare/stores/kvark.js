@@ -47,8 +47,17 @@ function storeOf(db) {
     },
     putAwaited: (key, value) => db.put(key, value),
     batch: (puts) => db.batch(puts),
+    ...(db.supports.order && { load: (entries) => orderedOf(db).load(entries) }),
     removeMany: (keys) => db.batch(keys.map((key) => ({ type: 'delete', key }))),
     busy: () => db.stats().compacting,
     close: () => db.close(),
   }
+}
+
+/**
+ * @param {import('../../../packages/kvark/dist/index.js').AtomicStore<string, any>} db of an engine with order
+ * @returns {import('../../../packages/kvark/dist/index.js').OrderedStore<string, any>}
+ */
+function orderedOf(db) {
+  return /** @type {any} */ (db)
 }

@@ -30,6 +30,7 @@
  * @property {(key: string, value: Value) => void} [put]
  * @property {(key: string, value: Value) => unknown} putAwaited what it returns is awaited
  * @property {(puts: Put[]) => unknown} batch what it returns is awaited
+ * @property {(entries: Iterable<[string, Value]>) => unknown} [load] entries in the order of their keys; what it returns is awaited
  * @property {(keys: string[]) => unknown} removeMany what it returns is awaited
  * @property {() => boolean} [busy] whether it works in the background
  * @property {() => unknown} close

@@ -5,7 +5,7 @@
  *
  *   bits 0–1  kind: 1 put, 2 delete, 3 delete-range (the value is the range's end)
  *   bit 2     a sequence follows     bit 3  an expiry follows (ms since 1970)     bit 4  the value is ASCII text
- *   bit 5     the value only says where its bytes are; for engines that have such
+ *   bit 5     the value only says where its bytes are, or those of the entries that take the range's place; for engines that have such
  *   bits 6–7  zero; anything else is `VERSION`
  *
  * The key is an internal one: table id (varint) and the user's bytes.

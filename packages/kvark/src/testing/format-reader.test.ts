@@ -7,6 +7,7 @@ import { SeededRandom } from '../bytes/random.ts'
 import { xxh64 } from '../bytes/xxh64.ts'
 import { simulatedEnvironment } from '../environment/simulated.ts'
 import { openSync } from '../store/open.ts'
+import type { OrderedStore } from '../store/types.ts'
 import { contentOf, FOLDER } from './damage.ts'
 import { xxh64Of } from './format-bytes.ts'
 import { readIndex } from './format-index.ts'
@@ -102,6 +103,15 @@ function used(
       db.closeSync()
       db = open()
     }
+  }
+  if (engine === 'btree') {
+    // In the journal where the store is not closed, else in the tree.
+    const loaded = Array.from({ length: 300 }, (_, i): [Buffer, Buffer] => {
+      const rest = 'k'.repeat(i % 100 === 99 ? random.pick([248, 250, 9000]) : 0)
+      return [Buffer.from(`load ${1000 + i}${rest}`), newValue()]
+    })
+    ;(db as unknown as OrderedStore<Uint8Array, Uint8Array>).loadSync(loaded)
+    for (const [key, value] of loaded) live.set(key.toString('hex'), value)
   }
   if (closed) db.closeSync()
   else db.syncSync()

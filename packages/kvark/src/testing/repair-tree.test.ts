@@ -82,6 +82,14 @@ function write(form: TreeForm): Written {
     }
     for (let i = 0; i < 5; i++) put(db, `long ${i}`, `${round}, ${i} is long `.repeat(1500))
     for (let i = 0; i < 5; i++) put(db, `${'k'.repeat(3000)}${i}`, `${round} under a long key`)
+    if (round > 1) {
+      const loaded = Array.from({ length: 120 }, (_, i): [string, string] => [
+        `loaded ${round} ${String(i).padStart(3, '0')}`,
+        `loaded ${i} `.repeat(i === 70 ? 1500 : i % 20),
+      ])
+      db.loadSync(loaded, { durability: 'os' })
+      for (const [key, value] of loaded) note(key, value)
+    }
     db.syncSync()
     if (round === 3) running = filesOf(environment)
     db.closeSync()
