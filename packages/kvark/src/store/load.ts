@@ -81,7 +81,6 @@ class Intake<K, V> {
   readonly #core: Core<K, V>
   readonly #signal: AbortSignal
   readonly #progress: LoadOptions['progress']
-  readonly #begin: () => Load
   readonly #slice: Slice
   /** How many there are, where that can be told. */
   readonly #total: number | undefined
@@ -99,8 +98,7 @@ class Intake<K, V> {
     atOnce: boolean,
   ) {
     const { engine, modules } = core
-    const { load: begin } = engine
-    if (begin === undefined) throw unsupported(engine.name, 'load()', 'order', modules)
+    if (engine.load === undefined) throw unsupported(engine.name, 'load()', 'order', modules)
     core.checkWritable()
     if (options !== undefined) {
       checkObject(options, 'The options of a load')
@@ -109,7 +107,6 @@ class Intake<K, V> {
       if (options.durability !== undefined) checkDurability(options.durability)
     }
     this.#core = core
-    this.#begin = () => begin.call(engine)
     this.#signal = core.jobSignal(options?.signal)
     this.#signal.throwIfAborted()
     this.#progress = options?.progress
@@ -141,7 +138,13 @@ class Intake<K, V> {
 
   *#takeIn(): Routine<void> {
     const { isAwaited } = this.source
-    while (isAwaited ? yield* this.#takeOne : this.#takeSome()) {
+    const one = new Effect(
+      () => {
+        throw new TypeError('A source is only awaited')
+      },
+      () => this.#takeOne(),
+    )
+    while (isAwaited ? yield* one : this.#takeSome()) {
       const load = this.#load!
       if (load.busy) yield* load.proceed()
       else if (!isAwaited || this.#slice.over()) yield* this.#core.environment.pause
@@ -170,16 +173,11 @@ class Intake<K, V> {
   }
 
   /** Waits for an entry; false: there are no more. */
-  readonly #takeOne: Effect<boolean> = new Effect(
-    () => {
-      throw new TypeError('A source is only awaited')
-    },
-    async () => {
-      const { done, value } = await this.source.next()
-      if (!done) this.#add(value)
-      return !done
-    },
-  )
+  async #takeOne(): Promise<boolean> {
+    const { done, value } = await this.source.next()
+    if (!done) this.#add(value)
+    return !done
+  }
 
   #add(entry: unknown): void {
     if (!Array.isArray(entry) || entry.length !== 2) {
@@ -196,7 +194,7 @@ class Intake<K, V> {
     const length = PREFIX_BYTES + encoded
     const common = this.#checkOrder(target.bytes, length)
     if (this.#load === undefined) {
-      this.#load = this.#begin()
+      this.#load = core.engine.load!()
       this.#first = Buffer.from(target.bytes.subarray(0, length))
     }
     const load = this.#load

@@ -124,7 +124,7 @@ function rangeOf(batch: WriteBatch): { first: Buffer; last: Buffer } {
   const { buffer, byteOffset } = batch.source(0)
   return {
     first: batch.bytes.subarray(start, start + batch.keyLength[0]!),
-    last: Buffer.from(buffer, byteOffset + from, batch.valueLength[0]!),
+    last: Buffer.from(buffer, byteOffset + from, batch.valueLength[0]),
   }
 }
 

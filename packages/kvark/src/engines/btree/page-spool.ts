@@ -93,7 +93,7 @@ export class PageSpool {
     this.#unsynced += bytes
     if (this.#unsynced >= SYNC_BYTES) {
       this.#unsynced = 0
-      yield* this.#syncAhead
+      yield* this.#syncAhead()
     } else yield* this.state.context.environment.pause
     this.check()
   }
@@ -113,16 +113,18 @@ export class PageSpool {
   }
 
   /** Syncs what has been written; who can wait goes on meanwhile, until the next one. */
-  readonly #syncAhead: Effect<void> = new Effect(
-    () => this.state.sync().sync(),
-    async () => {
-      await this.#caughtUp.async()
-      this.check()
-      this.#ahead = this.state.sync().async()
-      // Then the engine takes no more writes, and so it is told.
-      this.#ahead.catch(() => {})
-    },
-  )
+  #syncAhead(): Effect<void> {
+    return new Effect(
+      () => this.state.sync().sync(),
+      async () => {
+        await this.#caughtUp.async()
+        this.check()
+        this.#ahead = this.state.sync().async()
+        // Then the engine takes no more writes, and so it is told.
+        this.#ahead.catch(() => {})
+      },
+    )
+  }
 
   /** Ends when the sync that is under way has ended, well or not. Who cannot wait does not need it: what he syncs is synced. */
   readonly #caughtUp: Effect<void> = new Effect(
