@@ -157,6 +157,25 @@ const whole: readonly Case[] = [
     },
   },
   {
+    name: 'what has expired in the range gives way',
+    needs: ['order'],
+    async run(place) {
+      const db = await place.open()
+      const expiresAt = place.environment.now() - 1
+      for (const i of [3, 10, 500, 501]) await db.put(key(i), 'over'.repeat(i * 10), { expiresAt })
+      await db.put(key(700), 'there')
+      await db.load(pairs(10, 492))
+      const check = async (store: AnyStore): Promise<void> => {
+        assert.deepEqual(await collect(store.entries()), [...pairs(10, 492), [key(700), 'there']])
+        assert.equal(await store.count(), 493)
+        assert.deepEqual((await store.verify()).problems, [])
+      }
+      await check(db)
+      await db.close()
+      await check(await place.open())
+    },
+  },
+  {
     name: 'nothing is written where nothing comes',
     needs: ['order'],
     async run(place) {
