@@ -82,14 +82,6 @@ function write(form: TreeForm): Written {
     }
     for (let i = 0; i < 5; i++) put(db, `long ${i}`, `${round}, ${i} is long `.repeat(1500))
     for (let i = 0; i < 5; i++) put(db, `${'k'.repeat(3000)}${i}`, `${round} under a long key`)
-    if (round > 1) {
-      const loaded = Array.from({ length: 120 }, (_, i): [string, string] => [
-        `loaded ${round} ${String(i).padStart(3, '0')}`,
-        `loaded ${i} `.repeat(i === 70 ? 1500 : i % 20),
-      ])
-      db.loadSync(loaded, { durability: 'os' })
-      for (const [key, value] of loaded) note(key, value)
-    }
     db.syncSync()
     if (round === 3) running = filesOf(environment)
     db.closeSync()
@@ -498,4 +490,52 @@ test('a device that cannot read some places loses these and nothing else', async
   const db = openTree(environment, {}, TO)
   assert.deepEqual(new Map(db.entries()), found)
   db.closeSync()
+})
+
+test('what was loaded is there, from the tree and from the journal, and nothing of a load that did not end', () => {
+  const environment = environmentWith(new Map())
+  let db = openTree(environment, {})
+  const there = Array.from({ length: 300 }, (_, i) => `key ${1000 + i}`)
+  for (const key of there) db.putSync(key, 'there'.repeat(20), { durability: 'none' })
+  const loadOf = (name: string, count: number): [string, string][] =>
+    Array.from({ length: count }, (_, i) => [
+      `key 1150 ${name} ${10_000 + i}`,
+      `${name} `.repeat(i === 7 ? 3000 : 20),
+    ])
+  db.loadSync(loadOf('first', 300))
+  db.closeSync()
+  db = openTree(environment, {})
+  db.loadSync(loadOf('second', 300))
+  let content = filesOf(environment)
+  function* aborted(): Generator<[string, string]> {
+    yield* loadOf('third', 8000)
+    // Its pages are in the file, and nobody gives them back.
+    content = filesOf(environment)
+    throw new Error('on purpose')
+  }
+  assert.throws(() => db.loadSync(aborted()))
+  db.closeSync()
+  const pages = content.get(TREE)!.length / PAGE_BYTES
+  assert.ok(pages > 200, `${pages} pages`)
+  const all = new Map([
+    ...there.map((key): [string, string] => [key, 'there'.repeat(20)]),
+    ...loadOf('first', 300),
+    ...loadOf('second', 300),
+  ])
+  const written: Written = {
+    form: {},
+    closed: [],
+    running: content,
+    values: new Map([...all].map(([key, value]) => [key, [value]])),
+    newest: all,
+  }
+  const { report, changed } = repaired(written, content)
+  assert.deepEqual([report.lost, changed], [[], []])
+  let damaged = 0
+  for (let page = 2; page < 80; page += 9) {
+    const { found, changed: lost } = repaired(written, withTree(content, spoil(page)))
+    if (lost.length > 0) damaged++
+    for (const key of found.keys()) assert.ok(all.has(key), key)
+  }
+  assert.ok(damaged > 3, `${damaged} pages took entries away`)
 })
