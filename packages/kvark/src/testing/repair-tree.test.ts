@@ -508,7 +508,10 @@ test('what was loaded is there, from the tree and from the journal, and nothing 
   db.loadSync(loadOf('second', 300))
   let content = filesOf(environment)
   function* aborted(): Generator<[string, string]> {
-    yield* loadOf('third', 8000)
+    // Between those of the first one: that would have been found at the end.
+    for (let i = 0; i < 8000; i++) {
+      yield [`key 1150 first ${10_000 + Math.floor(i / 30)} ${100 + (i % 30)}`, 'third '.repeat(20)]
+    }
     // Its pages are in the file, and nobody gives them back.
     content = filesOf(environment)
     throw new Error('on purpose')
