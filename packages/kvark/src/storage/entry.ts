@@ -29,6 +29,9 @@ const UNKNOWN_BITS = 0xc0
  * Hot paths look for it before they take the general way.
  */
 export const SHORT_PUT = 0x05
+/** The same with an expiry, which follows the sequence. */
+export const SHORT_PUT_EXPIRING: number = SHORT_PUT | HAS_EXPIRY
+export const EXPIRY_BYTES = 6
 export const SHORT_LENGTH = 0x80
 export const SHORT_HEADER_BYTES = 9
 /** The last bytes of a header without expiry. */

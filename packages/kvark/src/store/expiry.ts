@@ -2,7 +2,8 @@
  * What callers say of the end of an entry, as the time that engines keep: ms since 1970, 0 for never.
  *
  * 1. A `ttl` counts from the engine's clock, which never goes back: a machine's clock that was set back ends nothing before its time.
- * 2. A time that is over is none to refuse: the entry is written, replaces what was there, and is never seen. A caller whose clock is
+ * 2. What is said with the write decides. (A default of a table's own belongs in here, for where nothing is said.)
+ * 3. A time that is over is none to refuse: the entry is written, replaces what was there, and is never seen. A caller whose clock is
  *    a little ahead of ours should not have to deal with an error for that.
  */
 

@@ -134,7 +134,10 @@ export class LogEngine implements Engine {
       hash = hashWords(words, length, this.#seed)
       if (at === undefined) {
         const short = lookup.findShort(state.index, hash, words, length, found)
-        if (short !== UNDECIDED) return short
+        if (short !== UNDECIDED) {
+          const over = short === FOUND && found.expiry !== 0 && this.#isOver(found.expiry)
+          return over ? MISSING : short
+        }
       }
     }
     const status =

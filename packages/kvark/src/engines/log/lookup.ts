@@ -14,10 +14,12 @@ import { type Block, type Cache, PAGE_BITS, SLAB_BITS, SLAB_MASK } from '../../s
 import {
   ASCII_VALUE,
   EntryHeader,
+  EXPIRY_BYTES,
   SEQUENCE_BYTES,
   SHORT_HEADER_BYTES,
   SHORT_LENGTH,
   SHORT_PUT,
+  SHORT_PUT_EXPIRING,
 } from '../../storage/entry.ts'
 import { copyCached, type Segment } from '../../storage/segment.ts'
 import { WINDOW_BYTES, WINDOW_MASK } from '../../storage/segment-format.ts'
@@ -56,7 +58,8 @@ export class Lookup {
 
   /**
    * `find` of the newest entry straight into `found`: the way of nearly every get. `UNDECIDED` where anything is out of
-   * the ordinary (a long key, an expiry, a page that is not in memory), then `find` knows. The key comes by words, and all is read by words: byte by byte it takes twice the time.
+   * the ordinary (a long key, a page that is not in memory), then `find` knows. The key comes by words, and all is read by words: byte by byte it takes twice the time.
+   * Whether the entry has expired is for the caller to see.
    */
   findShort(
     index: HashIndex,
@@ -85,9 +88,14 @@ export class Lookup {
       const at = ((frame & SLAB_MASK) << PAGE_BITS) + (address & WINDOW_MASK)
       const head = view.getUint32(at, true)
       if ((head & 0xff00) !== length << 8) return UNDECIDED
-      if ((head & 0xff & ~ASCII_VALUE) !== SHORT_PUT) return UNDECIDED
       let valueLength = (head >>> 16) & 0x7f
       let keyAt = at + SHORT_HEADER_BYTES
+      let expiryBytes = 0
+      if ((head & 0xff & ~ASCII_VALUE) !== SHORT_PUT) {
+        if ((head & 0xff & ~ASCII_VALUE) !== SHORT_PUT_EXPIRING) return UNDECIDED
+        expiryBytes = EXPIRY_BYTES
+        keyAt += EXPIRY_BYTES
+      }
       if ((head & 0x80_0000) !== 0) {
         valueLength |= (head >>> 17) & 0x3f80
         keyAt++
@@ -117,10 +125,13 @@ export class Lookup {
         const from = advance(file.form, address, keyAt + length - at)
         if (!this.gather(found, file, from, valueLength)) return UNDECIDED
       }
-      const sequenceAt = keyAt - SEQUENCE_BYTES
+      const sequenceAt = keyAt - SEQUENCE_BYTES - expiryBytes
       found.sequence =
         view.getUint16(sequenceAt + 4, true) * TWO_32 + view.getUint32(sequenceAt, true)
-      found.expiry = 0
+      found.expiry =
+        expiryBytes === 0
+          ? 0
+          : view.getUint16(keyAt - 2, true) * TWO_32 + view.getUint32(keyAt - EXPIRY_BYTES, true)
       found.ascii = (head & ASCII_VALUE) !== 0
       return FOUND
     }
