@@ -16,50 +16,50 @@ import { FileCopy } from '../storage/file-copy.ts'
 import { openFile } from '../vfs/open-file.ts'
 import { invalid, show } from './arguments.ts'
 import { buildStore, checkOutside } from './building.ts'
-import type { Core } from './core.ts'
 import { UNFINISHED_NAME } from './folder.ts'
+import type { Life } from './life.ts'
 import { MEMORY, place } from './open-plan.ts'
 
 /** Copies the store to the folder `to`. */
-export function* backupStore<K, V>(
-  core: Core<K, V>,
+export function* backupStore(
+  life: Life,
   to: unknown,
   progress: Progress | undefined,
   signal: AbortSignal,
 ): Routine<BackupReport> {
-  const target = planTarget(core, to)
+  const target = planTarget(life, to)
   try {
-    return yield* buildStore(core.modules, target, function* build() {
-      yield* copyDescriptor(core, target)
-      const report = yield* core.engine.backup(target, progress, signal)
+    return yield* buildStore(life.modules, target, function* build() {
+      yield* copyDescriptor(life, target)
+      const report = yield* life.engine.backup(target, progress, signal)
       signal.throwIfAborted()
       return report
     })
   } catch (error) {
     if (signal.aborted) throw signal.reason
-    throw core.engine.failure === undefined ? inItsWords(error, target.folder) : error
+    throw life.engine.failure === undefined ? inItsWords(error, target.folder) : error
   }
 }
 
 /** Where the copy goes: into the world of the store, or from memory to the machine's disk. */
-function planTarget<K, V>(core: Core<K, V>, to: unknown): BackupTarget {
+function planTarget(life: Life, to: unknown): BackupTarget {
   if (typeof to !== 'string') {
     throw invalid(`A backup goes to the path of a folder, not to ${show(to)}.`)
   }
   if (to === MEMORY) {
     throw invalid('A backup in memory would be gone at once. Give the path of a folder.')
   }
-  const { environment, folder } = place(to, core.given)
-  if (core.path !== MEMORY) checkOutside(core.folder, folder)
+  const { environment, folder } = place(to, life.given)
+  if (life.path !== MEMORY) checkOutside(life.folder, folder)
   return { environment, folder }
 }
 
 /** Byte for byte, but under the name that nobody opens. */
-function* copyDescriptor<K, V>(core: Core<K, V>, to: BackupTarget): Routine<void> {
-  const { environment, folder } = core
+function* copyDescriptor(life: Life, to: BackupTarget): Routine<void> {
+  const { environment, folder } = life
   const path = `${folder}/${DESCRIPTOR_NAME}`
   const descriptor = yield* readDescriptor(environment, folder)
-  if (descriptor?.storeId !== core.descriptor.storeId) {
+  if (descriptor?.storeId !== life.descriptor.storeId) {
     throw corruption(path, 0, 'the descriptor is not the one of this store')
   }
   const handle = yield* openFile(environment.files, path, 'read')

@@ -48,12 +48,12 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
     this.#walk = startWalk(core, scan, view)
     this.#run = newRun(core, project)
     this.#found.run = this.#run
-    core.addLease(this.#walk, this)
+    core.life.addLease(this.#walk, this)
   }
 
   next(): Promise<Step<T>> {
     try {
-      if (!this.#done) this.#core.checkOpen()
+      if (!this.#done) this.#core.life.checkOpen()
       if (this.#running !== undefined) return this.#queue(() => this.advance())
       if (this.#slice.over()) return this.#queue(() => this.#pauseThenAdvance())
       const step = this.#quick()
@@ -77,7 +77,7 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
   nextMany(count: number): Promise<T[]> {
     try {
       checkCount(count)
-      if (!this.#done) this.#core.checkOpen()
+      if (!this.#done) this.#core.life.checkOpen()
       return this.#queue(() => this.#many(count))
     } catch (error) {
       return rejected(error)
@@ -113,7 +113,7 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
 
   close(): void {
     this.#done = true
-    this.#core.endLease(this.#walk)
+    this.#core.life.endLease(this.#walk)
   }
 
   [Symbol.dispose](): void {
@@ -243,7 +243,7 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
 
   /** A step at once cannot overtake promised ones. */
   #checkFree(): void {
-    if (!this.#done) this.#core.checkOpen()
+    if (!this.#done) this.#core.life.checkOpen()
     if (this.#running !== undefined) {
       throw invalid('A promised step of this cursor still runs. Await it before a synchronous one.')
     }
@@ -260,7 +260,7 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
     this.#waiting++
     if (before !== undefined) await before
     try {
-      return await this.#core.run(start)
+      return await this.#core.life.run(start)
     } finally {
       if (--this.#waiting === 0) this.#running = undefined
     }

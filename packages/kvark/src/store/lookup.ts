@@ -32,7 +32,7 @@ export function* lookup<K, V, R>(
 ): Routine<R | undefined> {
   view?.hold()
   try {
-    if (core.unsettled) yield* core.queue.passed
+    if (core.life.unsettled) yield* core.queue.passed
     return yield* locate(core, key, view?.at, projecting(core, project))
   } finally {
     view?.release()
@@ -54,7 +54,7 @@ export function* lookupMany<K, V>(
 ): Routine<(V | undefined)[]> {
   view?.hold()
   try {
-    if (core.unsettled) yield* core.queue.passed
+    if (core.life.unsettled) yield* core.queue.passed
     view ??= viewOfNow(core)
     yield* locateMany(core, asked, values, view?.at)
     return values
@@ -120,7 +120,7 @@ function* locateMany<K, V>(
   const loadInTurn = async (): Promise<void> => {
     while (next < cold.length) {
       const one = cold[next++]!
-      values[one.place] = await core.run(() => load(one))
+      values[one.place] = await core.life.run(() => load(one))
     }
   }
   yield* new Effect(

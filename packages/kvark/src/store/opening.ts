@@ -34,6 +34,7 @@ import {
   noStore,
   removeHalfWritten,
 } from './folder.ts'
+import { Life } from './life.ts'
 import type { DescribeOptions, StoreDescription } from './open.ts'
 import {
   checkEngineOptions,
@@ -84,7 +85,8 @@ function* openStore(
     const { environment: given } = options as { environment?: Environment }
     const { expiryIntervalMs } = plan
     const where = { environment, given, path, folder, readOnly, descriptor, lock, expiryIntervalMs }
-    return new KvarkStore(new Core({ engine, modules, keys, values, ...where }), plan.durability)
+    const life = new Life({ engine, modules, durability: plan.durability, ...where })
+    return new KvarkStore(new Core(life, keys, values))
   } catch (error) {
     try {
       yield* lock.release()

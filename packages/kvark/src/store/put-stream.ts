@@ -14,7 +14,6 @@ import { SPOOL_BYTES, type Spool } from '../engine/spool.ts'
 import { WriteBatch } from '../engine/write-batch.ts'
 import { type Routine, runAsync } from '../environment/routine.ts'
 import { Slice } from '../environment/slice.ts'
-import type { Durability } from '../storage/durability.ts'
 import { Chunks } from './chunks.ts'
 import type { Core } from './core.ts'
 import { expiryOf } from './expiry.ts'
@@ -31,19 +30,18 @@ export async function putStream<K, V>(
   key: K,
   source: ByteSource,
   options: PutOptions | undefined,
-  durability: Durability,
 ): Promise<number> {
-  const chunks = new Chunks(source, core.jobSignal(undefined))
+  const chunks = new Chunks(source, core.life.jobSignal(undefined))
   const batch = new WriteBatch(1)
   const intake = new Intake(core, batch)
   try {
-    core.checkOpen()
-    core.checkWritable()
+    core.life.checkOpen()
+    core.life.checkWritable()
     checkPutOptions(options)
     addKeyToPut(core, batch, key, expectedVersion(options), expiryOf(core, options))
-    await core.run(() => intake.run(chunks))
-    core.checkOpen()
-    return await core.queue.write(batch, options?.durability ?? durability)
+    await core.life.run(() => intake.run(chunks))
+    core.life.checkOpen()
+    return await core.queue.write(batch, options?.durability ?? core.life.durability)
   } finally {
     await intake.end()
     await chunks.close()

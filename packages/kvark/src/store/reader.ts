@@ -61,7 +61,7 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
   getStream(key: K): Promise<ReadableStream<Uint8Array> | undefined> {
     return this.promise(() => {
       const internal = this.#copyKey(this.encodeKey(key))
-      return this.core.run(() => streamValue(this.core, internal, this.view))
+      return this.core.life.run(() => streamValue(this.core, internal, this.view))
     })
   }
 
@@ -85,7 +85,7 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
       const values: (V | undefined)[] = []
       const rest: Asked[] = []
       // As long as nothing has to be waited for, all is read in one go. A codec of the user's may write meanwhile.
-      let now = !core.unsettled && !core.copies
+      let now = !core.life.unsettled && !core.copies
       const slice = new Slice(core.environment)
       for (let place = 0; place < keys.length; place++) {
         const length = core.encodeKey(keys[place]!)
@@ -95,7 +95,7 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
         if (status !== FOUND && status !== MISSING) rest.push({ place, key: this.#copyKey(length) })
       }
       if (rest.length === 0) return Promise.resolve(values)
-      return core.run(() => lookupMany(core, rest, values, this.view))
+      return core.life.run(() => lookupMany(core, rest, values, this.view))
     })
   }
 
@@ -114,7 +114,7 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
   count(options?: RangeOptions<K>): Promise<number> {
     return this.promise(() => {
       const scan = planScan(this.core, options)
-      return this.core.run(() => countEntries(this.core, scan, this.view))
+      return this.core.life.run(() => countEntries(this.core, scan, this.view))
     })
   }
 
@@ -126,7 +126,7 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
   first(options?: RangeOptions<K>): Promise<[K, V] | undefined> {
     return this.promise(() => {
       const scan = this.#edge(options, 'first')
-      return this.core.run(() => this.#take(scan))
+      return this.core.life.run(() => this.#take(scan))
     })
   }
 
@@ -138,7 +138,7 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
   last(options?: RangeOptions<K>): Promise<[K, V] | undefined> {
     return this.promise(() => {
       const scan = this.#edge(options, 'last')
-      return this.core.run(() => this.#take(scan))
+      return this.core.life.run(() => this.#take(scan))
     })
   }
 
@@ -149,7 +149,7 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
 
   /** `CLOSED` when the store, or this view of it, is closed. */
   protected checkUsable(): void {
-    this.core.checkOpen()
+    this.core.life.checkOpen()
   }
 
   /** The promise of `act`; what it throws is a rejection. */
@@ -165,7 +165,7 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
   #findSync<R>(key: K, project: Projection<K, V, R>): R | undefined {
     const { core } = this
     const length = this.encodeKey(key)
-    if (core.unsettled) core.settle()
+    if (core.life.unsettled) core.life.settle()
     const { found } = core
     const status = core.engine.find(core.key.bytes, length, this.at, found)
     if (status === FOUND) return project(core, found)
@@ -177,15 +177,15 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
     try {
       const { core } = this
       const length = this.encodeKey(key)
-      if (!core.unsettled) {
+      if (!core.life.unsettled) {
         const { found } = core
         const status = core.engine.find(core.key.bytes, length, this.at, found)
         if (status === FOUND) return Promise.resolve(project(core, found))
         if (status === MISSING) return Promise.resolve(undefined)
       }
-      core.checkOpen()
+      core.life.checkOpen()
       const internal = this.#copyKey(length)
-      return core.run(() => lookup(core, internal, this.view, project))
+      return core.life.run(() => lookup(core, internal, this.view, project))
     } catch (error) {
       return rejected(error)
     }
@@ -205,7 +205,7 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
   ): StoreCursor<K, V, T> {
     this.checkUsable()
     const scan = planScan(this.core, options)
-    if (this.core.unsettled) this.core.settle()
+    if (this.core.life.unsettled) this.core.life.settle()
     return new StoreCursor(this.core, scan, this.view, project)
   }
 

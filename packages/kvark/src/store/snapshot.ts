@@ -3,7 +3,8 @@
  */
 
 import { KvarkError } from '../errors.ts'
-import type { Core, Lease } from './core.ts'
+import type { Core } from './core.ts'
+import type { Lease } from './life.ts'
 import { StoreReader } from './reader.ts'
 import type { OrderedSnapshot } from './types.ts'
 import type { View } from './view.ts'
@@ -17,12 +18,12 @@ export class StoreSnapshot<K, V> extends StoreReader<K, V> implements OrderedSna
     super(core, view)
     this.version = view.at.sequence
     this.#lease = { what: 'A snapshot', release: () => view.release() }
-    core.addLease(this.#lease, this)
+    core.life.addLease(this.#lease, this)
   }
 
   close(): void {
     this.#closed = true
-    this.core.endLease(this.#lease)
+    this.core.life.endLease(this.#lease)
   }
 
   [Symbol.dispose](): void {

@@ -32,11 +32,10 @@ export async function touch<K, V>(
   core: Core<K, V>,
   key: K,
   options: TouchOptions | undefined,
-  durability: Durability,
 ): Promise<number | undefined> {
-  const touching = new Touching(core, key, options, durability)
+  const touching = new Touching(core, key, options)
   for (;;) {
-    const version = await core.run(() => touching.run())
+    const version = await core.life.run(() => touching.run())
     if (version !== TOO_LONG) return version
     const streamed = await touching.stream(key)
     if (streamed !== undefined) return streamed
@@ -47,10 +46,9 @@ export function touchSync<K, V>(
   core: Core<K, V>,
   key: K,
   options: TouchOptions | undefined,
-  durability: Durability,
 ): number | undefined {
-  core.settle()
-  const version = runSync(new Touching(core, key, options, durability).run())
+  core.life.settle()
+  const version = runSync(new Touching(core, key, options).run())
   if (version !== TOO_LONG) return version
   const limit = core.engine.limits.batchBytes
   throw new KvarkError(
@@ -70,8 +68,8 @@ class Touching<K, V> {
   /** The version of a value that was too long. */
   #long = 0
 
-  constructor(core: Core<K, V>, key: K, options: TouchOptions | undefined, durability: Durability) {
-    core.checkWritable()
+  constructor(core: Core<K, V>, key: K, options: TouchOptions | undefined) {
+    core.life.checkWritable()
     if (options !== undefined) {
       checkObject(options, 'The options of touch')
       checkNames(options, TOUCH_NAMES, 'touch')
@@ -79,16 +77,16 @@ class Touching<K, V> {
     }
     this.#core = core
     this.#expiry = expiryOf(core, options)
-    this.#durability = options?.durability ?? durability
+    this.#durability = options?.durability ?? core.life.durability
     const length = core.encodeKey(key)
     this.#key = Buffer.from(core.key.bytes.subarray(0, length))
-    if (this.#expiry !== 0) core.expiry.begin()
+    if (this.#expiry !== 0) core.life.expiry.begin()
   }
 
   /** The new version, `undefined`, or `TOO_LONG`. */
   *run(): Routine<number | undefined> {
     const core = this.#core
-    if (core.unsettled) yield* core.queue.passed
+    if (core.life.unsettled) yield* core.queue.passed
     for (;;) {
       const batch = new WriteBatch(1)
       const found = yield* locate(core, this.#key, undefined, (one, status) =>
@@ -106,12 +104,12 @@ class Touching<K, V> {
   /** The same of the value that was too long for a batch; `undefined` where it is another one by now. */
   async stream(key: K): Promise<number | undefined> {
     const core = this.#core
-    const source = await core.run(() => streamValue(core, this.#key, undefined))
+    const source = await core.life.run(() => streamValue(core, this.#key, undefined))
     if (source === undefined) return undefined
     const expiry = this.#expiry === 0 ? {} : { expiresAt: this.#expiry }
     try {
-      const options = { ifVersion: this.#long, ...expiry }
-      return await putStream(core, key, source, options, this.#durability)
+      const options = { ifVersion: this.#long, durability: this.#durability, ...expiry }
+      return await putStream(core, key, source, options)
     } catch (error) {
       if (isConflict(error)) return undefined
       throw error

@@ -15,7 +15,8 @@ import { SPREAD, type Status } from '../engine/engine.ts'
 import type { Found } from '../engine/found.ts'
 import type { Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
-import type { Core, Lease } from './core.ts'
+import type { Core } from './core.ts'
+import type { Lease } from './life.ts'
 import { locate } from './lookup.ts'
 import type { View } from './view.ts'
 import { viewOfNow } from './walk.ts'
@@ -31,7 +32,7 @@ export function* streamValue<K, V>(
 ): Routine<ReadableStream<Uint8Array> | undefined> {
   let held = view?.hold()
   try {
-    if (core.unsettled) yield* core.queue.passed
+    if (core.life.unsettled) yield* core.queue.passed
     held ??= viewOfNow(core)
     const nothing = yield* locate(core, key, held?.at, (found, status) =>
       takePart(found, status, 0, 0),
@@ -39,7 +40,7 @@ export function* streamValue<K, V>(
     if (nothing === undefined) return undefined
     const source = new ValueSource(core, key, held?.hold(), nothing.version)
     const stream = new ReadableStream<Uint8Array>(source, { highWaterMark: 0 })
-    core.addLease(source.lease, stream)
+    core.life.addLease(source.lease, stream)
     return stream
   } finally {
     held?.release()
@@ -72,8 +73,8 @@ class ValueSource<K, V> {
 
   async pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
     try {
-      this.#core.checkOpen()
-      const { bytes, length } = await this.#core.run(() => this.#part())
+      this.#core.life.checkOpen()
+      const { bytes, length } = await this.#core.life.run(() => this.#part())
       this.#at += bytes.length
       if (bytes.length > 0) controller.enqueue(bytes)
       if (this.#at < length) return
@@ -86,7 +87,7 @@ class ValueSource<K, V> {
   }
 
   cancel(): void {
-    this.#core.endLease(this.lease)
+    this.#core.life.endLease(this.lease)
   }
 
   *#part(): Routine<Part> {

@@ -6,7 +6,8 @@ import { BLOCKED, type EngineCursor, MISSING } from '../engine/engine.ts'
 import { type Block, Found } from '../engine/found.ts'
 import type { Routine } from '../environment/routine.ts'
 import { Slice } from '../environment/slice.ts'
-import type { Core, Lease } from './core.ts'
+import type { Core } from './core.ts'
+import type { Lease } from './life.ts'
 import type { Scan } from './range.ts'
 import { View } from './view.ts'
 
@@ -60,7 +61,7 @@ export function* countEntries<K, V>(
   const blocks: Block[] = []
   let walk: Walk | undefined
   try {
-    if (core.unsettled) yield* core.queue.passed
+    if (core.life.unsettled) yield* core.queue.passed
     const { engine } = core
     if (engine.count !== undefined && scan.token === undefined) {
       scan.signal?.throwIfAborted()
@@ -68,7 +69,7 @@ export function* countEntries<K, V>(
       return Math.min(limit, yield* engine.count({ at: view?.at, from, to, reverse, token }))
     }
     walk = startWalk(core, scan, view)
-    core.addLease(walk, undefined)
+    core.life.addLease(walk, undefined)
     const found = new Found()
     const slice = new Slice(core.environment)
     let count = 0
@@ -90,7 +91,7 @@ export function* countEntries<K, V>(
     return count
   } finally {
     for (const block of blocks) block.release()
-    if (walk !== undefined) core.endLease(walk)
+    if (walk !== undefined) core.life.endLease(walk)
     view?.release()
   }
 }

@@ -67,7 +67,7 @@ export function addKeyToPut<K, V>(
   expiry: number,
 ): number {
   const i = batch.add(PUT, expected, expiry)
-  if (expiry !== 0) core.expiry.begin()
+  if (expiry !== 0) core.life.expiry.begin()
   addKey(core, batch, i, key)
   return i
 }
