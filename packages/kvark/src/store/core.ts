@@ -10,12 +10,18 @@ import type { Environment } from '../environment/environment.ts'
 import { KvarkError } from '../errors.ts'
 import { CustomCodec } from './codecs/custom.ts'
 import type { InternalCodec } from './internal-codec.ts'
-import { type KeyBuffer, PREFIX_BYTES } from './key-buffer.ts'
+import type { KeyBuffer } from './key-buffer.ts'
 import type { Life } from './life.ts'
+import { endOf, startOf } from './spaces.ts'
 import type { WriteQueue } from './write-queue.ts'
 
 export class Core<K, V> {
   readonly life: Life
+  /** The id of its key space. */
+  readonly space: number
+  /** Before the first of its keys, and behind the last. */
+  readonly from: Buffer
+  readonly to: Buffer
   readonly keys: InternalCodec<K>
   readonly values: InternalCodec<V>
   /** Those of `life`. */
@@ -29,8 +35,11 @@ export class Core<K, V> {
   readonly copies: boolean
   readonly #keyBytes: number
 
-  constructor(life: Life, keys: InternalCodec<K>, values: InternalCodec<V>) {
+  constructor(life: Life, space: number, keys: InternalCodec<K>, values: InternalCodec<V>) {
     this.life = life
+    this.space = space
+    this.from = startOf(space)
+    this.to = endOf(space)
     this.keys = keys
     this.values = values
     this.engine = life.engine
@@ -46,11 +55,23 @@ export class Core<K, V> {
   /** Builds the internal key of `key` in `this.key`; returns its length. */
   encodeKey(key: K): number {
     if (this.life.unsettled) this.life.checkOpen()
-    const { keys } = this
+    const { keys, key: target } = this
+    if (target.space !== this.space) target.begin(this.space)
     const length =
-      keys.encodeKey === undefined ? keys.encodeInto(key, this.key) : keys.encodeKey(key, this.key)
+      keys.encodeKey === undefined ? keys.encodeInto(key, target) : keys.encodeKey(key, target)
     if (length > this.#keyBytes) throw this.keyTooLong(length)
-    return PREFIX_BYTES + length
+    if (target.space !== this.space) this.#moveKey(length)
+    return target.used + length
+  }
+
+  /** A codec of the user's has read from another table meanwhile: the key stands behind the id of that one. */
+  #moveKey(length: number): void {
+    const { key } = this
+    const bytes = Buffer.from(key.bytes.subarray(key.used, key.used + length))
+    key.begin(this.space)
+    // First: it may replace `bytes`.
+    const at = key.reserve(length)
+    key.bytes.set(bytes, at)
   }
 
   keyTooLong(length: number): KvarkError {

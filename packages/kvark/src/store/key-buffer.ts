@@ -1,19 +1,17 @@
 /**
- * The one buffer in which a store builds the internal key of a read: the id of the root table, then the encoded key.
+ * The one buffer in which a store builds the internal key of a read: the id of the key space, then the encoded key.
  *
- *   bytes   │ 0 │ key … │        reused by every read; whoever waits takes a copy
+ *   bytes   │ 0 │ key … │                reused by every read; whoever waits takes a copy
  *   words   │ 0 k k k │ k k k k │ …      the same memory, lowest byte first
  *
  * Engines take the key out a word at a time, to hash and to compare it. What went in a byte at a time cannot be forwarded
  * by the processor then: the read waits until all earlier stores have reached the cache. So short text goes in by words.
  */
 
+import { writeVarint } from '../bytes/varint.ts'
 import { LITTLE_ENDIAN } from '../bytes/words.ts'
 import type { Sink } from './internal-codec.ts'
-
-/** Bytes before the key: the root table's id. */
-export const ROOT_PREFIX = 0
-export const PREFIX_BYTES = 1
+import { ROOT_SPACE } from './spaces.ts'
 
 const FIRST_BYTES = 256
 /** Up to this many characters a loop beats the call into native code. */
@@ -22,16 +20,29 @@ const ASCII_END = 0x80
 
 export class KeyBuffer implements Sink {
   bytes: Buffer = Buffer.alloc(FIRST_BYTES)
-  readonly used: number = PREFIX_BYTES
+  /** Bytes of the id. */
+  used = 1
+  space: number = ROOT_SPACE
   #words: Uint32Array = wordsOf(this.bytes)
+  /** The id, and zeros. */
+  #prefix = 0
+
+  /** Keys of another space follow. */
+  begin(space: number): void {
+    this.space = space
+    this.bytes.fill(0, 0, 4)
+    this.used = writeVarint(this.bytes, 0, space)
+    this.#prefix = this.#words[0]!
+  }
 
   reserve(length: number): number {
-    if (PREFIX_BYTES + length > this.bytes.length) {
-      const bytes = Math.max(this.bytes.length * 2, PREFIX_BYTES + length)
+    if (this.used + length > this.bytes.length) {
+      const bytes = Math.max(this.bytes.length * 2, this.used + length)
       this.bytes = Buffer.alloc((bytes + 3) & ~3)
       this.#words = wordsOf(this.bytes)
+      this.begin(this.space)
     }
-    return PREFIX_BYTES
+    return this.used
   }
 
   /** Writes `text` as the key if it is short and all ASCII; else false, and it has to be written otherwise. */
@@ -41,11 +52,15 @@ export class KeyBuffer implements Sink {
     const words = this.#words
     const first = text.charCodeAt(0)
     const second = text.charCodeAt(1)
-    const third = text.charCodeAt(2)
-    let seen = first | second | third
-    words[0] = ROOT_PREFIX | (first << 8) | (second << 16) | (third << 24)
+    let seen = first | second
+    let i = 2
+    if (this.used === 1) {
+      const third = text.charCodeAt(i++)
+      seen |= third
+      words[0] = this.#prefix | (first << 8) | (second << 16) | (third << 24)
+    } else if (this.used === 2) words[0] = this.#prefix | (first << 16) | (second << 24)
+    else return false
     let word = 1
-    let i = 3
     for (; i + 4 <= length; i += 4) {
       const a = text.charCodeAt(i)
       const b = text.charCodeAt(i + 1)

@@ -44,6 +44,7 @@ import {
   place,
   planOpen,
 } from './open-plan.ts'
+import { ROOT_SPACE } from './spaces.ts'
 import { KvarkStore } from './store.ts'
 
 const DEFAULT_CIPHER: CipherName = 'aes-256-gcm'
@@ -86,7 +87,7 @@ function* openStore(
     const { expiryIntervalMs } = plan
     const where = { environment, given, path, folder, readOnly, descriptor, lock, expiryIntervalMs }
     const life = new Life({ engine, modules, durability: plan.durability, ...where })
-    return new KvarkStore(new Core(life, keys, values))
+    return new KvarkStore(new Core(life, ROOT_SPACE, keys, values))
   } catch (error) {
     try {
       yield* lock.release()

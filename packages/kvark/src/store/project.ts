@@ -9,8 +9,11 @@ import type { Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 import type { Core } from './core.ts'
 import type { InternalCodec } from './internal-codec.ts'
-import { PREFIX_BYTES } from './key-buffer.ts'
+import { prefixLength } from './spaces.ts'
 import type { Entry } from './types.ts'
+
+/** Text is ASCII all over, and so is the id before keys in it: it is one byte. */
+const TEXT_PREFIX = 1
 
 /** Makes the caller's result of an entry. */
 export type Projection<K, V, R> = (core: Core<K, V>, found: Found) => R
@@ -58,12 +61,12 @@ export function fromRun<K, V, R>({ keys, values }: Core<K, V>, run: Run): R {
   const { keyForm, valueForm } = run
   let key: unknown
   if (keyForm !== UNWANTED) {
-    const start = run.keyStarts[i]! + PREFIX_BYTES
+    const start = run.keyStarts[i]!
     const end = run.keyStarts[i + 1]!
     key =
       keyForm === AS_TEXT
-        ? keys.decodeText!(run.keys, start, end)
-        : keys.decode(run.keyBytes, start, end, false)
+        ? keys.decodeText!(run.keys, start + TEXT_PREFIX, end)
+        : keys.decode(run.keyBytes, start + prefixLength(run.keyBytes, start), end, false)
     if (valueForm === UNWANTED) return key as R
   }
   const start = run.valueStarts[i]!
@@ -77,7 +80,8 @@ export function fromRun<K, V, R>({ keys, values }: Core<K, V>, run: Run): R {
 
 export function toKey<K, V>(core: Core<K, V>, found: Found): K {
   if (core.copies) ownBytes(found)
-  return core.keys.decode(found.keyBytes, found.keyStart + PREFIX_BYTES, found.keyEnd, false)
+  const start = found.keyStart + prefixLength(found.keyBytes, found.keyStart)
+  return core.keys.decode(found.keyBytes, start, found.keyEnd, false)
 }
 
 export function toValue<K, V>(core: Core<K, V>, found: Found): V {
@@ -89,7 +93,7 @@ export function toPair<K, V>(core: Core<K, V>, found: Found): [K, V] {
   if (core.copies) ownBytes(found)
   const { keyBytes, keyStart, keyEnd, bytes, start, end, ascii } = found
   return [
-    core.keys.decode(keyBytes, keyStart + PREFIX_BYTES, keyEnd, false),
+    core.keys.decode(keyBytes, keyStart + prefixLength(keyBytes, keyStart), keyEnd, false),
     core.values.decode(bytes, start, end, ascii),
   ]
 }

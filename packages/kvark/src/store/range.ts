@@ -1,7 +1,7 @@
 /**
  * From the options of a scan, or of `clear`, to the internal keys that an engine walks, or removes.
  *
- *   table 0:   [0]              [0]·gte   [0]·gt·[0]        [0]·lt   [0]·lte·[0]              [1]
+ *   space 0:   [0]              [0]·gte   [0]·gt·[0]        [0]·lt   [0]·lte·[0]              [1]
  *              ├── all keys ────┼─────────┼── … ────────────┼────────┼── … ───────────────────┤
  *              from (inclusive)                                             to (exclusive)
  *
@@ -11,7 +11,6 @@
 
 import { checkNames, checkObject, invalid, show, unsupported } from './arguments.ts'
 import type { Core } from './core.ts'
-import { PREFIX_BYTES, ROOT_PREFIX } from './key-buffer.ts'
 import type { ClearOptions, KeyRange, RangeOptions } from './types.ts'
 
 const SCAN_NAMES = ['limit', 'signal', 'token'] as const
@@ -19,10 +18,6 @@ const RANGE_NAMES = ['gt', 'gte', 'lt', 'lte', 'prefix'] as const
 const ORDER_NAMES: readonly string[] = [...RANGE_NAMES, 'reverse']
 const ALL_NAMES: readonly string[] = [...SCAN_NAMES, ...ORDER_NAMES]
 const CLEAR_NAMES: readonly string[] = ['durability', ...RANGE_NAMES]
-
-/** Before the first key of the root table, and behind its last. */
-export const ROOT_FROM: Buffer = Buffer.from([ROOT_PREFIX])
-export const ROOT_TO: Buffer = Buffer.from([ROOT_PREFIX + 1])
 
 /** Keys from `from` up to `to`, which is not one of them. */
 export interface Bounds {
@@ -38,17 +33,15 @@ export interface Scan extends Bounds {
   readonly signal: AbortSignal | undefined
 }
 
-const EVERYTHING: Scan = {
-  from: ROOT_FROM,
-  to: ROOT_TO,
+const EVERYTHING = {
   reverse: false,
   token: undefined,
   limit: Number.POSITIVE_INFINITY,
   signal: undefined,
-}
+} as const
 
 export function planScan<K, V>(core: Core<K, V>, options: RangeOptions<K> | undefined): Scan {
-  if (options === undefined) return EVERYTHING
+  if (options === undefined) return { from: core.from, to: core.to, ...EVERYTHING }
   checkObject(options, 'The options of a scan')
   checkOrder(core, options)
   checkNames(options, ALL_NAMES, 'A scan')
@@ -72,7 +65,7 @@ export function planScan<K, V>(core: Core<K, V>, options: RangeOptions<K> | unde
 
 /** What `clear` is to remove; its other options are the caller's to check. */
 export function planClear<K, V>(core: Core<K, V>, options: ClearOptions<K> | undefined): Bounds {
-  if (options === undefined) return EVERYTHING
+  if (options === undefined) return { from: core.from, to: core.to }
   checkObject(options, 'The options of a write')
   checkOrder(core, options)
   checkNames(options, CLEAR_NAMES, 'A clear')
@@ -93,8 +86,7 @@ function bounds<K, V>(core: Core<K, V>, options: KeyRange<K>): Bounds {
   const { gt, gte, lt, lte, prefix } = options
   if (gt !== undefined && gte !== undefined) throw invalid("Give 'gt' or 'gte', not both.")
   if (lt !== undefined && lte !== undefined) throw invalid("Give 'lt' or 'lte', not both.")
-  let from = ROOT_FROM
-  let to = ROOT_TO
+  let { from, to } = core
   if (prefix !== undefined) [from, to] = prefixBounds(core, prefix)
   if (gte !== undefined) from = later(from, bound(core, gte, 0))
   if (gt !== undefined) from = later(from, bound(core, gt, 1))
@@ -115,19 +107,19 @@ function bound<K, V>(core: Core<K, V>, key: K, zeros: number): Buffer {
 function prefixBounds<K, V>(core: Core<K, V>, prefix: K): [Buffer, Buffer] {
   if (core.keys.prefixRange === undefined) {
     const from = bound(core, prefix, 0)
-    return [from, successor(from)]
+    return [from, successor(from, core.from.length)]
   }
   const [from, to] = core.keys.prefixRange(prefix)
   return [
-    Buffer.concat([ROOT_FROM, from]),
-    to.length === 0 ? ROOT_TO : Buffer.concat([ROOT_FROM, to]),
+    Buffer.concat([core.from, from]),
+    to.length === 0 ? core.to : Buffer.concat([core.from, to]),
   ]
 }
 
-/** The least bytes above all that begin with `bytes`. There are some, for the table's id is below 255. */
-function successor(bytes: Buffer): Buffer {
+/** The least bytes above all that begin with `bytes`. There are some, for the first `idBytes` do not end with 255. */
+function successor(bytes: Buffer, idBytes: number): Buffer {
   let end = bytes.length
-  while (end > PREFIX_BYTES && bytes[end - 1] === 0xff) end--
+  while (end > idBytes && bytes[end - 1] === 0xff) end--
   const next = Buffer.from(bytes.subarray(0, end))
   next[end - 1]! += 1
   return next

@@ -16,8 +16,8 @@ import { checkMemory } from './codecs/bytes.ts'
 import type { Core } from './core.ts'
 import { expiryOf } from './expiry.ts'
 import type { InternalCodec } from './internal-codec.ts'
-import { ROOT_PREFIX } from './key-buffer.ts'
 import type { Bounds } from './range.ts'
+import { prefixLength } from './spaces.ts'
 import type { BatchOperation, PutOptions, WriteOptions } from './types.ts'
 
 const CONDITIONS: readonly string[] = ['ifVersion', 'ifAbsent']
@@ -171,8 +171,7 @@ function checkFields(operation: object, known: readonly string[], what: string):
 }
 
 function addKey<K, V>(core: Core<K, V>, batch: WriteBatch, i: number, key: K): void {
-  addTable(batch, ROOT_PREFIX)
-  batch.keyWritten(i, 1)
+  addSpace(batch, i, core.from)
   const length = core.keys.encodeInto(key, batch)
   if (length > core.engine.limits.keyBytes) throw core.keyTooLong(length)
   batch.keyWritten(i, length)
@@ -202,9 +201,10 @@ function addValue<K, V>(
   batch.valueWritten(i, length)
 }
 
-function addTable(batch: WriteBatch, id: number): void {
-  const at = batch.reserve(1)
-  batch.bytes[at] = id
+function addSpace(batch: WriteBatch, i: number, id: Buffer): void {
+  const at = batch.reserve(id.length)
+  for (let n = 0; n < id.length; n++) batch.bytes[at + n] = id[n]!
+  batch.keyWritten(i, id.length)
 }
 
 export function checkValueLength<K, V>(core: Core<K, V>, length: number): void {
@@ -229,10 +229,12 @@ export function checkWholeLength<K, V>(core: Core<K, V>, length: number): void {
   )
 }
 
-/** The bytes of keys and values, without the table's id before each key. */
+/** The bytes of keys and values, without the id of the space before each key. */
 function checkSize<K, V>(core: Core<K, V>, batch: WriteBatch): void {
-  const size = batch.size - batch.count
   const limit = core.engine.limits.batchBytes
+  if (batch.size - batch.count <= limit) return
+  let size = batch.size
+  for (let i = 0; i < batch.count; i++) size -= prefixLength(batch.bytes, batch.keyStart[i]!)
   if (size <= limit) return
   throw invalid(
     `The keys and values of the batch have more than ${limit} bytes. Write them in several batches, a long value with putStream.`,

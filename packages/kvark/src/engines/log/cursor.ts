@@ -1,5 +1,5 @@
 /**
- * Walks the live entries of a snapshot in the order in which they were written.
+ * Walks the live entries of a snapshot, as far as their keys lie in the range, in the order in which they were written.
  *
  *   token   │ store 4 B │ sequence of the last entry given u48 │
  *
@@ -48,6 +48,8 @@ export class LogCursor implements EngineCursor {
   readonly #seed: number
   readonly #lookup: Lookup
   readonly #ownsSnapshot: boolean
+  readonly #from: Uint8Array
+  readonly #to: Uint8Array
   #merge: Merge<LogSegment> | undefined
   /** Sequence of the last entry given. */
   #after = 0
@@ -64,6 +66,8 @@ export class LogCursor implements EngineCursor {
     this.#seed = seed
     this.#lookup = new Lookup(state.segments, state.cache)
     this.#ownsSnapshot = request.at === undefined
+    this.#from = request.from
+    this.#to = request.to
     this.#snapshot = (request.at ?? state.snapshot()) as LogSnapshot
     if (request.token) this.#after = this.#read(request.token)
     this.#merge = new Merge(this.#lanes(), this.#after)
@@ -161,6 +165,8 @@ export class LogCursor implements EngineCursor {
       key = this.#spreadKey
       start = 0
     }
+    if (isBelow(key, start, keyLength, this.#from)) return MISSING
+    if (this.#to.length > 0 && !isBelow(key, start, keyLength, this.#to)) return MISSING
     const hash = hash32(key, start, start + keyLength, this.#seed)
     const position = segment.base + walk.address
     const { snapshots } = this.#state
@@ -227,4 +233,14 @@ export class LogCursor implements EngineCursor {
     found.block = block
     return BLOCKED
   }
+}
+
+/** Whether the key comes before `bound`, which is short: nearly always one byte. */
+function isBelow(bytes: Uint8Array, start: number, length: number, bound: Uint8Array): boolean {
+  for (let i = 0; i < bound.length; i++) {
+    if (i === length) return true
+    const difference = bytes[start + i]! - bound[i]!
+    if (difference !== 0) return difference < 0
+  }
+  return false
 }

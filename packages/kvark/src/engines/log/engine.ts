@@ -569,9 +569,10 @@ export class LogEngine implements Engine {
   }
 }
 
-/** Whole-store clears only: an unordered index cannot find a range. */
+/** Whole-store clears only: an unordered index cannot find a range. Where there are tables, the store does not ask for one. */
 function checkRange(batch: WriteBatch, i: number): void {
-  if (batch.keyLength[i]! <= 1 && batch.valueLength[i]! <= 1) return
+  const from = batch.keyLength[i]! === 0 ? 0 : batch.bytes[batch.keyStart[i]!]!
+  if (batch.keyLength[i]! <= 1 && from === 0 && batch.valueLength[i]! <= 1) return
   throw new KvarkError(
     'UNSUPPORTED',
     'The log engine clears a whole table, not a range of keys. Delete the keys one by one.',
