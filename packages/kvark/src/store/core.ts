@@ -13,12 +13,17 @@ import type { InternalCodec } from './internal-codec.ts'
 import type { KeyBuffer } from './key-buffer.ts'
 import type { Life } from './life.ts'
 import { endOf, startOf } from './spaces.ts'
+import type { Wanted } from './tables.ts'
 import type { WriteQueue } from './write-queue.ts'
 
 export class Core<K, V> {
   readonly life: Life
-  /** The id of its key space. */
+  /** Of the table; 0: the root. */
+  readonly number: number
+  /** The id of its key space, of this moment: a table that is cleared or made gets another core. */
   readonly space: number
+  /** Of a table that is not there: what its first put makes. */
+  readonly unmade: Wanted | undefined
   /** Before the first of its keys, and behind the last. */
   readonly from: Buffer
   readonly to: Buffer
@@ -35,9 +40,17 @@ export class Core<K, V> {
   readonly copies: boolean
   readonly #keyBytes: number
 
-  constructor(life: Life, space: number, keys: InternalCodec<K>, values: InternalCodec<V>) {
+  constructor(
+    life: Life,
+    { number, space }: { readonly number: number; readonly space: number },
+    keys: InternalCodec<K>,
+    values: InternalCodec<V>,
+    unmade?: Wanted,
+  ) {
     this.life = life
+    this.number = number
     this.space = space
+    this.unmade = unmade
     this.from = startOf(space)
     this.to = endOf(space)
     this.keys = keys

@@ -16,7 +16,7 @@ import { KvarkError } from '../errors.ts'
 import { invalid, rejected, show, unsupported } from './arguments.ts'
 import type { Core } from './core.ts'
 import { fromRun, gather, newRun, type Projection, wantsValue } from './project.ts'
-import type { Scan } from './range.ts'
+import { type Scan, tokenOf } from './range.ts'
 import type { OrderedCursor } from './types.ts'
 import type { View } from './view.ts'
 import { startWalk, type Walk } from './walk.ts'
@@ -103,7 +103,7 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
 
   get token(): Uint8Array {
     if (this.#failure !== undefined) throw this.#failure.reason
-    return this.#walk.token
+    return tokenOf(this.#core, this.#walk.token)
   }
 
   return(): Promise<Step<T>> {

@@ -24,6 +24,7 @@ import type { Descriptor } from '../storage/descriptor.ts'
 import type { FileLock } from '../vfs/files.ts'
 import { ExpiryTimer } from './expiry-timer.ts'
 import { KeyBuffer } from './key-buffer.ts'
+import { Tables } from './tables.ts'
 import { WriteQueue } from './write-queue.ts'
 
 /** A larger arena is let go after the call that needed it. */
@@ -69,6 +70,7 @@ export class Life {
   readonly found: Found = new Found()
   readonly queue: WriteQueue
   readonly expiry: ExpiryTimer
+  readonly tables: Tables
   unsettled = false
   readonly #lock: FileLock
   readonly #leases = new Set<Lease>()
@@ -99,6 +101,7 @@ export class Life {
     })
     const { environment, engine, readOnly, expiryIntervalMs } = parts
     this.expiry = new ExpiryTimer(environment, readOnly ? undefined : engine, expiryIntervalMs)
+    this.tables = new Tables(this)
     this.#abandoned = new FinalizationRegistry((lease) => {
       this.environment.warn(
         `${lease.what} of the store ${this.path} was forgotten and has been closed. Close it, or leave its loop, as soon as it is done.`,

@@ -24,7 +24,6 @@ import {
 import { newDataKey, openKey, storeKey } from '../storage/store-key.ts'
 import { overlayFiles } from '../vfs/overlay.ts'
 import { checkNames, checkObject, invalid } from './arguments.ts'
-import { Core } from './core.ts'
 import {
   foreignFolder,
   isBare,
@@ -44,7 +43,6 @@ import {
   place,
   planOpen,
 } from './open-plan.ts'
-import { ROOT_SPACE } from './spaces.ts'
 import { KvarkStore } from './store.ts'
 
 const DEFAULT_CIPHER: CipherName = 'aes-256-gcm'
@@ -87,7 +85,8 @@ function* openStore(
     const { expiryIntervalMs } = plan
     const where = { environment, given, path, folder, readOnly, descriptor, lock, expiryIntervalMs }
     const life = new Life({ engine, modules, durability: plan.durability, ...where })
-    return new KvarkStore(new Core(life, ROOT_SPACE, keys, values))
+    yield* life.tables.load()
+    return new KvarkStore(life, keys, values)
   } catch (error) {
     try {
       yield* lock.release()

@@ -17,6 +17,7 @@ import { Slice } from '../environment/slice.ts'
 import { Chunks } from './chunks.ts'
 import type { Core } from './core.ts'
 import { expiryOf } from './expiry.ts'
+import type { Life } from './life.ts'
 import type { ByteSource, PutOptions } from './types.ts'
 import { addKeyToPut, checkPutOptions, checkValueLength, expectedVersion } from './writes.ts'
 
@@ -26,24 +27,32 @@ const FIRST_BYTES = 64 * 1024
 
 /** Stores what `source` gives under `key`; the promise gives the write's version. */
 export async function putStream<K, V>(
-  core: Core<K, V>,
+  life: Life,
+  table: () => Core<K, V>,
   key: K,
   source: ByteSource,
   options: PutOptions | undefined,
 ): Promise<number> {
-  const chunks = new Chunks(source, core.life.jobSignal(undefined))
+  const { tables, queue } = life
+  const chunks = new Chunks(source, life.jobSignal(undefined))
   const batch = new WriteBatch(1)
-  const intake = new Intake(core, batch)
+  let intake: Intake<K, V> | undefined
   try {
-    core.life.checkOpen()
-    core.life.checkWritable()
+    life.checkOpen()
+    life.checkWritable()
     checkPutOptions(options)
+    const core = table()
     addKeyToPut(core, batch, key, expectedVersion(options), expiryOf(core, options))
-    await core.life.run(() => intake.run(chunks))
-    core.life.checkOpen()
-    return await core.queue.write(batch, options?.durability ?? core.life.durability)
+    // A spooled value is the only operation of its batch, so the table is made before.
+    if (core.unmade !== undefined) tables.make(core.unmade)
+    const taking = new Intake(core, batch)
+    intake = taking
+    await life.run(() => taking.run(chunks))
+    life.checkOpen()
+    tables.check(batch)
+    return await queue.write(batch, options?.durability ?? life.durability)
   } finally {
-    await intake.end()
+    await intake?.end()
     await chunks.close()
   }
 }

@@ -11,6 +11,7 @@
 
 import { checkNames, checkObject, invalid, show, unsupported } from './arguments.ts'
 import type { Core } from './core.ts'
+import { startOf } from './spaces.ts'
 import type { ClearOptions, KeyRange, RangeOptions } from './types.ts'
 
 const SCAN_NAMES = ['limit', 'signal', 'token'] as const
@@ -58,9 +59,26 @@ export function planScan<K, V>(core: Core<K, V>, options: RangeOptions<K> | unde
   if (typeof reverse !== 'boolean') {
     throw invalid(`The option 'reverse' must be true or false, not ${show(reverse)}.`)
   }
+  const own = token === undefined ? undefined : ownToken(core, token)
   // Not spread: that would take longer than all the rest.
   const { from, to } = bounds(core, options)
-  return { from, to, reverse, limit, signal, token }
+  return { from, to, reverse, limit, signal, token: own }
+}
+
+/**
+ * The token of a cursor: that of the engine's, behind the number of the table, where it is not the root. So a token of one table is
+ * refused by the others, whatever the engine makes of it.
+ */
+export function tokenOf<K, V>({ number }: Core<K, V>, token: Uint8Array): Uint8Array {
+  return number === 0 ? token : new Uint8Array(Buffer.concat([startOf(number), token]))
+}
+
+/** The engine's token. */
+function ownToken<K, V>({ number }: Core<K, V>, token: Uint8Array): Uint8Array {
+  if (number === 0) return token
+  const prefix = startOf(number)
+  if (prefix.equals(token.subarray(0, prefix.length))) return token.subarray(prefix.length)
+  throw invalid('This token was not made by a cursor of this table. Begin without one.')
 }
 
 /** What `clear` is to remove; its other options are the caller's to check. */

@@ -15,6 +15,7 @@ import { Slice } from '../environment/slice.ts'
 import { invalid, rejected, show, unsupported } from './arguments.ts'
 import type { Core } from './core.ts'
 import { StoreCursor } from './cursor.ts'
+import type { Life } from './life.ts'
 import { type Asked, lookup, lookupMany } from './lookup.ts'
 import { type Projection, toEntry, toKey, toPair, toPresence, toValue } from './project.ts'
 import { planScan, type Scan } from './range.ts'
@@ -24,14 +25,21 @@ import type { View } from './view.ts'
 import { countEntries } from './walk.ts'
 
 export class StoreReader<K, V> implements OrderedReader<K, V> {
-  protected readonly core: Core<K, V>
+  protected readonly life: Life
+  readonly #core: Core<K, V>
   protected readonly view: View | undefined
   protected readonly at: EngineSnapshot | undefined
 
   constructor(core: Core<K, V>, view: View | undefined) {
-    this.core = core
+    this.life = core.life
+    this.#core = core
     this.view = view
     this.at = view?.at
+  }
+
+  /** What reading takes, now. */
+  protected get core(): Core<K, V> {
+    return this.#core
   }
 
   get(key: K): Promise<V | undefined> {
@@ -60,8 +68,9 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
 
   getStream(key: K): Promise<ReadableStream<Uint8Array> | undefined> {
     return this.promise(() => {
-      const internal = this.#copyKey(this.encodeKey(key))
-      return this.core.life.run(() => streamValue(this.core, internal, this.view))
+      const { core } = this
+      const internal = copyKey(core, this.encodeKey(core, key))
+      return core.life.run(() => streamValue(core, internal, this.view))
     })
   }
 
@@ -92,7 +101,7 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
         now &&= !slice.over()
         const status = now ? core.engine.find(core.key.bytes, length, this.at, core.found) : BLOCKED
         values.push(status === FOUND ? toValue(core, core.found) : undefined)
-        if (status !== FOUND && status !== MISSING) rest.push({ place, key: this.#copyKey(length) })
+        if (status !== FOUND && status !== MISSING) rest.push({ place, key: copyKey(core, length) })
       }
       if (rest.length === 0) return Promise.resolve(values)
       return core.life.run(() => lookupMany(core, rest, values, this.view))
@@ -113,43 +122,49 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
 
   count(options?: RangeOptions<K>): Promise<number> {
     return this.promise(() => {
-      const scan = planScan(this.core, options)
-      return this.core.life.run(() => countEntries(this.core, scan, this.view))
+      const { core } = this
+      const scan = planScan(core, options)
+      return core.life.run(() => countEntries(core, scan, this.view))
     })
   }
 
   countSync(options?: RangeOptions<K>): number {
     this.checkUsable()
-    return runSync(countEntries(this.core, planScan(this.core, options), this.view))
+    const { core } = this
+    return runSync(countEntries(core, planScan(core, options), this.view))
   }
 
   first(options?: RangeOptions<K>): Promise<[K, V] | undefined> {
     return this.promise(() => {
-      const scan = this.#edge(options, 'first')
-      return this.core.life.run(() => this.#take(scan))
+      const { core } = this
+      const scan = this.#edge(core, options, 'first')
+      return core.life.run(() => this.#take(core, scan))
     })
   }
 
   firstSync(options?: RangeOptions<K>): [K, V] | undefined {
     this.checkUsable()
-    return runSync(this.#take(this.#edge(options, 'first')))
+    const { core } = this
+    return runSync(this.#take(core, this.#edge(core, options, 'first')))
   }
 
   last(options?: RangeOptions<K>): Promise<[K, V] | undefined> {
     return this.promise(() => {
-      const scan = this.#edge(options, 'last')
-      return this.core.life.run(() => this.#take(scan))
+      const { core } = this
+      const scan = this.#edge(core, options, 'last')
+      return core.life.run(() => this.#take(core, scan))
     })
   }
 
   lastSync(options?: RangeOptions<K>): [K, V] | undefined {
     this.checkUsable()
-    return runSync(this.#take(this.#edge(options, 'last')))
+    const { core } = this
+    return runSync(this.#take(core, this.#edge(core, options, 'last')))
   }
 
   /** `CLOSED` when the store, or this view of it, is closed. */
   protected checkUsable(): void {
-    this.core.life.checkOpen()
+    this.life.checkOpen()
   }
 
   /** The promise of `act`; what it throws is a rejection. */
@@ -164,19 +179,19 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
 
   #findSync<R>(key: K, project: Projection<K, V, R>): R | undefined {
     const { core } = this
-    const length = this.encodeKey(key)
+    const length = this.encodeKey(core, key)
     if (core.life.unsettled) core.life.settle()
     const { found } = core
     const status = core.engine.find(core.key.bytes, length, this.at, found)
     if (status === FOUND) return project(core, found)
     if (status === MISSING) return undefined
-    return runSync(lookup(core, this.#copyKey(length), this.view, project))
+    return runSync(lookup(core, copyKey(core, length), this.view, project))
   }
 
   #find<R>(key: K, project: Projection<K, V, R>): Promise<R | undefined> {
     try {
       const { core } = this
-      const length = this.encodeKey(key)
+      const length = this.encodeKey(core, key)
       if (!core.life.unsettled) {
         const { found } = core
         const status = core.engine.find(core.key.bytes, length, this.at, found)
@@ -184,19 +199,15 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
         if (status === MISSING) return Promise.resolve(undefined)
       }
       core.life.checkOpen()
-      const internal = this.#copyKey(length)
+      const internal = copyKey(core, length)
       return core.life.run(() => lookup(core, internal, this.view, project))
     } catch (error) {
       return rejected(error)
     }
   }
 
-  protected encodeKey(key: K): number {
-    return this.core.encodeKey(key)
-  }
-
-  #copyKey(length: number): Buffer {
-    return Buffer.from(this.core.key.bytes.subarray(0, length))
+  protected encodeKey(core: Core<K, V>, key: K): number {
+    return core.encodeKey(key)
   }
 
   #cursor<T>(
@@ -204,28 +215,33 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
     project: Projection<K, V, T>,
   ): StoreCursor<K, V, T> {
     this.checkUsable()
-    const scan = planScan(this.core, options)
-    if (this.core.life.unsettled) this.core.life.settle()
-    return new StoreCursor(this.core, scan, this.view, project)
+    const { core } = this
+    const scan = planScan(core, options)
+    if (core.life.unsettled) core.life.settle()
+    return new StoreCursor(core, scan, this.view, project)
   }
 
   /** The scan whose first entry is the first, or last, of the range. */
-  #edge(options: RangeOptions<K> | undefined, verb: 'first' | 'last'): Scan {
-    const { engine, modules } = this.core
+  #edge(core: Core<K, V>, options: RangeOptions<K> | undefined, verb: 'first' | 'last'): Scan {
+    const { engine, modules } = core
     if (!engine.supports.order) throw unsupported(engine.name, `'${verb}'`, 'order', modules)
-    const scan = planScan(this.core, options)
+    const scan = planScan(core, options)
     return { ...scan, reverse: scan.reverse !== (verb === 'last') }
   }
 
-  *#take(scan: Scan): Routine<[K, V] | undefined> {
-    yield* this.core.queue.passed
-    const cursor = new StoreCursor(this.core, scan, this.view, toPair)
+  *#take(core: Core<K, V>, scan: Scan): Routine<[K, V] | undefined> {
+    yield* core.queue.passed
+    const cursor = new StoreCursor(core, scan, this.view, toPair)
     try {
       return (yield* cursor.advance()).value
     } finally {
       cursor.close()
     }
   }
+}
+
+function copyKey<K, V>(core: Core<K, V>, length: number): Buffer {
+  return Buffer.from(core.key.bytes.subarray(0, length))
 }
 
 function checkKeys<K>(keys: readonly K[]): readonly K[] {

@@ -11,15 +11,30 @@ import type {
   Supports,
   VerifyReport,
 } from '../engine/engine.ts'
+import { WriteBatch } from '../engine/write-batch.ts'
 import { effect, type Routine, runSync } from '../environment/routine.ts'
 import { checkJobOptions, checkNames, checkObject, invalid, show, unknownName } from './arguments.ts'
 import { backupStore } from './backup.ts'
-import type { Core } from './core.ts'
+import type { Catalogue } from './catalogue.ts'
+import { resolveKeyCodec, resolveValueCodec } from './codecs.ts'
+import type { InternalCodec } from './internal-codec.ts'
+import type { Life } from './life.ts'
 import { EXPIRY_INTERVAL, expiryInterval } from './open-plan.ts'
 import { KvarkTable } from './table.ts'
-import type { Configurable, JobOptions, OrderedStore, Stats } from './types.ts'
+import { checkTableName, type Wanted } from './tables.ts'
+import type {
+  Configurable,
+  DurabilityOptions,
+  JobOptions,
+  OrderedStore,
+  Stats,
+  TableInfo,
+  TableOptions,
+} from './types.ts'
+import { checkBatchOptions } from './writes.ts'
 
 const JOB_NAMES: readonly string[] = ['signal', 'progress']
+const TABLE_NAMES: readonly string[] = ['keys', 'values']
 
 export class KvarkStore<K, V>
   extends KvarkTable<K, V>
@@ -30,12 +45,52 @@ export class KvarkStore<K, V>
   readonly supports: Supports
   readonly limits: Limits
 
-  constructor(core: Core<K, V>) {
-    super(core, undefined)
-    this.path = core.life.path
-    this.engine = core.engine.name
-    this.supports = core.engine.supports
-    this.limits = core.engine.limits
+  constructor(life: Life, keys: InternalCodec<K>, values: InternalCodec<V>) {
+    super(life, keys, values, undefined)
+    this.path = life.path
+    this.engine = life.engine.name
+    this.supports = life.engine.supports
+    this.limits = life.engine.limits
+  }
+
+  /** Which table it gives is said by the types of `Tables`. */
+  table(name: string, options?: TableOptions<unknown, unknown>): never
+  table(name: string, options?: TableOptions<unknown, unknown>): unknown {
+    const { life } = this
+    life.checkOpen()
+    checkTableName(name)
+    if (options !== undefined) {
+      checkObject(options, 'The options of a table')
+      checkNames(options, TABLE_NAMES, 'A table')
+    }
+    const keys = resolveKeyCodec(options?.keys)
+    const values = resolveValueCodec(options?.values)
+    const wanted: Wanted = { name, keys: keys.name, values: values.name, number: 0 }
+    const { tables } = life
+    const number = tables.find(tables.known(), wanted)?.number ?? 0
+    return new KvarkTable(life, keys, values, { ...wanted, number })
+  }
+
+  tables(): TableInfo[] {
+    const { tables } = this.life
+    this.life.checkOpen()
+    return tables.list(tables.catalogue)
+  }
+
+  dropTable(name: string, options?: DurabilityOptions): Promise<void> {
+    return this.#changeTables(options, (batch) => this.life.tables.fillDrop(batch, name))
+  }
+
+  dropTableSync(name: string, options?: DurabilityOptions): void {
+    this.#changeTablesSync(options, (batch) => this.life.tables.fillDrop(batch, name))
+  }
+
+  renameTable(from: string, to: string, options?: DurabilityOptions): Promise<void> {
+    return this.#changeTables(options, (batch) => this.life.tables.fillRename(batch, from, to))
+  }
+
+  renameTableSync(from: string, to: string, options?: DurabilityOptions): void {
+    this.#changeTablesSync(options, (batch) => this.life.tables.fillRename(batch, from, to))
   }
 
   sync(): Promise<void> {
@@ -49,45 +104,59 @@ export class KvarkStore<K, V>
   }
 
   resume(): Promise<void> {
-    return this.#run((engine) => engine.resume())
+    const { tables } = this.life
+    return this.#run(function* (engine) {
+      yield* engine.resume()
+      yield* tables.load()
+    })
   }
 
   resumeSync(): void {
     runSync(this.#settled().resume())
+    runSync(this.life.tables.load())
   }
 
   compact(options?: JobOptions): Promise<void> {
+    const { life } = this
     return this.#run((engine) => {
-      this.core.life.checkWritable()
-      return engine.compact(...this.#job(options))
+      life.checkWritable()
+      const job = this.#job(options)
+      return (function* () {
+        yield* life.tables.purge()
+        yield* engine.compact(...job)
+      })()
     })
   }
 
   compactSync(options?: JobOptions): void {
     const engine = this.#settled()
-    this.core.life.checkWritable()
-    runSync(engine.compact(...this.#job(options)))
+    this.life.checkWritable()
+    const job = this.#job(options)
+    runSync(this.life.tables.purge())
+    runSync(engine.compact(...job))
   }
 
   verify(options?: JobOptions): Promise<VerifyReport> {
-    return this.#run((engine) => engine.verify(...this.#job(options)))
+    const { tables } = this.life
+    return this.#run((engine) => tables.verify(engine.verify(...this.#job(options))))
   }
 
   verifySync(options?: JobOptions): VerifyReport {
-    return runSync(this.#settled().verify(...this.#job(options)))
+    const engine = this.#settled()
+    return runSync(this.life.tables.verify(engine.verify(...this.#job(options))))
   }
 
   backup(to: string, options?: JobOptions): Promise<BackupReport> {
     return this.#run(() => {
       const job = this.#job(options)
       // One effect: it cleans up after itself, also when the store is closed meanwhile.
-      return effect(() => backupStore(this.core.life, to, ...job))[Symbol.iterator]()
+      return effect(() => backupStore(this.life, to, ...job))[Symbol.iterator]()
     })
   }
 
   backupSync(to: string, options?: JobOptions): BackupReport {
-    this.core.life.settle()
-    return runSync(backupStore(this.core.life, to, ...this.#job(options)))
+    this.life.settle()
+    return runSync(backupStore(this.life, to, ...this.#job(options)))
   }
 
   inspect(options?: JobOptions): Promise<Inspection> {
@@ -99,10 +168,9 @@ export class KvarkStore<K, V>
   }
 
   stats(): Stats {
-    const { engine, path } = this.core.life
-    this.core.life.checkOpen()
-    const failure =
-      engine.failure ?? (this.core.life.readOnly ? this.core.life.readOnlyError() : undefined)
+    const { engine, path } = this.life
+    this.life.checkOpen()
+    const failure = engine.failure ?? (this.life.readOnly ? this.life.readOnlyError() : undefined)
     return {
       engine: engine.name,
       path,
@@ -112,8 +180,8 @@ export class KvarkStore<K, V>
   }
 
   configure(options: Readonly<Record<string, unknown>>): void {
-    const { engine, modules } = this.core
-    this.core.life.checkOpen()
+    const { engine, modules } = this.life
+    this.life.checkOpen()
     checkObject(options, 'The options to change')
     const rules = modules[engine.name]!.options
     const live = [...Object.keys(rules).filter((name) => rules[name]!.live), EXPIRY_INTERVAL]
@@ -129,30 +197,67 @@ export class KvarkStore<K, V>
   }
 
   close(): Promise<void> {
-    return this.core.life.close()
+    return this.life.close()
   }
 
   closeSync(): void {
-    this.core.life.closeSync()
+    this.life.closeSync()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
 
+  /** Brings what the change needs into memory, then carries it out in one step. */
+  #changeTables(
+    options: DurabilityOptions | undefined,
+    fill: (batch: WriteBatch) => Catalogue,
+  ): Promise<void> {
+    const { life } = this
+    return this.#run(function* (engine) {
+      life.checkWritable()
+      checkBatchOptions(options)
+      const batch = new WriteBatch()
+      fill(batch)
+      yield* engine.warm(batch)
+      batch.clear()
+      const catalogue = fill(batch)
+      life.queue.writeSync(batch)
+      life.tables.install(catalogue)
+      const durability = options?.durability ?? life.durability
+      if (durability !== 'none') yield* engine.commit(durability)
+    })
+  }
+
+  #changeTablesSync(
+    options: DurabilityOptions | undefined,
+    fill: (batch: WriteBatch) => Catalogue,
+  ): void {
+    const { life } = this
+    const engine = this.#settled()
+    life.checkWritable()
+    checkBatchOptions(options)
+    const batch = new WriteBatch()
+    const catalogue = fill(batch)
+    life.queue.writeSync(batch)
+    life.tables.install(catalogue)
+    const durability = options?.durability ?? life.durability
+    if (durability !== 'none') engine.commit(durability).sync()
+  }
+
   /** The engine, after all earlier writes. */
   #settled(): Engine {
-    this.core.life.settle()
-    return this.core.engine
+    this.life.settle()
+    return this.life.engine
   }
 
   /** Carries out work of the engine after all earlier writes. */
   #run<T>(start: (engine: Engine) => Routine<T>): Promise<T> {
     return this.promise(() => {
-      const { core } = this
-      return core.life.run(function* () {
-        if (core.life.unsettled) yield* core.queue.passed
-        return yield* start(core.engine)
+      const { life } = this
+      return life.run(function* () {
+        if (life.unsettled) yield* life.queue.passed
+        return yield* start(life.engine)
       })
     })
   }
@@ -164,6 +269,6 @@ export class KvarkStore<K, V>
       checkJobOptions(options)
       options.signal?.throwIfAborted()
     }
-    return [options?.progress, this.core.life.jobSignal(options?.signal)]
+    return [options?.progress, this.life.jobSignal(options?.signal)]
   }
 }

@@ -8,24 +8,32 @@
  * 2. Promised verbs never throw; they reject.
  */
 
-import type { Durability } from '../engine/engine.ts'
 import type { WriteBatch } from '../engine/write-batch.ts'
 import { checkDurability, rejected, unsupported } from './arguments.ts'
+import type { Catalogue } from './catalogue.ts'
+import { Core } from './core.ts'
 import { expiryOf } from './expiry.ts'
 import { load, loadSync } from './load.ts'
+import type { InternalCodec } from './internal-codec.ts'
+import type { Life } from './life.ts'
 import { putStream } from './put-stream.ts'
 import { planClear } from './range.ts'
 import { StoreReader } from './reader.ts'
 import { StoreSnapshot } from './snapshot.ts'
+import { NO_SPACE } from './spaces.ts'
+import type { Handle } from './table-argument.ts'
+import type { Tables, Wanted } from './tables.ts'
 import { touch, touchSync } from './touch.ts'
 import type {
   BatchOperation,
   ByteSource,
   ClearOptions,
   LoadOptions,
+  DurabilityOptions,
   OrderedSnapshot,
   OrderedTable,
   PutOptions,
+  TableOperation,
   TouchOptions,
   WriteOptions,
 } from './types.ts'
@@ -41,11 +49,43 @@ import {
   expectedVersion,
 } from './writes.ts'
 
-interface DurabilityOptions {
-  readonly durability?: Durability
-}
+/** Fills a batch; gives the catalogue that has to be written with it, where it has changed that itself. */
+type Fill = (batch: WriteBatch) => Catalogue | undefined
 
-export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<K, V> {
+/** Of a table that is not there. No table has this number. */
+const NOWHERE = { number: NO_SPACE, space: NO_SPACE }
+
+export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<K, V>, Handle {
+  /** `undefined`: the root. */
+  readonly #wanted: Wanted | undefined
+  /** The core of now, and the catalogue that it was made for. */
+  #current: Core<K, V>
+  #seen: Catalogue | undefined
+  readonly #tables: Tables
+
+  /** The table `wanted`, or the root. */
+  constructor(
+    life: Life,
+    keys: InternalCodec<K>,
+    values: InternalCodec<V>,
+    wanted: Wanted | undefined,
+  ) {
+    const core = new Core(life, NOWHERE, keys, values)
+    super(core, undefined)
+    this.#current = core
+    this.#tables = life.tables
+    this.#wanted = wanted
+  }
+
+  protected override get core(): Core<K, V> {
+    if (this.#tables.catalogue !== this.#seen) this.#bind()
+    return this.#current
+  }
+
+  coreAt(at: Catalogue | undefined): Core<unknown, unknown> {
+    return (at === undefined ? this.core : this.#coreOf(at)) as Core<unknown, unknown>
+  }
+
   put(key: K, value: V, options?: PutOptions): Promise<number> {
     return this.#write(options, (batch) => this.#fillPut(batch, key, value, options))
   }
@@ -63,7 +103,7 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
   }
 
   putStream(key: K, source: ByteSource, options?: PutOptions): Promise<number> {
-    return putStream(this.core, key, source, options)
+    return putStream(this.life, () => this.core, key, source, options)
   }
 
   touch(key: K, options?: TouchOptions): Promise<number | undefined> {
@@ -101,11 +141,17 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
     return this.deleteSync(key, options)
   }
 
-  batch(operations: Iterable<BatchOperation<K, V>>, options?: DurabilityOptions): Promise<number> {
+  batch(
+    operations: Iterable<BatchOperation<K, V> | TableOperation>,
+    options?: DurabilityOptions,
+  ): Promise<number> {
     return this.#write(options, (batch) => this.#fillBatch(batch, operations, options))
   }
 
-  batchSync(operations: Iterable<BatchOperation<K, V>>, options?: DurabilityOptions): number {
+  batchSync(
+    operations: Iterable<BatchOperation<K, V> | TableOperation>,
+    options?: DurabilityOptions,
+  ): number {
     return this.#writeSync(options, (batch) => this.#fillBatch(batch, operations, options))
   }
 
@@ -127,21 +173,21 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
     return new StoreSnapshot(core, new View(engine.snapshot()))
   }
 
-  #fillPut(batch: WriteBatch, key: K, value: V, options: PutOptions | undefined): void {
+  #fillPut(batch: WriteBatch, key: K, value: V, options: PutOptions | undefined): undefined {
     checkPutOptions(options)
     addPut(this.core, batch, key, value, expectedVersion(options), expiryOf(this.core, options))
   }
 
-  #fillDelete(batch: WriteBatch, key: K, options: WriteOptions | undefined): void {
+  #fillDelete(batch: WriteBatch, key: K, options: WriteOptions | undefined): undefined {
     checkWriteOptions(options)
     addDelete(this.core, batch, key, expectedVersion(options))
   }
 
   #fillBatch(
     batch: WriteBatch,
-    operations: Iterable<BatchOperation<K, V>>,
+    operations: Iterable<BatchOperation<K, V> | TableOperation>,
     options: DurabilityOptions | undefined,
-  ): void {
+  ): undefined {
     const { engine, modules } = this.core
     if (!engine.supports.atomicBatch) {
       throw unsupported(engine.name, 'batches', 'atomicBatch', modules)
@@ -150,53 +196,102 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
     addOperations(this.core, batch, operations)
   }
 
-  #fillClear(batch: WriteBatch, options: ClearOptions<K> | undefined): void {
-    const bounds = planClear(this.core, options)
+  #fillClear(batch: WriteBatch, options: ClearOptions<K> | undefined): Catalogue | undefined {
+    const { core } = this
+    const bounds = planClear(core, options)
     if (options?.durability !== undefined) checkDurability(options.durability)
+    if (core.unmade !== undefined) return undefined
+    if (!core.engine.supports.order) {
+      const next = this.#tables.fillClear(batch, core.number)
+      if (next !== undefined) return next
+    }
     addClear(batch, bounds)
+    return undefined
   }
 
-  #write(
-    options: DurabilityOptions | undefined,
-    fill: (batch: WriteBatch) => void,
-  ): Promise<number> {
-    const { core } = this
-    if (core.life.unsettled) {
+  #write(options: DurabilityOptions | undefined, fill: Fill): Promise<number> {
+    const { life } = this
+    if (life.unsettled) {
       try {
-        core.life.checkOpen()
+        life.checkOpen()
       } catch (error) {
         return rejected(error)
       }
     }
-    const batch = core.life.takeBatch()
+    const batch = life.takeBatch()
     try {
-      core.life.checkWritable()
-      fill(batch)
-      // A codec or an iterable of the user's has run in between.
-      if (core.life.unsettled) core.life.checkOpen()
-      return core.queue.write(batch, options?.durability ?? core.life.durability)
+      life.checkWritable()
+      const catalogue = this.#fill(batch, fill)
+      const durability = options?.durability ?? life.durability
+      if (catalogue === undefined) return life.queue.write(batch, durability)
+      const written = life.queue.writeAtOnce(batch, durability)
+      this.#tables.install(catalogue)
+      return written
     } catch (error) {
       return rejected(error)
     } finally {
-      core.life.giveBatch(batch)
+      life.giveBatch(batch)
     }
   }
 
-  #writeSync(options: DurabilityOptions | undefined, fill: (batch: WriteBatch) => void): number {
-    const { core } = this
-    if (core.life.unsettled) core.life.checkOpen()
-    core.life.checkWritable()
-    const batch = core.life.takeBatch()
+  #writeSync(options: DurabilityOptions | undefined, fill: Fill): number {
+    const { life } = this
+    if (life.unsettled) life.checkOpen()
+    life.checkWritable()
+    const batch = life.takeBatch()
     let version: number
     try {
-      fill(batch)
-      if (core.life.unsettled) core.life.checkOpen()
-      version = core.queue.writeSync(batch)
+      const catalogue = this.#fill(batch, fill)
+      version = life.queue.writeSync(batch)
+      if (catalogue !== undefined) this.#tables.install(catalogue)
     } finally {
-      core.life.giveBatch(batch)
+      life.giveBatch(batch)
     }
-    const durability = options?.durability ?? core.life.durability
-    if (durability !== 'none') core.engine.commit(durability).sync()
+    const durability = options?.durability ?? life.durability
+    if (durability !== 'none') life.engine.commit(durability).sync()
     return version
+  }
+
+  /** The catalogue that has to be written with the batch, if any. */
+  #fill(batch: WriteBatch, fill: Fill): Catalogue | undefined {
+    const { life } = this
+    const before = this.#tables.catalogue
+    const own = fill(batch)
+    // A codec or an iterable of the user's has run in between.
+    if (life.unsettled) life.checkOpen()
+    return own ?? this.#tables.complete(batch, before)
+  }
+
+  #bind(): void {
+    const { catalogue } = this.#tables
+    this.#current = this.#coreOf(catalogue)
+    const { number, unmade } = this.#current
+    const wanted = this.#wanted
+    if (wanted !== undefined) wanted.number = unmade === undefined ? number : 0
+    this.#seen = catalogue
+  }
+
+  #coreOf(catalogue: Catalogue): Core<K, V> {
+    const tables = this.#tables
+    const wanted = this.#wanted
+    const { life, keys, values } = this.#current
+    if (wanted === undefined) {
+      const space = tables.rootSpace(catalogue)
+      return space === this.#current.space && this.#current.number === 0
+        ? this.#current
+        : new Core(life, { number: 0, space }, keys, values)
+    }
+    let record = tables.find(catalogue, wanted)
+    // Lost with a write that failed: somebody may have made another one.
+    if (record === undefined && catalogue === tables.catalogue) {
+      record = tables.find(catalogue, { ...wanted, number: 0 })
+    }
+    return new Core(
+      life,
+      record ?? NOWHERE,
+      keys,
+      values,
+      record === undefined ? wanted : undefined,
+    )
   }
 }

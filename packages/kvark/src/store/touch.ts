@@ -93,6 +93,8 @@ class Touching<K, V> {
         this.#take(batch, one, status),
       )
       if (found === undefined || found === TOO_LONG) return found
+      // The table was cleared or dropped meanwhile, and what is left of it is on its way out.
+      if (!core.life.tables.catalogue.hasSpace(core.space)) return undefined
       try {
         return yield* this.#write(batch)
       } catch (error) {
@@ -109,7 +111,7 @@ class Touching<K, V> {
     const expiry = this.#expiry === 0 ? {} : { expiresAt: this.#expiry }
     try {
       const options = { ifVersion: this.#long, durability: this.#durability, ...expiry }
-      return await putStream(core, key, source, options)
+      return await putStream(core.life, () => core, key, source, options)
     } catch (error) {
       if (isConflict(error)) return undefined
       throw error

@@ -5,7 +5,7 @@
  *     ▲                                            ▲
  *   Table ◄── AtomicTable ◄── OrderedTable ────────┘       Table: reads and writes, what all engines have
  *     ▲            ▲               ▲                       Atomic…: batch, snapshot
- *   Store ◄── AtomicStore ◄── OrderedStore                 …Store: a root table with a lifetime
+ *   Store ◄── AtomicStore ◄── OrderedStore                 …Store: a root table with a lifetime, and tables of its kind
  *
  * What touches the disk is a promise and has a `Sync` twin; what does not is plain.
  */
@@ -20,6 +20,13 @@ import type {
   VerifyReport,
 } from '../engine/facts.ts'
 import type { Durability } from '../storage/durability.ts'
+import type { Codec, KeyCodecs, ValueCodecs } from './codec.ts'
+
+/** How to wait for a write. */
+export interface DurabilityOptions {
+  /** Overrides the store's durability for this call. */
+  readonly durability?: Durability
+}
 
 /** How to wait for a write, and under which condition to do it. */
 export interface WriteOptions {
@@ -66,6 +73,12 @@ export type BatchOperation<K, V> =
       readonly expiresAt?: number
     }
   | { readonly type: 'delete'; readonly key: K; readonly ifVersion?: number }
+
+/** An operation of a `batch` on another table of the same store; keys and values are those of that table. */
+export type TableOperation = BatchOperation<unknown, unknown> & {
+  /** What `db.table` gave, or the store itself: its root. */
+  readonly table: Table<unknown, unknown>
+}
 
 /** What `getEntry` gives. */
 export interface Entry<V> {
@@ -189,6 +202,13 @@ export interface Reader<K, V> {
 export interface Snapshot<K, V> extends Reader<K, V>, AsyncDisposable, Disposable {
   /** The last write it sees. */
   readonly version: number
+  /**
+   * Another table of the store, or its root (the store itself), as it was at this moment; empty where it was made later. `NOT_FOUND` where
+   * it had been dropped.
+   */
+  table<TK, TV>(table: Table<TK, TV>): Reader<TK, TV>
+  /** The tables of this moment. */
+  tables(): TableInfo[]
   close(): void
 }
 
@@ -250,15 +270,22 @@ export interface Table<K, V> extends Reader<K, V> {
 export interface AtomicTable<K, V> extends Table<K, V> {
   /**
    * Carries out all operations, or none where one cannot be (`CONFLICT`, a refused key or value) or the process or
-   * the power fails. Later operations on a key win. Conditions are judged against the state before the batch.
+   * the power fails. Later operations on a key win. Conditions are judged against the state before the batch. With `table` an
+   * operation goes to another table of the store.
+   *
+   * @example
+   * await users.batch([
+   *   { type: 'put', key: 7, value: { name: 'Alice' } },
+   *   { type: 'put', table: names, key: 'Alice', value: '7' },
+   * ])
    */
   batch(
-    operations: Iterable<BatchOperation<K, V>>,
-    options?: { readonly durability?: Durability },
+    operations: Iterable<BatchOperation<K, V> | TableOperation>,
+    options?: DurabilityOptions,
   ): Promise<number>
   batchSync(
-    operations: Iterable<BatchOperation<K, V>>,
-    options?: { readonly durability?: Durability },
+    operations: Iterable<BatchOperation<K, V> | TableOperation>,
+    options?: DurabilityOptions,
   ): number
   /** A fixed view of now. */
   snapshot(): Snapshot<K, V>
@@ -278,6 +305,7 @@ export interface OrderedReader<K, V> extends Reader<K, V> {
 }
 
 export interface OrderedSnapshot<K, V> extends Snapshot<K, V>, OrderedReader<K, V> {
+  table<TK, TV>(table: Table<TK, TV>): OrderedReader<TK, TV>
   entries(options?: RangeOptions<K>): OrderedCursor<K, [K, V]>
   keys(options?: RangeOptions<K>): OrderedCursor<K, K>
   values(options?: RangeOptions<K>): OrderedCursor<K, V>
@@ -322,6 +350,70 @@ export interface OrderedTable<K, V> extends AtomicTable<K, V>, OrderedReader<K, 
   /** `load`, at once. */
   loadSync(entries: Iterable<readonly [K, V]>, options?: LoadOptions): number
   snapshot(): OrderedSnapshot<K, V>
+}
+
+/** How the keys and values of a table become bytes. A property of the table, kept by the store. */
+export interface TableOptions<KC, VC> {
+  /** Default `utf8`. */
+  readonly keys?: KC
+  /** Default `utf8`. */
+  readonly values?: VC
+}
+
+/** What `tables` lists. */
+export interface TableInfo {
+  readonly name: string
+  /** Names of the codecs. */
+  readonly keys: string
+  readonly values: string
+}
+
+/** What `table` gives, by what the engine has. */
+export interface TableKinds<K, V> {
+  plain: Table<K, V>
+  atomic: AtomicTable<K, V>
+  ordered: OrderedTable<K, V>
+}
+
+/** Key spaces of their own, by name, in one store: a key in one of them has nothing to do with the same key in another, or in the root. */
+export interface Tables<Kind extends keyof TableKinds<unknown, unknown>> {
+  /**
+   * The table `name` (1 to 255 bytes of UTF-8). Touches no disk; a table that is not there is made by the first put into it, in one step
+   * with that. The handle follows its table when that is renamed; when it is dropped all verbs of the handle are `NOT_FOUND`.
+   *
+   * `MISMATCH`: the table has other codecs. `INVALID_ARGUMENT`: not a name. `CORRUPTION`: the list of tables is damaged.
+   *
+   * @example
+   * const users = db.table('users', { keys: 'tuple', values: 'json' })
+   * await users.put(['de', 7], { name: 'Alice' })
+   */
+  table<KC extends keyof KeyCodecs = 'utf8', VC extends keyof ValueCodecs = 'utf8'>(
+    name: string,
+    options?: TableOptions<KC, VC>,
+  ): TableKinds<KeyCodecs[KC], ValueCodecs[VC]>[Kind]
+  table<K, VC extends keyof ValueCodecs = 'utf8'>(
+    name: string,
+    options: TableOptions<Codec<K>, VC> & { readonly keys: Codec<K> },
+  ): TableKinds<K, ValueCodecs[VC]>[Kind]
+  table<V, KC extends keyof KeyCodecs = 'utf8'>(
+    name: string,
+    options: TableOptions<KC, Codec<V>> & { readonly values: Codec<V> },
+  ): TableKinds<KeyCodecs[KC], V>[Kind]
+  table<K, V>(
+    name: string,
+    options: { readonly keys: Codec<K>; readonly values: Codec<V> },
+  ): TableKinds<K, V>[Kind]
+  /** All tables, in the order in which they were made. The root is none of them. */
+  tables(): TableInfo[]
+  /**
+   * Removes a table with all its entries: all of it or nothing, also when the process or the power fails. `NOT_FOUND`: there is none of
+   * that name.
+   */
+  dropTable(name: string, options?: DurabilityOptions): Promise<void>
+  dropTableSync(name: string, options?: DurabilityOptions): void
+  /** Gives a table another name. `NOT_FOUND`: there is none of the name `from`; `CONFLICT`: there is one of the name `to`. */
+  renameTable(from: string, to: string, options?: DurabilityOptions): Promise<void>
+  renameTableSync(from: string, to: string, options?: DurabilityOptions): void
 }
 
 /** Numbers of a store. All plain, JSON-able. */
@@ -396,6 +488,12 @@ export interface StoreLife extends AsyncDisposable {
   closeSync(): void
 }
 
-export interface Store<K = string, V = string> extends Table<K, V>, StoreLife {}
-export interface AtomicStore<K = string, V = string> extends AtomicTable<K, V>, StoreLife {}
-export interface OrderedStore<K = string, V = string> extends OrderedTable<K, V>, StoreLife {}
+export interface Store<K = string, V = string> extends Table<K, V>, Tables<'plain'>, StoreLife {}
+export interface AtomicStore<K = string, V = string>
+  extends AtomicTable<K, V>,
+    Tables<'atomic'>,
+    StoreLife {}
+export interface OrderedStore<K = string, V = string>
+  extends OrderedTable<K, V>,
+    Tables<'ordered'>,
+    StoreLife {}

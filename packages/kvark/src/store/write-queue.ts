@@ -88,6 +88,12 @@ export class WriteQueue {
     return this.#add(batch.detach(this.#spares.pop()), durability)
   }
 
+  /** Carries the batch out before it returns, or throws; the promise gives its version once durable. */
+  writeAtOnce(batch: WriteBatch, durability: Durability): Promise<number> {
+    this.writeSync(batch)
+    return this.#commit(durability)
+  }
+
   /** Carries the batch out before it returns. */
   writeSync(batch: WriteBatch): number {
     this.drain()

@@ -17,16 +17,17 @@ import type { Core } from './core.ts'
 import { expiryOf } from './expiry.ts'
 import type { InternalCodec } from './internal-codec.ts'
 import type { Bounds } from './range.ts'
-import { prefixLength } from './spaces.ts'
-import type { BatchOperation, PutOptions, WriteOptions } from './types.ts'
+import { prefixLength, startOf } from './spaces.ts'
+import { tableOf } from './table-argument.ts'
+import type { BatchOperation, PutOptions, TableOperation, WriteOptions } from './types.ts'
 
 const CONDITIONS: readonly string[] = ['ifVersion', 'ifAbsent']
 const EXPIRY: readonly string[] = ['ttl', 'expiresAt']
 const WRITE_NAMES: readonly string[] = ['durability', ...CONDITIONS]
 const PUT_NAMES: readonly string[] = [...WRITE_NAMES, ...EXPIRY]
 const BATCH_NAMES: readonly string[] = ['durability']
-const PUT_FIELDS: readonly string[] = ['type', 'key', 'value', ...CONDITIONS, ...EXPIRY]
-const DELETE_FIELDS: readonly string[] = ['type', 'key', 'ifVersion']
+const PUT_FIELDS: readonly string[] = ['type', 'table', 'key', 'value', ...CONDITIONS, ...EXPIRY]
+const DELETE_FIELDS: readonly string[] = ['type', 'table', 'key', 'ifVersion']
 
 export function checkWriteOptions(options: WriteOptions | undefined): void {
   checkOptions(options, WRITE_NAMES, 'A write')
@@ -109,7 +110,7 @@ export function addClear(batch: WriteBatch, { from, to }: Bounds): void {
 export function addOperations<K, V>(
   core: Core<K, V>,
   batch: WriteBatch,
-  operations: Iterable<BatchOperation<K, V>>,
+  operations: Iterable<BatchOperation<K, V> | TableOperation>,
 ): void {
   if (typeof operations !== 'object' || operations === null || !(Symbol.iterator in operations)) {
     throw invalid(`A batch takes an iterable of operations, not ${show(operations)}.`)
@@ -121,7 +122,11 @@ export function addOperations<K, V>(
         expected: limit,
       })
     }
-    addOperation(core, batch, operation)
+    const what = `Operation ${batch.count} of the batch`
+    checkObject(operation, what)
+    const { table } = operation as { table?: unknown }
+    if (table === undefined) addOperation(core, batch, operation as BatchOperation<K, V>, what)
+    else addOperation(tableOf(core.life, table, what), batch, operation, what)
   }
 }
 
@@ -129,9 +134,8 @@ function addOperation<K, V>(
   core: Core<K, V>,
   batch: WriteBatch,
   operation: BatchOperation<K, V>,
+  what: string,
 ): void {
-  const what = `Operation ${batch.count} of the batch`
-  checkObject(operation, what)
   switch (operation.type) {
     case 'put':
       checkFields(operation, PUT_FIELDS, what)
@@ -171,7 +175,9 @@ function checkFields(operation: object, known: readonly string[], what: string):
 }
 
 function addKey<K, V>(core: Core<K, V>, batch: WriteBatch, i: number, key: K): void {
-  addSpace(batch, i, core.from)
+  const { unmade } = core
+  const made = batch.kind[i] === PUT && unmade !== undefined
+  addSpace(batch, i, made ? startOf(core.life.tables.reserve(unmade).space) : core.from)
   const length = core.keys.encodeInto(key, batch)
   if (length > core.engine.limits.keyBytes) throw core.keyTooLong(length)
   batch.keyWritten(i, length)

@@ -25,6 +25,7 @@ import { reads } from './contract/reads.ts'
 import { salvage } from './contract/salvage.ts'
 import { snapshots } from './contract/snapshots.ts'
 import { streams } from './contract/streams.ts'
+import { tables } from './contract/tables.ts'
 import { writes } from './contract/writes.ts'
 
 const CHAPTERS: readonly Chapter[] = [
@@ -44,6 +45,7 @@ const CHAPTERS: readonly Chapter[] = [
   streams,
   salvage,
   loads,
+  tables,
 ]
 
 /** Runs the whole contract on an engine. */
