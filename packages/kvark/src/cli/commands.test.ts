@@ -93,6 +93,37 @@ test('set, get, has, rm and their aliases', async () => {
   assert.match(await failure(1, store, 'delete', 'user:1'), /no key "user:1"/)
 })
 
+test('--table: every command of entries works on a table, with its codecs', async () => {
+  const store = freshStore()
+  await output(store, 'set', 'a', 'root')
+  const users = ['--table', 'users']
+  await output(store, 'set', '["x",1]', '{"n":1}', ...users, '--keys', 'tuple', '--values', 'json')
+  await output(store, 'set', 'a', 'other', '--table', 'names')
+  assert.equal(await output(store, 'tables'), 'users\ttuple\tjson\nnames\tutf8\tutf8\n')
+  assert.deepEqual((await output(store, 'tables', '--json')).trim().split('\n').map(json), [
+    { name: 'users', keys: 'tuple', values: 'json' },
+    { name: 'names', keys: 'utf8', values: 'utf8' },
+  ])
+  assert.equal(await output(store, 'get', 'a'), 'root\n')
+  assert.equal(await output(store, 'get', 'a', '--table', 'names'), 'other\n')
+  assert.equal(await output(store, 'get', '["x",1]', ...users), '{"n":1}\n')
+  assert.equal(await output(store, 'has', '["x",1]', ...users), 'true\n')
+  assert.equal(await output(store, 'scan', ...users), '["x",1]\t{"n":1}\n')
+  assert.equal(await output(store, 'count', ...users), '1\n')
+  const lines = join(folder, 'users.ndjson')
+  await output(store, 'export', lines, ...users)
+  await output(store, 'import', lines, '--table', 'copy', '--keys', 'tuple', '--values', 'json')
+  assert.equal(await output(store, 'scan', '--table', 'copy'), '["x",1]\t{"n":1}\n')
+  await output(store, 'rm', '["x",1]', ...users)
+  assert.match(await failure(1, store, 'get', '["x",1]', ...users), /in the table "users"/)
+  assert.match(await failure(1, store, 'scan', '--table', 'none'), /no table "none"/)
+  assert.match(
+    await failure(2, store, 'set', 'a', 'b', ...users, '--keys', 'utf8'),
+    /The table was made with --keys tuple, not utf8/,
+  )
+  assert.equal(await output(store, 'count'), '1\n')
+})
+
 test('--json prints one object a line', async () => {
   const store = freshStore()
   assert.deepEqual(json(await output(store, 'set', 'a', '1', '--json')), { key: 'a', version: 1 })

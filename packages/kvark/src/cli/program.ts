@@ -24,6 +24,7 @@ import { rm } from './commands/rm.ts'
 import { type ScanArguments, scan } from './commands/scan.ts'
 import { set } from './commands/set.ts'
 import { stats } from './commands/stats.ts'
+import { tables } from './commands/tables.ts'
 import { touch } from './commands/touch.ts'
 import { verify } from './commands/verify.ts'
 import {
@@ -31,6 +32,7 @@ import {
   type ConditionOptions,
   type ExpiryOptions,
   parseDuration,
+  type TableArgument,
 } from './commands/write-options.ts'
 import { addCompletion } from './completion.ts'
 import { EXIT_OK, EXIT_USAGE, usageError } from './errors.ts'
@@ -83,6 +85,7 @@ function createProgram(io: Io, output: Output, run: Run): Command {
     .helpCommand(false)
   addGlobalOptions(program)
   addEntryCommands(program, run)
+  addTablesCommand(program, run)
   addTransferCommands(program, run)
   addCareCommands(program, run)
   program.commandsGroup('Other:')
@@ -153,7 +156,9 @@ function addGlobalOptions(program: Command): void {
 
 function addEntryCommands(program: Command, run: Run): void {
   program.commandsGroup('Entries:')
-  addCodecOptions(program.command('set').alias('put').description('store a value under a key'))
+  addCodecOptions(
+    addTableOption(program.command('set').alias('put').description('store a value under a key')),
+  )
     .argument('<key>', 'the key')
     .argument(
       '<value>',
@@ -163,8 +168,11 @@ function addEntryCommands(program: Command, run: Run): void {
     .option('--if-version <n>', 'only if the entry still has this version', wholeNumber)
     .option('--ttl <time>', EXPIRY_HELP, duration)
     .action(
-      (key: string, value: string, options: CodecOptions & ConditionOptions & ExpiryOptions) =>
-        run((context) => set(context, key, value, options)),
+      (
+        key: string,
+        value: string,
+        options: CodecOptions & ConditionOptions & ExpiryOptions & TableArgument,
+      ) => run((context) => set(context, key, value, options)),
     )
     .addHelpText(
       'after',
@@ -180,9 +188,7 @@ function addEntryCommands(program: Command, run: Run): void {
         ['kvark set -- -n 5', 'a key that begins with a dash'],
       ),
     )
-  program
-    .command('get')
-    .description('print the value of a key')
+  addTableOption(program.command('get').description('print the value of a key'))
     .argument('<key>', 'the key')
     .option('--raw', "print exactly the value's bytes, without a line end")
     .option('--output <file>', "write exactly the value's bytes into a file")
@@ -196,20 +202,19 @@ function addEntryCommands(program: Command, run: Run): void {
         ['kvark get greeting --json', 'with the version, for --if-version'],
       ),
     )
-  program
-    .command('rm')
-    .aliases(['delete', 'del'])
-    .description('remove a key')
+  addTableOption(program.command('rm').aliases(['delete', 'del']).description('remove a key'))
     .argument('<key>', 'the key')
     .option('--if-version <n>', 'only if the entry still has this version', wholeNumber)
-    .action((key: string, options: ConditionOptions) => run((context) => rm(context, key, options)))
+    .action((key: string, options: ConditionOptions & TableArgument) =>
+      run((context) => rm(context, key, options)),
+    )
     .addHelpText('after', examples(['kvark rm greeting', 'exit code 1 if it is not there']))
-  program
-    .command('touch')
-    .description('let a key expire at another time, or never')
+  addTableOption(program.command('touch').description('let a key expire at another time, or never'))
     .argument('<key>', 'the key')
     .option('--ttl <time>', `${EXPIRY_HELP}; never, if not given`, duration)
-    .action((key: string, options: ExpiryOptions) => run((context) => touch(context, key, options)))
+    .action((key: string, options: ExpiryOptions & TableArgument) =>
+      run((context) => touch(context, key, options)),
+    )
     .addHelpText(
       'after',
       examples(
@@ -217,11 +222,9 @@ function addEntryCommands(program: Command, run: Run): void {
         ['kvark touch session', 'for good'],
       ),
     )
-  program
-    .command('has')
-    .description('print whether a key is there')
+  addTableOption(program.command('has').description('print whether a key is there'))
     .argument('<key>', 'the key')
-    .action((key: string) => run((context) => has(context, key)))
+    .action((key: string, options: TableArgument) => run((context) => has(context, key, options)))
     .addHelpText(
       'after',
       examples(
@@ -246,11 +249,27 @@ function addEntryCommands(program: Command, run: Run): void {
     .addHelpText('after', examples(['kvark count', 'how many entries there are']))
 }
 
+function addTablesCommand(program: Command, run: Run): void {
+  program
+    .command('tables')
+    .description('print the tables: name, codec of the keys, codec of the values')
+    .action(() => run(tables))
+    .addHelpText(
+      'after',
+      examples(
+        ['kvark tables', 'the tables of ./data'],
+        ['kvark scan --table users', 'the entries of one'],
+      ),
+    )
+}
+
 function addTransferCommands(program: Command, run: Run): void {
   program.commandsGroup('Import and export:')
-  addCodecOptions(program.command('import').description('store entries from lines of JSON'))
+  addCodecOptions(
+    addTableOption(program.command('import').description('store entries from lines of JSON')),
+  )
     .addArgument(new Argument('[file]', 'a file, or - for stdin').default('-'))
-    .action((file: string, options: CodecOptions) =>
+    .action((file: string, options: CodecOptions & TableArgument) =>
       run((context) => importEntries(context, file, options)),
     )
     .addHelpText(
@@ -364,16 +383,20 @@ function addCodecOptions(command: Command): Command {
   return command
     .option(
       '--keys <codec>',
-      `codec of the keys of a new store: ${KEY_CODECS.join(', ')} (default utf8)`,
+      `codec of the keys of a new store or table: ${KEY_CODECS.join(', ')} (default utf8)`,
     )
     .option(
       '--values <codec>',
-      `codec of the values of a new store: ${VALUE_CODECS.join(', ')} (default utf8)`,
+      `codec of the values of a new store or table: ${VALUE_CODECS.join(', ')} (default utf8)`,
     )
 }
 
+function addTableOption(command: Command): Command {
+  return command.option('--table <name>', 'a table of the store (default: its root)')
+}
+
 function addRangeOptions(command: Command): Command {
-  return command
+  return addTableOption(command)
     .option('--limit <n>', 'at most this many', wholeNumber)
     .optionsGroup('Ranges (engines that keep keys in order):')
     .option('--prefix <key>', 'only keys that begin with this')

@@ -4,7 +4,7 @@
  */
 
 import {
-  type AtomicStore,
+  type AtomicTable,
   type CompressionName,
   type Durability,
   describe,
@@ -13,6 +13,8 @@ import {
   open,
   type Store,
   type StoreDescription,
+  type Table,
+  type TableInfo,
 } from '../index.ts'
 import type { Encoding } from './bytes.ts'
 import type { Io } from './io.ts'
@@ -53,6 +55,8 @@ export interface StoreRequest {
   /** Codec names given by the user. */
   readonly keys?: string
   readonly values?: string
+  /** The table that the command works on; `undefined`: the root. Without `create` it has to be there. */
+  readonly table?: string | undefined
   /** How bytes stand in text, where it is not what `--encoding` says. */
   readonly encoding?: Encoding
 }
@@ -65,13 +69,19 @@ export interface Place {
   /** `undefined`: the default of `open`. */
   readonly engine: string | undefined
   readonly create: boolean
+  /** `undefined`: the root. */
+  readonly table: string | undefined
+  /** Codecs of the root, which are needed to open the store. */
+  readonly root: { readonly keys: Notation<Key>; readonly values: Notation<Uint8Array> }
   /** The secret of a store that is encrypted, or will be. */
   readonly encryption: Encryption | undefined
+  /** Of the table. */
   readonly keys: Notation<Key>
   readonly values: Notation<Uint8Array>
 }
 
 export type RawStore = Store<Key, Uint8Array>
+export type RawTable = Table<Key, Uint8Array>
 
 /** A command: does its work and gives the exit code. */
 export type Action = (context: Context) => Promise<number>
@@ -95,14 +105,58 @@ export async function locate(context: Context, request: StoreRequest = {}): Prom
     checkCodec('values', request.values, VALUE_CODECS)
   } else checkSecret(found, encryption, path)
   const encoding = request.encoding ?? options.encoding
-  return {
+  const { table } = request
+  const notations = (
+    what: 'store' | 'table',
+    given: Pick<StoreRequest, 'keys' | 'values'>,
+    made: Pick<TableInfo, 'keys' | 'values'> | undefined,
+  ): Place['root'] => ({
+    keys: keyNotation(choose('keys', given.keys, made?.keys, what), encoding),
+    values: valueNotation(choose('values', given.values, made?.values, what), encoding),
+  })
+  const root = notations('store', table === undefined ? request : {}, found)
+  const place: Place = {
     context,
     found,
     engine: options.engine ?? (found === undefined ? undefined : 'any'),
     create: request.create === true,
+    table,
+    root,
     encryption,
-    keys: keyNotation(choose('keys', request.keys, found?.keys), encoding),
-    values: valueNotation(choose('values', request.values, found?.values), encoding),
+    ...root,
+  }
+  if (table === undefined) return place
+  const made = found && (await listTables(place)).find(({ name }) => name === table)
+  if (made === undefined) {
+    if (!request.create) {
+      throw new KvarkError(
+        'NOT_FOUND',
+        `There is no table ${JSON.stringify(table)} in ${path}. \`kvark tables --data-dir ${path}\` lists those that there are.`,
+        { path },
+      )
+    }
+    checkCodec('keys', request.keys, KEY_CODECS)
+    checkCodec('values', request.values, VALUE_CODECS)
+  }
+  return { ...place, ...notations('table', request, made) }
+}
+
+/** The tables of a store that is there. The codecs of one are known only to the open store. */
+async function listTables(place: Place): Promise<TableInfo[]> {
+  const { io, options } = place.context
+  io.signal.throwIfAborted()
+  const store = await openRaw(options.dataDir, {
+    engine: place.engine,
+    create: false,
+    readOnly: true,
+    keys: place.root.keys.codec,
+    values: place.root.values.codec,
+    encryption: place.encryption,
+  })
+  try {
+    return store.tables()
+  } finally {
+    await store.close()
   }
 }
 
@@ -140,14 +194,18 @@ async function describeIfThere(path: string): Promise<StoreDescription | undefin
 /** `open` with options that are known only now; its types want to know them when the program is written. */
 const openRaw: (path: string, options: object) => Promise<RawStore> = open
 
-export async function withStore<T>(place: Place, use: (store: RawStore) => Promise<T>): Promise<T> {
+/** Opens the store; `use` gets the table of the place, and the store. */
+export async function withStore<T>(
+  place: Place,
+  use: (table: RawTable, store: RawStore) => Promise<T>,
+): Promise<T> {
   const { io, options, output } = place.context
   io.signal.throwIfAborted()
   const store = await openRaw(options.dataDir, {
     engine: place.engine,
     create: place.create,
-    keys: place.keys.codec,
-    values: place.values.codec,
+    keys: place.root.keys.codec,
+    values: place.root.values.codec,
     compression: options.compression,
     encryption: place.encryption,
   })
@@ -161,7 +219,7 @@ export async function withStore<T>(place: Place, use: (store: RawStore) => Promi
   let failed = true
   try {
     io.signal.throwIfAborted()
-    const result = await use(store)
+    const result = await use(tableOf(store, place), store)
     failed = false
     return result
   } finally {
@@ -172,21 +230,32 @@ export async function withStore<T>(place: Place, use: (store: RawStore) => Promi
   }
 }
 
-/** The store with batches and snapshots, `undefined` where the engine has none. */
-export function atomic(store: RawStore): AtomicStore<Key, Uint8Array> | undefined {
-  return store.supports.atomicBatch ? (store as AtomicStore<Key, Uint8Array>) : undefined
+function tableOf(store: RawStore, { table, keys, values }: Place): RawTable {
+  if (table === undefined) return store
+  return (store as unknown as AnyTables).table(table, { keys: keys.codec, values: values.codec })
+}
+
+/** `table` with codecs that are known only now. */
+interface AnyTables {
+  table(name: string, options: object): RawTable
+}
+
+/** The table with batches and snapshots, `undefined` where the engine has none. */
+export function atomic(table: RawTable, store: RawStore): AtomicTable<Key, Uint8Array> | undefined {
+  return store.supports.atomicBatch ? (table as AtomicTable<Key, Uint8Array>) : undefined
 }
 
 function choose(
   option: string,
   named: string | undefined,
   stored: string | undefined,
+  what: 'store' | 'table',
 ): CodecChoice {
   if (named !== undefined && stored !== undefined && named !== stored) {
     // `open` would say so too, but only after what is to be written was judged by the wrong codec.
     throw new KvarkError(
       'MISMATCH',
-      `The store was made with --${option} ${stored}, not ${named}. Leave the option out, or make another store.`,
+      `The ${what} was made with --${option} ${stored}, not ${named}. Leave the option out, or make another ${what}.`,
       { expected: named, found: stored },
     )
   }

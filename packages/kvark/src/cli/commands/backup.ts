@@ -6,7 +6,7 @@ import { type Context, locate, withStore } from '../session.ts'
 
 export async function backup(context: Context, to: string): Promise<number> {
   const { io, output } = context
-  const report = await withStore(await locate(context), async (store) => {
+  const report = await withStore(await locate(context), async (_root, store) => {
     const progress = await output.progress('Backing up')
     try {
       return await store.backup(to, { signal: io.signal, progress: progress.update })

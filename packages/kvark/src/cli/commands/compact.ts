@@ -6,7 +6,7 @@ import { type Context, locate, withStore } from '../session.ts'
 
 export async function compact(context: Context): Promise<number> {
   const { io, output } = context
-  const { before, after } = await withStore(await locate(context), async (store) => {
+  const { before, after } = await withStore(await locate(context), async (_root, store) => {
     const before = store.stats().diskBytes
     const progress = await output.progress('Compacting')
     try {

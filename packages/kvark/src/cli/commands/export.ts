@@ -6,7 +6,15 @@
 import { EXIT_OK } from '../errors.ts'
 import { writeFile } from '../files.ts'
 import { countOf } from '../output.ts'
-import { atomic, type Context, locate, type Place, type RawStore, withStore } from '../session.ts'
+import {
+  atomic,
+  type Context,
+  locate,
+  type Place,
+  type RawStore,
+  type RawTable,
+  withStore,
+} from '../session.ts'
 import { type RangeArguments, rangeOf } from './range.ts'
 
 /** Lines gather up to here before they go into the file. */
@@ -18,16 +26,16 @@ export async function exportEntries(
   options: RangeArguments,
 ): Promise<number> {
   const { output } = context
-  const place = await locate(context, { encoding: 'utf8' })
+  const place = await locate(context, { encoding: 'utf8', table: options.table })
   if (file === '-') {
-    await withStore(place, async (store) => {
-      for await (const line of entryLines(store, place, options)) await output.write(line)
+    await withStore(place, async (table, store) => {
+      for await (const line of entryLines(table, store, place, options)) await output.write(line)
       await output.flush()
     })
     return EXIT_OK
   }
-  const exported = await withStore(place, (store) =>
-    exportTo(file, entryLines(store, place, options)),
+  const exported = await withStore(place, (table, store) =>
+    exportTo(file, entryLines(table, store, place, options)),
   )
   if (output.json) await output.jsonLine({ exported, file })
   else output.talk(`Exported ${countOf(exported, 'entry', 'entries')} to ${file}.`)
@@ -35,14 +43,15 @@ export async function exportEntries(
 }
 
 async function* entryLines(
+  table: RawTable,
   store: RawStore,
   place: Place,
   options: RangeArguments,
 ): AsyncGenerator<string, void> {
   const { keys, values } = place
   // A cursor walks a fixed view, and when an entry expires is asked of the same.
-  const snapshot = atomic(store)?.snapshot()
-  const view = snapshot ?? store
+  const snapshot = atomic(table, store)?.snapshot()
+  const view = snapshot ?? table
   try {
     for await (const [key, value] of view.entries(rangeOf(place, options))) {
       const expiresAt = view.getEntrySync(key)?.expiresAt

@@ -5,8 +5,9 @@ import { visible } from '../bytes.ts'
 import { EXIT_OK } from '../errors.ts'
 import { writeFile } from '../files.ts'
 import { type Context, locate, type Place, withStore } from '../session.ts'
+import type { TableArgument } from './write-options.ts'
 
-export interface GetOptions {
+export interface GetOptions extends TableArgument {
   /** Exactly the value's bytes, nothing added. */
   readonly raw?: boolean
   /** A file for exactly the value's bytes. */
@@ -14,9 +15,9 @@ export interface GetOptions {
 }
 
 export async function get(context: Context, keyText: string, options: GetOptions): Promise<number> {
-  const place = await locate(context)
+  const place = await locate(context, { table: options.table })
   const key = place.keys.parse(keyText)
-  const entry = await withStore(place, (store) => store.getEntry(key))
+  const entry = await withStore(place, (table) => table.getEntry(key))
   if (entry === undefined) throw missing(place, keyText)
   const { output } = context
   const { value, version, expiresAt } = entry
@@ -38,10 +39,13 @@ export async function get(context: Context, keyText: string, options: GetOptions
   return EXIT_OK
 }
 
-/** The failure of a command whose key is not in the store. */
+/** The failure of a command whose key is not in the table. */
 export function missing(place: Place, keyText: string): KvarkError {
   const { dataDir } = place.context.options
-  return new KvarkError('NOT_FOUND', `There is no key ${JSON.stringify(keyText)} in ${dataDir}.`, {
-    path: dataDir,
-  })
+  const where = place.table === undefined ? '' : ` in the table ${JSON.stringify(place.table)}`
+  return new KvarkError(
+    'NOT_FOUND',
+    `There is no key ${JSON.stringify(keyText)}${where} in ${dataDir}.`,
+    { path: dataDir },
+  )
 }

@@ -10,14 +10,22 @@
  */
 
 import { isUtf8 } from 'node:buffer'
-import { type BatchOperation, type Durability, KvarkError } from '../../index.ts'
+import { type AtomicTable, type BatchOperation, type Durability, KvarkError } from '../../index.ts'
 import { EXIT_OK, Interrupted } from '../errors.ts'
 import { type Input, inputChunks, openInput } from '../files.ts'
 import { type Line, lines } from '../lines.ts'
 import type { Key } from '../notation.ts'
 import { countOf } from '../output.ts'
-import { atomic, type Context, locate, type Place, type RawStore, withStore } from '../session.ts'
-import { type CodecOptions, codecsOf } from './write-options.ts'
+import {
+  atomic,
+  type Context,
+  locate,
+  type Place,
+  type RawStore,
+  type RawTable,
+  withStore,
+} from '../session.ts'
+import { type CodecOptions, codecsOf, type TableArgument } from './write-options.ts'
 
 const BATCH_ENTRIES = 1000
 const BATCH_BYTES = 4 * 1024 * 1024
@@ -32,15 +40,22 @@ interface Put extends Extract<BatchOperation<Key, Uint8Array>, { type: 'put' }> 
 export async function importEntries(
   context: Context,
   file: string,
-  options: CodecOptions,
+  options: CodecOptions & TableArgument,
 ): Promise<number> {
   const { io, output } = context
-  const place = await locate(context, { create: true, encoding: 'utf8', ...codecsOf(options) })
+  const place = await locate(context, {
+    create: true,
+    encoding: 'utf8',
+    table: options.table,
+    ...codecsOf(options),
+  })
   const input = await openInput(io, file)
   try {
     if (file === '-' && io.stdin.isTTY)
       output.talk('Reading entries from the terminal; Ctrl-D ends them.')
-    const stored = await withStore(place, (store) => importInto(store, place, input, file))
+    const stored = await withStore(place, (table, store) =>
+      importInto(table, store, place, input, file),
+    )
     if (output.json) await output.jsonLine({ imported: stored })
     else output.talk(`Imported ${countOf(stored, 'entry', 'entries')}.`)
   } finally {
@@ -52,13 +67,14 @@ export async function importEntries(
 
 /** Returns the number of entries stored. */
 async function importInto(
+  table: RawTable,
   store: RawStore,
   place: Place,
   input: Input,
   file: string,
 ): Promise<number> {
   const { io, options, output } = place.context
-  const writer = new Writer(store, options.durability ?? 'none')
+  const writer = new Writer(table, atomic(table, store), options.durability ?? 'none')
   const progress = input.bytes === undefined ? undefined : await output.progress('Importing')
   try {
     for await (const line of lines(inputChunks(input, file))) {
@@ -132,13 +148,20 @@ function atLine(line: number, error: unknown): unknown {
 class Writer {
   /** Entries written so far. */
   stored = 0
-  readonly #store: RawStore
+  readonly #table: RawTable
+  /** The same, where there are batches. */
+  readonly #atomic: AtomicTable<Key, Uint8Array> | undefined
   readonly #durability: Durability
   #batch: Put[] = []
   #bytes = 0
 
-  constructor(store: RawStore, durability: Durability) {
-    this.#store = store
+  constructor(
+    table: RawTable,
+    atomicTable: AtomicTable<Key, Uint8Array> | undefined,
+    durability: Durability,
+  ) {
+    this.#table = table
+    this.#atomic = atomicTable
     this.#durability = durability
   }
 
@@ -156,17 +179,17 @@ class Writer {
     if (batch.length === 0) return
     this.#batch = []
     this.#bytes = 0
-    const store = atomic(this.#store)
+    const table = this.#atomic
     try {
-      if (store === undefined) return await this.#writeEach(batch)
+      if (table === undefined) return await this.#writeEach(batch)
       const operations = batch.map(({ key, value, expiresAt }) => {
         const end = expiresAt === undefined ? {} : { expiresAt }
         return { type: 'put', key, value, ...end } as const
       })
-      await store.batch(operations, { durability: this.#durability })
+      await table.batch(operations, { durability: this.#durability })
       this.stored += batch.length
     } catch (error) {
-      if (!isRefusal(error) || store === undefined) throw error
+      if (!isRefusal(error) || table === undefined) throw error
       // One of them is too long, say; alone, each tells for itself.
       await this.#writeEach(batch)
     }
@@ -176,7 +199,7 @@ class Writer {
     for (const { key, value, line, expiresAt } of batch) {
       const end = expiresAt === undefined ? {} : { expiresAt }
       try {
-        await this.#store.put(key, value, { durability: this.#durability, ...end })
+        await this.#table.put(key, value, { durability: this.#durability, ...end })
       } catch (error) {
         throw isRefusal(error) ? atLine(line, error) : error
       }

@@ -10,7 +10,7 @@ const BAR_CELLS = 20
 export async function inspect(context: Context): Promise<number> {
   const { io, output } = context
   const place = await locate(context)
-  const { files, detail, levels } = await withStore(place, async (store) => {
+  const { files, detail, levels } = await withStore(place, async (_root, store) => {
     const progress = await output.progress('Inspecting')
     try {
       return await store.inspect({ signal: io.signal, progress: progress.update })

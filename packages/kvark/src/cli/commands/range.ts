@@ -6,8 +6,9 @@
 import type { RangeOptions } from '../../index.ts'
 import type { Key } from '../notation.ts'
 import type { Place } from '../session.ts'
+import type { TableArgument } from './write-options.ts'
 
-export interface RangeArguments {
+export interface RangeArguments extends TableArgument {
   readonly limit?: number
   readonly prefix?: string
   readonly gt?: string

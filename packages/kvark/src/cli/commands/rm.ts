@@ -3,19 +3,19 @@
 import { EXIT_OK } from '../errors.ts'
 import { type Context, locate, withStore } from '../session.ts'
 import { missing } from './get.ts'
-import { type ConditionOptions, writeOptions } from './write-options.ts'
+import { type ConditionOptions, type TableArgument, writeOptions } from './write-options.ts'
 
 export async function rm(
   context: Context,
   keyText: string,
-  options: ConditionOptions,
+  options: ConditionOptions & TableArgument,
 ): Promise<number> {
-  const place = await locate(context)
+  const place = await locate(context, { table: options.table })
   const key = place.keys.parse(keyText)
-  const version = await withStore(place, async (store) => {
+  const version = await withStore(place, async (table) => {
     // Nobody else writes between the two: the store is ours alone.
-    if (!(await store.has(key))) throw missing(place, keyText)
-    return await store.delete(key, writeOptions(context, options))
+    if (!(await table.has(key))) throw missing(place, keyText)
+    return await table.delete(key, writeOptions(context, options))
   })
   if (context.output.json) await context.output.jsonLine({ key: place.keys.toJson(key), version })
   return EXIT_OK

@@ -10,6 +10,7 @@ import {
   codecsOf,
   type ExpiryOptions,
   expiryOptions,
+  type TableArgument,
   writeOptions,
 } from './write-options.ts'
 
@@ -17,9 +18,13 @@ export async function set(
   context: Context,
   keyText: string,
   valueText: string,
-  options: CodecOptions & ConditionOptions & ExpiryOptions,
+  options: CodecOptions & ConditionOptions & ExpiryOptions & TableArgument,
 ): Promise<number> {
-  const place = await locate(context, { create: true, ...codecsOf(options) })
+  const place = await locate(context, {
+    create: true,
+    table: options.table,
+    ...codecsOf(options),
+  })
   const key = place.keys.parse(keyText)
   place.keys.check(key)
   const source = sourceOf(valueText)
@@ -28,8 +33,8 @@ export async function set(
       ? place.values.parse(unescaped(valueText))
       : await readInput(context.io, source)
   place.values.check(value)
-  const version = await withStore(place, (store) =>
-    store.put(key, value, { ...writeOptions(context, options), ...expiryOptions(options) }),
+  const version = await withStore(place, (table) =>
+    table.put(key, value, { ...writeOptions(context, options), ...expiryOptions(options) }),
   )
   if (context.output.json) await context.output.jsonLine({ key: place.keys.toJson(key), version })
   return EXIT_OK

@@ -8,7 +8,7 @@ import { type Context, locate, withStore } from '../session.ts'
 export async function stats(context: Context): Promise<number> {
   const { output } = context
   const place = await locate(context)
-  const found = await withStore(place, async (store) => store.stats())
+  const found = await withStore(place, async (_root, store) => store.stats())
   const { compression, cipher } = place.found!
   if (output.json) {
     await output.jsonLine({ ...found, compression, cipher: cipher ?? null })

@@ -3,18 +3,18 @@
 import { EXIT_OK } from '../errors.ts'
 import { type Context, locate, withStore } from '../session.ts'
 import { missing } from './get.ts'
-import { type ExpiryOptions, expiryOptions } from './write-options.ts'
+import { type ExpiryOptions, expiryOptions, type TableArgument } from './write-options.ts'
 
 export async function touch(
   context: Context,
   keyText: string,
-  options: ExpiryOptions,
+  options: ExpiryOptions & TableArgument,
 ): Promise<number> {
-  const place = await locate(context)
+  const place = await locate(context, { table: options.table })
   const key = place.keys.parse(keyText)
   const { durability } = context.options
-  const version = await withStore(place, (store) =>
-    store.touch(key, {
+  const version = await withStore(place, (table) =>
+    table.touch(key, {
       ...expiryOptions(options),
       ...(durability !== undefined && { durability }),
     }),

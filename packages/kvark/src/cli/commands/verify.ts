@@ -6,7 +6,7 @@ import { type Context, locate, withStore } from '../session.ts'
 
 export async function verify(context: Context): Promise<number> {
   const { io, output } = context
-  const report = await withStore(await locate(context), async (store) => {
+  const report = await withStore(await locate(context), async (_root, store) => {
     const progress = await output.progress('Verifying')
     try {
       return await store.verify({ signal: io.signal, progress: progress.update })

@@ -1,4 +1,4 @@
-/** What the commands that write share: conditions, expiry, durability, and the codecs of a new store. */
+/** What the commands that read and write entries share: the table, conditions, expiry, durability, and the codecs of a new store. */
 
 import type { Expiry, WriteOptions } from '../../index.ts'
 import type { Context } from '../session.ts'
@@ -7,6 +7,11 @@ import type { Context } from '../session.ts'
 export interface CodecOptions {
   readonly keys?: string
   readonly values?: string
+}
+
+/** Which table a command works on. */
+export interface TableArgument {
+  readonly table?: string
 }
 
 export interface ConditionOptions {
