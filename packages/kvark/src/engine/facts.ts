@@ -54,6 +54,8 @@ export interface BackupReport {
 /** A key whose newest value could not be read. */
 export interface LostKey {
   readonly key: Uint8Array
+  /** The table that it is in; absent: the root. */
+  readonly table?: string
   /** Of the write that is lost; `undefined`: it is not known, nor whether anything is lost: what the new store has may be older. */
   readonly version: number | undefined
   /** The older version that the new store has instead; `undefined`: it does not have the key. */

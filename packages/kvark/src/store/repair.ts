@@ -6,11 +6,11 @@
  * 1. The damaged store is only read; of its files only the lock is touched. Nobody writes to it meanwhile.
  * 2. The new store is made like the old one (engine, options, codecs, form, secret) but for its id, so that a file of the old one that
  *    gets into its folder is known for a stranger. The data key stays, wrapped as it was.
- * 3. Damage is in the report. What is thrown is what keeps everything from being read or written, always as a `KvarkError` or the
+ * 3. What was saved of tables whose names are not is found in tables `lost-N`, with codecs of bytes (`mend.ts`).
+ * 4. Damage is in the report. What is thrown is what keeps everything from being read or written, always as a `KvarkError` or the
  *    reason of the signal.
  */
 
-import { readVarint, varintLength } from '../bytes/varint.ts'
 import type { EngineModule, Progress, StoreIdentity } from '../engine/engine.ts'
 import type { LostRange, RepairReport } from '../engine/facts.ts'
 import { engines } from '../engines.ts'
@@ -28,8 +28,17 @@ import {
 import { openKey } from '../storage/store-key.ts'
 import { checkNames, checkObject, invalid, show } from './arguments.ts'
 import { buildStore, checkOutside } from './building.ts'
+import type { Catalogue } from './catalogue.ts'
 import { holdsData, LOCK_NAME, look, noStore, UNFINISHED_NAME } from './folder.ts'
-import { encryption, MEMORY, madeOtherwise, notEncrypted, place } from './open-plan.ts'
+import { inTables, mendCatalogue } from './mend.ts'
+import {
+  encryption,
+  engineOptions,
+  MEMORY,
+  madeOtherwise,
+  notEncrypted,
+  place,
+} from './open-plan.ts'
 import type { Encryption } from './options.ts'
 
 export interface RepairOptions {
@@ -44,6 +53,9 @@ export interface RepairOptions {
   /** Another world to live in: files, clock, randomness. For tests. */
   readonly environment?: Environment
 }
+
+/** Of the new store while its tables are looked through. */
+const CACHE_BYTES = 16 * 1024 * 1024
 
 const NAMES: readonly string[] = [
   'encryption',
@@ -61,7 +73,8 @@ const NAMES: readonly string[] = [
  *
  * Of each key the newest version that survives is there, with its version. If the newest is lost an older one may come back, and a
  * key whose deletion is lost may, too; `lost` names the keys of which that is known. Of a batch that is damaged in part, what survives
- * is there. A value that no checksum vouches for never is. Without damage the new store holds exactly what the old one does.
+ * is there. A value that no checksum vouches for never is. Where the name of a table is lost, its entries are in a table `lost-N` with the
+ * codec `bytes` for keys and values. Without damage the new store holds exactly what the old one does.
  *
  * `NOT_FOUND`: there is no store. `LOCKED`: it is open. `INVALID_ARGUMENT`: `to` is not empty, or an option is wrong.
  * `BAD_ENCRYPTION_KEY`: it is encrypted, and `encryption` does not open it. `CORRUPTION`: the file `KVARK` is lost, and with it what
@@ -175,14 +188,47 @@ class Repair {
     }
     const to = { folder: this.#to, descriptor: next }
     const target = { environment, folder: this.#to }
+    const describeUnfinished = (): Routine<void> =>
+      writeDescriptor(environment, to.folder, next, form.cipher, UNFINISHED_NAME)
+    const mend = (): Routine<Catalogue> => this.#mend(module, next, form)
     const report = yield* buildStore(this.#modules, target, function* build() {
-      yield* writeDescriptor(environment, to.folder, next, form.cipher, UNFINISHED_NAME)
+      yield* describeUnfinished()
       const context = { environment, folder, descriptor, form, to, progress, signal }
       const report = yield* module.salvage!(context)
       signal?.throwIfAborted()
-      return report
+      if (report.lost.length === 0) return report
+      const catalogue = yield* mend()
+      // The engine has removed it, as it does with all that is half-written.
+      yield* describeUnfinished()
+      return { ...report, lost: report.lost.map((range) => inTables(range, catalogue)) }
     })
-    return { ...report, lost: [...this.#lost, ...report.lost.map(withUserKeys)] }
+    return { ...report, lost: [...this.#lost, ...report.lost] }
+  }
+
+  /** Makes the catalogue of the new store fit what was saved. */
+  *#mend(module: EngineModule, descriptor: Descriptor, form: StoreForm): Routine<Catalogue> {
+    const engine = yield* module.open({
+      environment: this.#environment,
+      folder: this.#to,
+      descriptor,
+      form,
+      options: engineOptions({ given: {} }, module, descriptor.options),
+      cacheBytes: CACHE_BYTES,
+      created: false,
+    })
+    let catalogue: Catalogue
+    try {
+      catalogue = yield* mendCatalogue(engine, this.#to, this.#options.signal)
+    } catch (error) {
+      try {
+        yield* engine.close()
+      } catch {
+        // The first error says more.
+      }
+      throw error
+    }
+    yield* engine.close()
+    return catalogue
   }
 
   /** The descriptor, `undefined` where it is missing or damaged. */
@@ -301,16 +347,6 @@ class Repair {
 }
 
 function* nothing(): Routine<undefined> {}
-
-/** Keys as the user gave them: without the table that they are in. */
-function withUserKeys(range: LostRange): LostRange {
-  if (range.keys === undefined) return range
-  const keys = range.keys.map((lost) => {
-    const table = readVarint(lost.key, 0, lost.key.length)
-    return { ...lost, key: Uint8Array.from(lost.key.subarray(table < 0 ? 0 : varintLength(table))) }
-  })
-  return { ...range, keys }
-}
 
 function checkOptions(options: unknown): asserts options is RepairOptions {
   checkObject(options, 'The options of repair')

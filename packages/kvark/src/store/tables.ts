@@ -17,7 +17,15 @@
  */
 
 import { readVarint } from '../bytes/varint.ts'
-import { BLOCKED, DONE, FOUND, MISSING, SPREAD, type VerifyReport } from '../engine/engine.ts'
+import {
+  BLOCKED,
+  DONE,
+  type Engine,
+  FOUND,
+  MISSING,
+  SPREAD,
+  type VerifyReport,
+} from '../engine/engine.ts'
 import { type Block, Found } from '../engine/found.ts'
 import { DELETE, PUT, WriteBatch } from '../engine/write-batch.ts'
 import type { Routine } from '../environment/routine.ts'
@@ -78,7 +86,7 @@ export class Tables {
     this.failure = undefined
     const { folder } = this.#life
     try {
-      const bytes = yield* this.#read()
+      const bytes = yield* readCatalogue(this.#life.engine)
       this.catalogue = bytes === undefined ? NO_TABLES : decodeCatalogue(bytes, folder)
     } catch (error) {
       if (!(error instanceof KvarkError)) throw error
@@ -341,24 +349,24 @@ export class Tables {
     this.#next = number + 1
     return number
   }
+}
 
-  *#read(): Routine<Buffer | undefined> {
-    const { engine } = this.#life
-    const blocks: Block[] = []
-    const found = new Found()
-    try {
-      for (;;) {
-        const status = engine.find(CATALOGUE_KEY, CATALOGUE_KEY.length, undefined, found)
-        if (status === MISSING) return undefined
-        if (status === SPREAD) yield* found.gather!()
-        if (status === SPREAD || status === FOUND) return Buffer.from(found.copyValue())
-        const block = found.block!
-        blocks.push(block)
-        yield* block.load
-      }
-    } finally {
-      for (const block of blocks) block.release()
+/** The bytes of the catalogue, `undefined`: there is none. */
+export function* readCatalogue(engine: Engine): Routine<Buffer | undefined> {
+  const blocks: Block[] = []
+  const found = new Found()
+  try {
+    for (;;) {
+      const status = engine.find(CATALOGUE_KEY, CATALOGUE_KEY.length, undefined, found)
+      if (status === MISSING) return undefined
+      if (status === SPREAD) yield* found.gather!()
+      if (status === SPREAD || status === FOUND) return Buffer.from(found.copyValue())
+      const block = found.block!
+      blocks.push(block)
+      yield* block.load
     }
+  } finally {
+    for (const block of blocks) block.release()
   }
 }
 
@@ -384,7 +392,7 @@ function spaceOf({ bytes, keyStart, keyLength }: WriteBatch, i: number): number 
   return readVarint(bytes, start, start + keyLength[i]!)
 }
 
-function addCatalogue(batch: WriteBatch, catalogue: Catalogue): void {
+export function addCatalogue(batch: WriteBatch, catalogue: Catalogue): void {
   const i = batch.add(PUT)
   // First: it may replace `bytes`.
   const at = batch.reserve(CATALOGUE_KEY.length)

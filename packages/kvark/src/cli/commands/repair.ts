@@ -41,13 +41,14 @@ export async function repairCommand(
     for (const { path, from, to: end, reason, keys = [] } of lost) {
       const place = `${path}, bytes ${from} to ${end}`
       await output.line(`${output.paint('red', 'LOST')} ${place}: ${reason}`)
-      for (const { key, version, kept } of keys) {
+      for (const { key, table, version, kept } of keys) {
         const shown = showBytes(key, encoding)
         const text = output.terminal ? visible(shown.toString(), false) : shown
         const instead = kept === undefined ? 'and has none now' : `and has version ${kept} again`
         const what =
           version === undefined ? 'may have lost its newest value' : `lost version ${version}`
-        await output.write('  key ', text, ` ${what} ${instead}\n`)
+        const where = table === undefined ? '' : ` of the table ${JSON.stringify(table)}`
+        await output.write('  key ', text, `${where} ${what} ${instead}\n`)
       }
     }
     const what = `${countOf(entries, 'entry', 'entries')}, ${humanBytes(bytes)}`

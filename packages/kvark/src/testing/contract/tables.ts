@@ -10,9 +10,9 @@ import type { OrderedTable, TableInfo } from '../../store/types.ts'
 import { bytes, collect, content, names, pattern, rejects, text, throws, turn } from './check.ts'
 import type { AnyStore, Case, Chapter, Place } from './place.ts'
 
-const SEEDS = 6
-const STEPS = 150
-const MANY_TABLES = 400
+const SEEDS = 4
+const STEPS = 120
+const MANY_TABLES = 200
 
 type Words = OrderedTable<string, string>
 
