@@ -102,6 +102,40 @@ async function uses(): Promise<void> {
   // @ts-expect-error not every engine has snapshots
   any.snapshot()
 
+  const users = db.table('users', { keys: 'tuple', values: 'json' })
+  holds<Equal<typeof users, OrderedTable<Tuple, unknown>>>()
+  holds<Equal<ReturnType<typeof log.table>, AtomicTable<unknown, unknown>>>()
+  const plain = log.table('plain')
+  holds<Equal<typeof plain, AtomicTable<string, string>>>()
+  const any1 = any.table('t', { values: points })
+  holds<Equal<typeof any1, Table<string, Point>>>()
+  const both = db.table('both', { keys: dates, values: points })
+  holds<Equal<typeof both, OrderedTable<Date, Point>>>()
+  const byDate = db.table('dates', { keys: dates })
+  holds<Equal<Awaited<ReturnType<typeof byDate.first>>, [Date, string] | undefined>>()
+  await db.batch([
+    { type: 'put', table: users, key: ['a'], value: 1 },
+    { type: 'delete', table: both, key: new Date() },
+    { type: 'put', table: db, key: 'a', value: 'b' },
+  ])
+  const view = db.snapshot().table(users)
+  holds<Equal<typeof view, OrderedReader<Tuple, unknown>>>()
+  holds<Equal<ReturnType<typeof db.tables>[number]['keys'], string>>()
+  // @ts-expect-error tuple is for keys
+  db.table('t', { values: 'tuple' })
+  // @ts-expect-error the table of a log has no order
+  await plain.first()
+  // @ts-expect-error not every engine has batches
+  await any1.batch([])
+  // @ts-expect-error a table has no lifetime
+  await users.close()
+  // @ts-expect-error a table has no tables
+  users.table('t')
+  // @ts-expect-error a name is needed
+  db.table()
+  // @ts-expect-error a handle, not a name
+  await db.batch([{ type: 'put', table: 'users', key: 'a', value: 'b' }])
+
   const named = openSync('./data', { keys: 'tuple', values: 'json' })
   holds<Extends<typeof named, AtomicStore<Tuple, unknown>>>()
   const bytes = openSync('./data', { engine: 'log', keys: 'bytes', values: 'bytes' })
