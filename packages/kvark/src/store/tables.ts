@@ -163,6 +163,11 @@ export class Tables {
       next = next.with(reserved.record)
     }
     if (next === this.catalogue) return undefined
+    if (!this.#life.engine.supports.atomicBatch) {
+      // The table first, so that no entry is without one.
+      this.#change(next)
+      return undefined
+    }
     addCatalogue(batch, next)
     return next
   }

@@ -208,6 +208,19 @@ test('a list of tables is read back as it was written, and nothing else is taken
   const other = { number: 200, space: 200, name: 'x', keys: 'tuple', values: 'bytes' }
   const catalogue = NO_TABLES.with(table).with(other).withRoot(300).withDropped(0).withDropped(5)
   const bytes = catalogue.encode()
+  // The format, which stays: version, next, root, tables, dropped.
+  assert.equal(
+    bytes.toString('hex'),
+    '01ad02ac02020509' +
+      '0674c3a4626c65' +
+      '0475746638' +
+      '046a736f6e' +
+      'c801c801' +
+      '0178' +
+      '057475706c65' +
+      '056279746573' +
+      '020005',
+  )
   const again = decodeCatalogue(bytes, FOLDER)
   assert.deepEqual(again.encode(), bytes)
   assert.deepEqual([...again.tables.values()], [table, other])
