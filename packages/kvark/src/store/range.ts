@@ -34,15 +34,12 @@ export interface Scan extends Bounds {
   readonly signal: AbortSignal | undefined
 }
 
-const EVERYTHING = {
-  reverse: false,
-  token: undefined,
-  limit: Number.POSITIVE_INFINITY,
-  signal: undefined,
-} as const
-
 export function planScan<K, V>(core: Core<K, V>, options: RangeOptions<K> | undefined): Scan {
-  if (options === undefined) return { from: core.from, to: core.to, ...EVERYTHING }
+  if (options === undefined) {
+    const { from, to } = core
+    const limit = Number.POSITIVE_INFINITY
+    return { from, to, reverse: false, limit, signal: undefined, token: undefined }
+  }
   checkObject(options, 'The options of a scan')
   checkOrder(core, options)
   checkNames(options, ALL_NAMES, 'A scan')
