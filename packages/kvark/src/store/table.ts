@@ -83,7 +83,7 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
   }
 
   coreAt(at: Catalogue | undefined): Core<unknown, unknown> {
-    return (at === undefined ? this.core : this.#coreOf(at)) as Core<unknown, unknown>
+    return at === undefined ? this.core : this.#coreOf(at)
   }
 
   put(key: K, value: V, options?: PutOptions): Promise<number> {

@@ -32,7 +32,10 @@ function contentOf(db: AtomicStore): Record<string, Record<string, string>> {
     ...db.tables().map(({ name }) => [name, db.table(name)] as const),
   ]
   return Object.fromEntries(
-    tables.map(([name, table]) => [name, Object.fromEntries([...table.entries()].sort())]),
+    tables.map(([name, table]) => [
+      name,
+      Object.fromEntries([...table.entries()].sort(([a], [b]) => (a < b ? -1 : 1))),
+    ]),
   )
 }
 

@@ -629,7 +629,7 @@ class TablesRun {
     const listed = this.#db.tables().map(({ name }) => name)
     assert.deepEqual(listed.sort(), [...this.#model.keys()].filter((name) => name !== '').sort())
     for (const name of ['', 'a', 'b', 'c', 'd']) {
-      const expected = Object.fromEntries([...(this.#model.get(name) ?? [])].sort())
+      const expected = Object.fromEntries(this.#model.get(name) ?? [])
       assert.deepEqual(await content(this.#table(name)), expected, name)
       assert.equal(await this.#table(name).count(), Object.keys(expected).length)
     }
