@@ -68,18 +68,24 @@ export class Core<K, V> {
   /** Builds the internal key of `key` in `this.key`; returns its length. */
   encodeKey(key: K): number {
     if (this.life.unsettled) this.life.checkOpen()
+    return this.buildKey(key)
+  }
+
+  /** The same for a store that is known to be open. */
+  buildKey(key: K): number {
     const { keys, key: target } = this
     if (target.space !== this.space) target.begin(this.space)
     const length =
       keys.encodeKey === undefined ? keys.encodeInto(key, target) : keys.encodeKey(key, target)
     if (length > this.#keyBytes) throw this.keyTooLong(length)
-    if (target.space !== this.space) this.#moveKey(length)
+    if (this.copies) this.#moveKey(length)
     return target.used + length
   }
 
-  /** A codec of the user's has read from another table meanwhile: the key stands behind the id of that one. */
+  /** A codec of the user's may have read from another table meanwhile: then the key stands behind the id of that one. */
   #moveKey(length: number): void {
     const { key } = this
+    if (key.space === this.space) return
     const bytes = Buffer.from(key.bytes.subarray(key.used, key.used + length))
     key.begin(this.space)
     // First: it may replace `bytes`.

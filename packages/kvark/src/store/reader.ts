@@ -179,9 +179,11 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
 
   #findSync<R>(key: K, project: Projection<K, V, R>): R | undefined {
     const { core } = this
+    const { life, found } = core
+    if (life.unsettled) life.settle()
     const length = this.encodeKey(core, key)
-    if (core.life.unsettled) core.life.settle()
-    const { found } = core
+    // A codec of the user's may have written.
+    if (core.copies && life.unsettled) life.settle()
     const status = core.engine.find(core.key.bytes, length, this.at, found)
     if (status === FOUND) return project(core, found)
     if (status === MISSING) return undefined
@@ -191,23 +193,25 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
   #find<R>(key: K, project: Projection<K, V, R>): Promise<R | undefined> {
     try {
       const { core } = this
+      const { life, found } = core
+      if (life.unsettled) life.checkOpen()
       const length = this.encodeKey(core, key)
-      if (!core.life.unsettled) {
-        const { found } = core
+      if (!life.unsettled) {
         const status = core.engine.find(core.key.bytes, length, this.at, found)
         if (status === FOUND) return Promise.resolve(project(core, found))
         if (status === MISSING) return Promise.resolve(undefined)
       }
-      core.life.checkOpen()
+      life.checkOpen()
       const internal = copyKey(core, length)
-      return core.life.run(() => lookup(core, internal, this.view, project))
+      return life.run(() => lookup(core, internal, this.view, project))
     } catch (error) {
       return rejected(error)
     }
   }
 
+  /** Of a store that is open. */
   protected encodeKey(core: Core<K, V>, key: K): number {
-    return core.encodeKey(key)
+    return core.buildKey(key)
   }
 
   #cursor<T>(
