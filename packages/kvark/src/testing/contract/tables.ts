@@ -43,6 +43,12 @@ const cases: readonly Case[] = [
         assert.equal(await table.count(), 2)
         assert.equal(table.countSync(), 2)
       }
+      await one.put('end', 'x', { ttl: 3_600_000 })
+      assert.equal(await two.touch('end'), undefined)
+      assert.ok(one.getEntrySync('end')!.expiresAt)
+      assert.equal(one.touchSync('end'), db.stats().sequence)
+      assert.deepEqual([one.getSync('end'), one.getEntrySync('end')!.expiresAt], ['x', undefined])
+      await one.delete('end')
       await one.delete('key')
       two.delSync('')
       assert.equal(await db.count(), 2)
