@@ -14,7 +14,6 @@ import { WriteBatch } from '../engine/write-batch.ts'
 import { Effect, type Routine, runAsync, runSync } from '../environment/routine.ts'
 import { Slice } from '../environment/slice.ts'
 import type { KvarkError } from '../errors.ts'
-import type { Durability } from '../storage/durability.ts'
 import {
   checkDurability,
   checkJobOptions,
@@ -25,7 +24,8 @@ import {
   unsupported,
 } from './arguments.ts'
 import type { Core } from './core.ts'
-import { KeyBuffer, PREFIX_BYTES } from './key-buffer.ts'
+import { KeyBuffer } from './key-buffer.ts'
+import type { Life } from './life.ts'
 import { Source } from './source.ts'
 import type { LoadOptions } from './types.ts'
 import { checkWholeLength } from './writes.ts'
@@ -34,17 +34,18 @@ const LOAD_NAMES: readonly string[] = ['durability', 'signal', 'progress']
 
 /** Loads what `entries` gives; the promise gives the version of all of it. */
 export async function load<K, V>(
-  core: Core<K, V>,
+  life: Life,
+  table: () => Core<K, V>,
   entries: unknown,
   options: LoadOptions | undefined,
-  durability: Durability,
 ): Promise<number> {
-  core.checkOpen()
-  const intake = new Intake(core, entries, options, false)
+  life.checkOpen()
+  const intake = new Intake(life, table, entries, options, false)
   try {
-    await core.run(() => intake.run())
-    core.checkOpen()
-    return await core.queue.write(intake.batch, options?.durability ?? durability)
+    await life.run(() => intake.run())
+    life.checkOpen()
+    life.tables.check(intake.batch)
+    return await life.queue.write(intake.batch, options?.durability ?? life.durability)
   } finally {
     await runAsync(intake.end())
     await intake.source.close()
@@ -53,24 +54,25 @@ export async function load<K, V>(
 
 /** The same at once. */
 export function loadSync<K, V>(
-  core: Core<K, V>,
+  life: Life,
+  table: () => Core<K, V>,
   entries: unknown,
   options: LoadOptions | undefined,
-  durability: Durability,
 ): number {
-  core.settle()
-  const intake = new Intake(core, entries, options, true)
+  life.settle()
+  const intake = new Intake(life, table, entries, options, true)
   let version: number
   try {
     runSync(intake.run())
-    core.checkOpen()
-    version = core.queue.writeSync(intake.batch)
+    life.checkOpen()
+    life.tables.check(intake.batch)
+    version = life.queue.writeSync(intake.batch)
   } finally {
     runSync(intake.end())
     intake.source.closeSync()
   }
-  const wanted = options?.durability ?? durability
-  if (wanted !== 'none') core.engine.commit(wanted).sync()
+  const durability = options?.durability ?? life.durability
+  if (durability !== 'none') life.engine.commit(durability).sync()
   return version
 }
 
@@ -78,7 +80,10 @@ export function loadSync<K, V>(
 class Intake<K, V> {
   readonly batch: WriteBatch = new WriteBatch(1)
   readonly source: Source
-  readonly #core: Core<K, V>
+  readonly #life: Life
+  readonly #table: () => Core<K, V>
+  /** The table's, as it was when the first entry came. */
+  #core: Core<K, V>
   readonly #signal: AbortSignal
   readonly #progress: LoadOptions['progress']
   readonly #slice: Slice
@@ -92,25 +97,28 @@ class Intake<K, V> {
   #first: Buffer | undefined
 
   constructor(
-    core: Core<K, V>,
+    life: Life,
+    table: () => Core<K, V>,
     entries: unknown,
     options: LoadOptions | undefined,
     atOnce: boolean,
   ) {
-    const { engine, modules } = core
+    const { engine, modules } = life
     if (engine.load === undefined) throw unsupported(engine.name, 'load()', 'order', modules)
-    core.checkWritable()
+    life.checkWritable()
     if (options !== undefined) {
       checkObject(options, 'The options of a load')
       checkNames(options, LOAD_NAMES, 'A load')
       checkJobOptions(options)
       if (options.durability !== undefined) checkDurability(options.durability)
     }
-    this.#core = core
-    this.#signal = core.jobSignal(options?.signal)
+    this.#life = life
+    this.#table = table
+    this.#core = table()
+    this.#signal = life.jobSignal(options?.signal)
     this.#signal.throwIfAborted()
     this.#progress = options?.progress
-    this.#slice = new Slice(core.environment)
+    this.#slice = new Slice(life.environment)
     const refuse = (): KvarkError =>
       invalid(
         `${atOnce ? 'loadSync' : 'load'} takes an iterable of [key, value], not ${show(entries)}.`,
@@ -147,7 +155,7 @@ class Intake<K, V> {
     while (isAwaited ? yield* one : this.#takeSome()) {
       const load = this.#load!
       if (load.busy) yield* load.proceed()
-      else if (!isAwaited || this.#slice.over()) yield* this.#core.environment.pause
+      else if (!isAwaited || this.#slice.over()) yield* this.#life.environment.pause
       else continue
       this.#slice.begin()
       this.#signal.throwIfAborted()
@@ -185,19 +193,17 @@ class Intake<K, V> {
     }
     const key = entry[0] as K
     const value = entry[1] as V
+    if (this.#load === undefined) this.#begin()
     const core = this.#core
     const { keys, values } = core
     const target = this.#key
     const encoded =
       keys.encodeKey === undefined ? keys.encodeInto(key, target) : keys.encodeKey(key, target)
     if (encoded > core.engine.limits.keyBytes) throw core.keyTooLong(encoded)
-    const length = PREFIX_BYTES + encoded
+    const length = target.used + encoded
     const common = this.#checkOrder(target.bytes, length)
-    if (this.#load === undefined) {
-      this.#load = core.engine.load!()
-      this.#first = Buffer.from(target.bytes.subarray(0, length))
-    }
-    const load = this.#load
+    this.#first ??= Buffer.from(target.bytes.subarray(0, length))
+    const load = this.#load!
     load.key(target.bytes, length, common)
     if (values.asBytes !== undefined) checkWholeLength(core, values.asBytes(value).length)
     const bytes = values.encodeInto(value, load)
@@ -206,6 +212,16 @@ class Intake<K, V> {
     this.#key = this.#before
     this.#before = target
     this.#length = length
+  }
+
+  /** The first entry has come: a table that is not there is made before, since a load is the only operation of its batch. */
+  #begin(): void {
+    const { unmade } = this.#table()
+    if (unmade !== undefined) this.#life.tables.make(unmade)
+    this.#core = this.#table()
+    this.#key.begin(this.#core.space)
+    this.#before.begin(this.#core.space)
+    this.#load = this.#core.engine.load!()
   }
 
   /** How many bytes the key has in common with the one before it, which must be smaller. */

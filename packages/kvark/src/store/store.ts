@@ -13,7 +13,14 @@ import type {
 } from '../engine/engine.ts'
 import { WriteBatch } from '../engine/write-batch.ts'
 import { effect, type Routine, runSync } from '../environment/routine.ts'
-import { checkJobOptions, checkNames, checkObject, invalid, show, unknownName } from './arguments.ts'
+import {
+  checkJobOptions,
+  checkNames,
+  checkObject,
+  invalid,
+  show,
+  unknownName,
+} from './arguments.ts'
 import { backupStore } from './backup.ts'
 import type { Catalogue } from './catalogue.ts'
 import { resolveKeyCodec, resolveValueCodec } from './codecs.ts'

@@ -13,9 +13,9 @@ import { checkDurability, rejected, unsupported } from './arguments.ts'
 import type { Catalogue } from './catalogue.ts'
 import { Core } from './core.ts'
 import { expiryOf } from './expiry.ts'
-import { load, loadSync } from './load.ts'
 import type { InternalCodec } from './internal-codec.ts'
 import type { Life } from './life.ts'
+import { load, loadSync } from './load.ts'
 import { putStream } from './put-stream.ts'
 import { planClear } from './range.ts'
 import { StoreReader } from './reader.ts'
@@ -28,8 +28,8 @@ import type {
   BatchOperation,
   ByteSource,
   ClearOptions,
-  LoadOptions,
   DurabilityOptions,
+  LoadOptions,
   OrderedSnapshot,
   OrderedTable,
   PutOptions,
@@ -118,11 +118,11 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
     entries: Iterable<readonly [K, V]> | AsyncIterable<readonly [K, V]>,
     options?: LoadOptions,
   ): Promise<number> {
-    return load(this.core, entries, options)
+    return load(this.life, () => this.core, entries, options)
   }
 
   loadSync(entries: Iterable<readonly [K, V]>, options?: LoadOptions): number {
-    return loadSync(this.core, entries, options)
+    return loadSync(this.life, () => this.core, entries, options)
   }
 
   delete(key: K, options?: WriteOptions): Promise<number> {

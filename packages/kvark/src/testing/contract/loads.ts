@@ -65,6 +65,34 @@ async function refused(
 
 const whole: readonly Case[] = [
   {
+    name: 'a load goes to the table that it is asked of, made with its first entry',
+    needs: ['order'],
+    async run(place) {
+      const db = await place.open()
+      db.putSync('00500', 'of the root')
+      const table = db.table('loaded')
+      await table.load([])
+      assert.deepEqual(db.tables(), [])
+      await table.load(pairs(0, 1000))
+      assert.deepEqual(
+        db.tables().map(({ name }) => name),
+        ['loaded'],
+      )
+      db.table('other', { values: 'bytes' }).loadSync([['a', bytes('b')]])
+      assert.deepEqual(await content(db), { '00500': 'of the root' })
+      assert.deepEqual(await collect(table.entries()), pairs(0, 1000))
+      await rejects('CONFLICT', () => table.load(pairs(999, 2)))
+      await rejects('NOT_FOUND', async () => {
+        await db.dropTable('loaded')
+        await table.load(pairs(0, 10))
+      })
+      await db.close()
+      const again = await place.open()
+      assert.equal(again.table('loaded').countSync(), 0)
+      assert.deepEqual(again.table('other', { values: 'bytes' }).getSync('a'), bytes('b'))
+    },
+  },
+  {
     name: 'all entries are there, with one version, whatever they come from',
     needs: ['order'],
     async run(place) {
