@@ -92,9 +92,9 @@ class Touching<K, V> {
       const found = yield* locate(core, this.#key, undefined, (one, status) =>
         this.#take(batch, one, status),
       )
-      if (found === undefined || found === TOO_LONG) return found
-      // The table was cleared or dropped meanwhile, and what is left of it is on its way out.
+      // Of a table that was cleared or dropped meanwhile what is left is on its way out.
       if (!core.life.tables.catalogue.hasSpace(core.space)) return undefined
+      if (found === undefined || found === TOO_LONG) return found
       try {
         return yield* this.#write(batch)
       } catch (error) {
