@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SeededRandom } from '../../bytes/random.ts'
+import { EntryRoom } from './change.ts'
 import { Page, pageMemory } from './page.ts'
 
-const SIZES = [4096, 16_384, 65_536]
+/** A page of the file keeps some of its bytes for itself. */
+const SIZES = [4096, 16_384, 65_536].map((size) => size - 32)
 
 interface Known {
   readonly key: Buffer
@@ -68,6 +70,7 @@ for (const size of SIZES) {
         if (step % 100 === 0) compare(page, memory, known)
       }
       compare(page, memory, known)
+      assert.ok(known.length > 50)
       assert.ok(size > 4096 || refused > 0)
       // The neighbours are as they were.
       const others = [0, 1, 2].filter((one) => one * size !== at)
@@ -102,3 +105,25 @@ test('a page is divided in the middle of its bytes, and put together again', () 
   assert.ok(whole!.append(left!, 0, left!.count) && whole!.append(right!, 0, right!.count))
   assert.equal(whole!.count, page.count)
 })
+
+for (const size of SIZES) {
+  test(`any two entries of at most half a page have room beside each other: pages of ${size} bytes`, () => {
+    const random = new SeededRandom(1)
+    const { most, long } = new EntryRoom(size)
+    for (let round = 0; round < 500; round++) {
+      const memory = pageMemory(Buffer.alloc(size))
+      const page = new Page(memory, size)
+      const prefix = random.bytes(random.below(long - 1))
+      page.format(memory, 0, 0, prefix)
+      const before = random.below(3)
+      for (let i = 0; i < before; i++) assert.ok(page.insert(0, prefix, 0, prefix.length, 0))
+      for (let i = 0; i < before; i++) page.remove(0)
+      for (const last of [0, 1]) {
+        const rest = random.bytes(random.below(long - prefix.length - 1))
+        const key = Buffer.concat([prefix, Uint8Array.of(last), rest])
+        assert.ok(page.insert(last, key, 0, key.length, most - key.length), `round ${round}`)
+      }
+      assert.ok(page.isSound())
+    }
+  })
+}

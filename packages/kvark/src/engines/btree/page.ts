@@ -534,11 +534,13 @@ export class Page {
   /** Room for one more slot and a cell of `length` bytes. */
   #makeRoom(length: number): boolean {
     const capacity = this.#capacity
-    const full = this.count === capacity
-    const wanted = full ? this.#nextCapacity(length) : capacity
+    const { count } = this
+    let wanted = count === capacity ? this.#nextCapacity(length) : capacity
+    // Slots that are kept for later give way.
+    if (this.#slotsEnd(wanted) + length > this.#cells + this.#holes) wanted = count + 1
     if (this.#slotsEnd(wanted) + length > this.#cells + this.#holes) return false
     if (this.#slotsEnd(wanted) + length > this.#cells) this.#rewriteCells()
-    if (full) this.#growSlots(wanted)
+    if (wanted !== capacity) this.#resizeSlots(wanted)
     return true
   }
 
@@ -550,7 +552,7 @@ export class Page {
     return Math.min(most, Math.max(FIRST_CAPACITY, capacity + (capacity >>> 1)))
   }
 
-  #growSlots(capacity: number): void {
+  #resizeSlots(capacity: number): void {
     const { halves } = this.#memory
     const before = this.#offsets
     halves[(this.#at + CAPACITY_AT) >>> 1] = capacity

@@ -662,6 +662,8 @@ export class Tree {
     const { count, level } = page
     // Keys that come in order fill their pages.
     const last = high === undefined && at === count
+    // Two entries find room in any page; where one has none beside it, the page was forged.
+    if (count < 2 && !last) throw misplaced()
     const middle = last ? (level === 0 ? count : count - 1) : page.middle()
     const keys = this.#keys
     const separator =
