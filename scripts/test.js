@@ -1,8 +1,9 @@
 // Runs the compiled tests of all packages in one `node --test`, so that there is one summary.
 //
-//   node scripts/test.js [filter ...] [--node <binary>]
+//   node scripts/test.js [filter ...] [--node <binary>] [--thorough]
 //
-// A filter is a part of a test file's path, such as `bytes/` or `journal`; several filters add up.
+// A filter is a part of a test file's path, such as `bytes/` or `journal`; several filters add up. `--thorough`: all of the
+// seeds, where tests of crashes and failing disks otherwise take a part of them.
 
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
@@ -14,7 +15,10 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { node: { type: 'string', default: process.execPath } },
+  options: {
+    node: { type: 'string', default: process.execPath },
+    thorough: { type: 'boolean', default: false },
+  },
 })
 
 const files = testFiles().filter(
@@ -34,7 +38,11 @@ if (files.length === 0) {
 const { status, error } = spawnSync(
   values.node,
   ['--enable-source-maps', '--test', '--test-concurrency=2', ...files],
-  { cwd: root, stdio: 'inherit' },
+  {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, KVARK_THOROUGH: values.thorough ? '1' : '0' },
+  },
 )
 if (error !== undefined) console.error(error.message)
 process.exit(status ?? 1)

@@ -71,6 +71,7 @@ export function contractSuite(subject: Subject): void {
 
 function reasonToSkip(one: Case, subject: Subject): string | false {
   const { engine } = subject
+  if (one.plainOnly && subject.form !== undefined) return 'the plain store has it'
   const lacking = (one.needs ?? []).filter((need) =>
     need === 'salvage' ? engine.salvage === undefined : !engine.supports[need],
   )

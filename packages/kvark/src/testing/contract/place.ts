@@ -43,6 +43,8 @@ export interface Case {
   readonly name: string
   /** What the engine must support, or have, for the promise to mean something. */
   readonly needs?: readonly (keyof Supports | 'salvage')[]
+  /** It has nothing to do with how bytes lie in files, and takes long. */
+  readonly plainOnly?: boolean
   run(place: Place, t: TestContext): Promise<void> | void
 }
 

@@ -19,15 +19,16 @@ import { type FileCall, SimulatedFiles } from '../../vfs/simulated.ts'
 import type { CrashMode } from '../../vfs/simulated-disk.ts'
 import { failCall } from './fault.ts'
 import { History, mustHold } from './history.ts'
-import { seeds, withContext, withSeed } from './seeds.ts'
+import { oneOf, partOf, seeds, withContext, withSeed } from './seeds.ts'
 import { type CrashStore, type CrashSubject, openSubject } from './subjects.ts'
 import { carryOut, contentOf, type Mix, randomWrite } from './workload.ts'
 
 const STORE = '/store'
 const COPY = '/backups/copy'
 const MODES: readonly CrashMode[] = ['drop', 'prefix', 'subset']
-const POWER_SEEDS = 5
+const POWER_SEEDS = partOf(5, 0.2)
 const FAULT_SEEDS = 1
+const STRIDE = oneOf(3)
 const WRITES = 60
 /** So many bytes of each file are damaged, one at a time. */
 const DAMAGES = 60
@@ -271,7 +272,7 @@ async function sweepFaults(
   const counts = { runs: 0, copies: 0 }
   for (const seed of seeds(FAULT_SEEDS)) {
     await withSeed(t, seed, async () => {
-      for (let nth = 1, injected = true; injected; nth++) {
+      for (let nth = 1, injected = true; injected; nth += STRIDE) {
         const scene = new Scene(subject, seed)
         const { files, environment, history } = scene
         const least = history.acknowledged

@@ -25,13 +25,13 @@ import { SimulatedFiles } from '../../vfs/simulated.ts'
 import { rejects, throws, turn } from '../contract/check.ts'
 import { folderImage } from '../folder-image.ts'
 import { type Content, History, mustHold } from './history.ts'
-import { seeds, withSeed } from './seeds.ts'
+import { partOf, seeds, withSeed } from './seeds.ts'
 import { slowProcess } from './slow-files.ts'
 import { type CrashStore, type CrashSubject, openSubject } from './subjects.ts'
 import { carryOut, contentOf, type Mix, randomWrite } from './workload.ts'
 
 const STORE = '/store'
-const SEEDS = 60
+const SEEDS = partOf(60, 0.3)
 const STEPS = 60
 const MIX: Mix = {
   keys: 24,

@@ -25,13 +25,15 @@ import { rejects, throws } from '../contract/check.ts'
 import { type FaultPlan, failCall } from './fault.ts'
 import { History } from './history.ts'
 import { recoverAndGoOn } from './image.ts'
-import { seeds, withContext, withSeed } from './seeds.ts'
+import { oneOf, seeds, withContext, withSeed } from './seeds.ts'
 import { Session } from './session.ts'
 import { type CrashStore, type CrashSubject, openSubject } from './subjects.ts'
 import { contentOf } from './workload.ts'
 
 const SWEEPS = 2
 const STEPS = 30
+/** One call of so many fails; which ones, is another one for each test. */
+const STRIDE = oneOf(3)
 
 const FULL_BYTES = 2 * 1024 * 1024
 const VALUE = 'full'.padEnd(3000, 'kvark')
@@ -77,7 +79,8 @@ async function sweep(
   let runs = 0
   for (const seed of seeds(sweeps)) {
     await withSeed(t, seed, async () => {
-      for (let nth = 1, injected = true; injected; nth++, runs++) {
+      const first = 1 + ((seed + error.length + (forever ? 1 : 0)) % STRIDE)
+      for (let nth = first, injected = true; injected; nth += STRIDE, runs++) {
         injected = await failAt(subject, seed, { nth, error, forever })
       }
     })

@@ -26,7 +26,7 @@ import { engines } from '../../engines.ts'
 import { KvarkError } from '../../errors.ts'
 import { History } from './history.ts'
 import { KILL_MIX, killWrites } from './kill-writes.ts'
-import { withContext } from './seeds.ts'
+import { partOf, withContext } from './seeds.ts'
 import { type CrashStore, type CrashSubject, openSubject } from './subjects.ts'
 import { contentOf } from './workload.ts'
 
@@ -44,7 +44,7 @@ const WRITES = 5
 
 /** Folders in which children are killed at the same time. */
 const LANES = 4
-const KILLS = 100
+const KILLS = partOf(100, 0.3)
 
 export interface KillCounts {
   kills: number

@@ -19,7 +19,7 @@ import { SeededRandom } from '../../bytes/random.ts'
 import { type FileCall, SimulatedFiles } from '../../vfs/simulated.ts'
 import type { CrashMode } from '../../vfs/simulated-disk.ts'
 import { type Image, imageOf, recoverAndGoOn } from './image.ts'
-import { seeds, withContext, withSeed } from './seeds.ts'
+import { partOf, seeds, withContext, withSeed } from './seeds.ts'
 import { Session } from './session.ts'
 import type { CrashSubject } from './subjects.ts'
 
@@ -53,11 +53,11 @@ interface Crashes {
 const CRASHES = { spread: 400, most: 2 }
 const CRASHES_AGAIN = { spread: 16, most: 3 }
 
-/** `share`: of the seeds of every plan. */
+/** `share`: of the seeds of every plan, where not all of them run. */
 export function powerSuite(subject: CrashSubject, share = 1): void {
   describe(`${subject.name}: power loss`, () => {
     for (const whole of PLANS) {
-      const plan = { ...whole, seeds: Math.ceil(whole.seeds * share) }
+      const plan = { ...whole, seeds: partOf(whole.seeds, share) }
       const { mode, twice = false } = plan
       const name = `mode ${mode}${twice ? ', again during recovery' : ''}, ${plan.seeds} seeds`
       test(name, async (t) => await runPlan(t, subject, plan))

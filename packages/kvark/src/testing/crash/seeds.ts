@@ -9,7 +9,19 @@ import { relative } from 'node:path'
 import type { TestContext } from 'node:test'
 import { parseArgs } from 'node:util'
 
+const THOROUGH = process.env['KVARK_THOROUGH'] === '1'
+
 const { values } = parseArgs({ options: { seed: { type: 'string' } }, strict: false })
+
+/** So much of what a test would do many times; all of it in `npm run test:thorough`. What is left out, the proof has. */
+export function partOf(count: number, part: number): number {
+  return THOROUGH ? count : Math.ceil(count * part)
+}
+
+/** Where each of many calls is tried in turn: one of so many, or every one in `npm run test:thorough`. */
+export function oneOf(many: number): number {
+  return THOROUGH ? 1 : many
+}
 
 /** 1 … `count`, or the one that was asked for. */
 export function seeds(count: number): number[] {
