@@ -11,6 +11,7 @@ import {
 } from '../engine/engine.ts'
 import type { Found } from '../engine/found.ts'
 import type { Environment } from '../environment/environment.ts'
+import { KvarkError } from '../errors.ts'
 import {
   answer,
   isExpired,
@@ -52,7 +53,12 @@ export class ReferenceCursor implements EngineCursor {
     this.#place = this.#reverse ? this.#to - 1 : this.#from
     if (request.token === undefined) return
     if (request.token[0] === TOKEN_END) this.#place = this.#reverse ? this.#from - 1 : this.#to
-    else this.seek(request.token.subarray(1), request.token.length - 1)
+    else if (request.token[0] !== TOKEN_KEY) {
+      throw new KvarkError(
+        'INVALID_ARGUMENT',
+        'This token was not made by a cursor of this store. Begin without one.',
+      )
+    } else this.seek(request.token.subarray(1), request.token.length - 1)
   }
 
   next(found: Found): Status {

@@ -12,7 +12,8 @@
  *    was lost, or deleted since: the report names each such key. Pages of a load are left out: it may never have come to its end.
  * 4. Then the journal's entries are put, by their sequences.
  * 5. Without a root in its slots the newest copy of one is taken. It may be of a checkpoint that never was complete: what is missing of
- *    it is a hole, and the journal before it counts there, too.
+ *    it is a hole, and the journal before it counts there, too. Where pages are newer than that copy, a newer one is lost: their leaves
+ *    are taken first, and the report names every key, as what it has may be older than what was lost, or deleted since.
  *
  * Left out: older versions of a key whose long value is damaged, and long keys of earlier checkpoints. And who damages a plain store with checksums that are right again.
  */
@@ -104,6 +105,8 @@ class Salvage {
   readonly #holes: Hole[] = []
   /** Where entries of the journal count that the root should have had. */
   readonly #open: KeyRanges = new KeyRanges()
+  /** Keys of which leaves tell that are newer than the root; `undefined`: none is. */
+  #newer: KeyRanges | undefined
   #handle: FileHandle | undefined
   #tree: DamagedTree | undefined
   /** The root was in a slot, so the journal up to it is of no interest. */
@@ -213,6 +216,7 @@ class Salvage {
     const { root } = tree
     const target = this.#target
     target.sequence = Math.max(target.sequence, root.sequence)
+    if (!this.#complete) yield* this.#readNewer(tree)
     if (root.page === NO_PAGE) return
     yield* this.#walk(tree, root.page, root.sum, undefined, NOTHING, undefined)
     if (this.#holes.length === 0) return
@@ -235,6 +239,21 @@ class Salvage {
     others.sort((a, b) => b.number - a.number)
     for (const { page, level } of others) {
       if (level === 0) yield* this.#fill(tree, page, covered)
+    }
+  }
+
+  /** Reads leaves that are newer than the root. */
+  *#readNewer(tree: DamagedTree): Routine<void> {
+    const found: Stray[] = []
+    yield* tree.strays(found, found)
+    const newer = found.filter(({ number }) => number > tree.root.number)
+    if (newer.length === 0) return
+    this.#newer = new KeyRanges()
+    this.#holes.push({ low: NOTHING, high: undefined, page: 0, level: undefined })
+    this.#open.add(NOTHING, undefined)
+    newer.sort((a, b) => b.number - a.number)
+    for (const { page, level } of newer) {
+      if (level === 0) yield* this.#fill(tree, page, this.#newer)
     }
   }
 
@@ -288,7 +307,8 @@ class Salvage {
       }
       first ??= key
       last = key
-      yield* this.#entry(tree, page, slot, key, number, false)
+      if (this.#newer === undefined) yield* this.#entry(tree, page, slot, key, number, false)
+      else if (!this.#newer.has(key)) yield* this.#entry(tree, page, slot, key, 0, true)
     }
     return [first, last]
   }
