@@ -6,6 +6,7 @@ import { SeededRandom } from '../bytes/random.ts'
 import { nodeEnvironment } from '../environment/node.ts'
 import { type BatchOperation, type OrderedStore, open } from '../index.ts'
 import { memoryFiles } from '../vfs/memory.ts'
+import { oneOf } from './crash/seeds.ts'
 import { exploreCrashes } from './explore.ts'
 
 const PATH = '/memory/store'
@@ -111,7 +112,7 @@ test('the power fails while it goes on', async (t) => {
   let shrunk = 0
   const { disks } = await exploreCrashes({
     runs: 3,
-    callsApart: 3,
+    callsApart: oneOf(2) * 3,
     async program({ environment, promise }) {
       sessions++
       const db = await open('/store', { ...small, environment })

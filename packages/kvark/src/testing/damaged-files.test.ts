@@ -7,6 +7,7 @@ import { PlainForm } from '../storage/block-form.ts'
 import { EntryHeader } from '../storage/entry.ts'
 import { FILE_HEADER_BYTES, FRAME_HEADER_BYTES } from '../storage/segment-format.ts'
 import { readSpread } from '../storage/segment-walk.ts'
+import { oneOf } from './crash/seeds.ts'
 import {
   assertWhole,
   contentOf,
@@ -33,6 +34,8 @@ const segments = names.filter((name) => /\.(?:log|packed)$/.test(name))
 const index = names.find((name) => name.endsWith('.index'))!
 
 /** What can stand in a window of 16 KiB, and a value that runs through several. */
+/** Of so many bytes one has each of its bits changed. */
+const STRIDE = oneOf(3)
 const MOST_UNREADABLE = 300
 
 /** Puts `bytes` in the place of a file, looks, puts the file back, and looks again. */
@@ -93,11 +96,11 @@ test('the store under test has every kind of file', () => {
 })
 
 for (const name of ['KVARK', 'MANIFEST']) {
-  test(`${name}: every flipped bit, every cut and every foreign file is refused`, () => {
+  test(`${name}: flipped bits, cuts and foreign files are refused`, () => {
     const original = content.get(name)!
     // What is refused changes nothing, so one place does for all.
     const environment = environmentWith(content)
-    for (let at = 0; at < original.length; at++) {
+    for (let at = 0; at < original.length; at += STRIDE) {
       for (let bit = 0; bit < 8; bit++) {
         write(environment, name, flipped(name, at, 1 << bit))
         const { refused } = examine(environment, expected)
@@ -154,7 +157,7 @@ test('a damaged byte of a segment: the right value or its place, never a wrong v
         .add(at)
         .add(512 + at)
         .add(1024 + at)
-    while (places.size < 130) places.add(random.below(original.length))
+    while (places.size < 100) places.add(random.below(original.length))
     for (const at of places) {
       const bits = random.below(2) === 0 ? 0xff : 1 << random.below(8)
       const { refused, unreadable, problems } = tryWith(

@@ -2,4 +2,4 @@ import { powerSuite } from '../../testing/crash/power.ts'
 import { subjects } from '../../testing/crash/subjects.ts'
 
 // `npm run prove` has many more, of all forms.
-powerSuite(subjects.btree, 0.1)
+powerSuite(subjects.btree, 0.05)
