@@ -30,7 +30,8 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
   readonly #signal: AbortSignal | undefined
   readonly #found = new Found()
   readonly #run: Run | undefined
-  readonly #slice: Slice
+  /** Of promised steps; reading the clock would take a short walk as long as some entries. */
+  #slice: Slice | undefined
   #remaining: number
   #done = false
   #failure: { readonly reason: unknown } | undefined
@@ -44,7 +45,6 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
     this.#project = project
     this.#signal = scan.signal
     this.#remaining = scan.limit
-    this.#slice = new Slice(core.environment)
     this.#walk = startWalk(core, scan, view)
     this.#run = newRun(core, project)
     this.#found.run = this.#run
@@ -55,7 +55,7 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
     try {
       if (!this.#done) this.#core.life.checkOpen()
       if (this.#running !== undefined) return this.#queue(() => this.advance())
-      if (this.#slice.over()) return this.#queue(() => this.#pauseThenAdvance())
+      if (this.#isOver()) return this.#queue(() => this.#pauseThenAdvance())
       const step = this.#quick()
       return typeof step === 'object'
         ? Promise.resolve(step)
@@ -129,15 +129,7 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
   }
 
   [Symbol.iterator](): IterableIterator<T, undefined> {
-    const iterator: IterableIterator<T, undefined> = {
-      next: () => this.nextSync(),
-      return: () => {
-        this.close()
-        return end()
-      },
-      [Symbol.iterator]: () => iterator,
-    }
-    return iterator
+    return new SyncSteps(this)
   }
 
   /** The next step, whatever it takes. `status`: what the engine's cursor has answered already. */
@@ -198,6 +190,12 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
     return this.#signal === undefined && this.#running === undefined
   }
 
+  /** Whether promised steps have held the event loop for long enough. */
+  #isOver(): boolean {
+    this.#slice ??= new Slice(this.#core.environment)
+    return this.#slice.over()
+  }
+
   *#pauseThenAdvance(): Routine<Step<T>> {
     yield* this.#core.environment.pause
     return yield* this.advance()
@@ -206,7 +204,7 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
   *#many(count: number): Routine<T[]> {
     const items: T[] = []
     while (items.length < count) {
-      if (this.#slice.over()) yield* this.#core.environment.pause
+      if (this.#isOver()) yield* this.#core.environment.pause
       let step = this.#quick()
       if (typeof step !== 'object') step = yield* this.advance(step)
       if (step.done) break
@@ -264,6 +262,28 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
     } finally {
       if (--this.#waiting === 0) this.#running = undefined
     }
+  }
+}
+
+/** What `for … of` asks. A class: an object of closures takes longer to make than an entry to read. */
+class SyncSteps<T> implements IterableIterator<T, undefined> {
+  readonly #cursor: Pick<OrderedCursor<unknown, T>, 'nextSync' | 'close'>
+
+  constructor(cursor: Pick<OrderedCursor<unknown, T>, 'nextSync' | 'close'>) {
+    this.#cursor = cursor
+  }
+
+  next(): Step<T> {
+    return this.#cursor.nextSync()
+  }
+
+  return(): Step<T> {
+    this.#cursor.close()
+    return end()
+  }
+
+  [Symbol.iterator](): this {
+    return this
   }
 }
 

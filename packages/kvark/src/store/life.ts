@@ -74,6 +74,12 @@ export class Life {
   unsettled = false
   readonly #lock: FileLock
   readonly #leases = new Set<Lease>()
+  /**
+   * Leases that began in this turn, with their owners. Most are over before it is, and never get to the registry: it costs more than
+   * a short walk does.
+   */
+  readonly #young = new Map<Lease, object>()
+  #growing = false
   readonly #abandoned: FinalizationRegistry<Lease>
   /** Aborts long jobs when the store closes. */
   readonly #ending = new AbortController()
@@ -191,14 +197,31 @@ export class Life {
 
   /** Keeps `lease` until `endLease`, the collection of `owner`, or the end of the store. */
   addLease(lease: Lease, owner: object | undefined): void {
-    this.#leases.add(lease)
-    if (owner !== undefined) this.#abandoned.register(owner, lease, lease)
+    if (owner === undefined) {
+      this.#leases.add(lease)
+      return
+    }
+    this.#young.set(lease, owner)
+    if (this.#growing) return
+    this.#growing = true
+    queueMicrotask(() => this.#grow())
+  }
+
+  #grow(): void {
+    this.#growing = false
+    for (const [lease, owner] of this.#young) {
+      this.#leases.add(lease)
+      this.#abandoned.register(owner, lease, lease)
+    }
+    this.#young.clear()
   }
 
   /** Harmless when repeated. */
   endLease(lease: Lease): void {
-    if (!this.#leases.delete(lease)) return
-    this.#abandoned.unregister(lease)
+    if (!this.#young.delete(lease)) {
+      if (!this.#leases.delete(lease)) return
+      this.#abandoned.unregister(lease)
+    }
     lease.release()
   }
 
@@ -252,7 +275,7 @@ export class Life {
   *#finish(): Routine<void> {
     this.#state = 'finishing'
     try {
-      for (const lease of this.#leases) this.endLease(lease)
+      for (const lease of [...this.#leases, ...this.#young.keys()]) this.endLease(lease)
       yield* this.engine.close()
     } finally {
       this.#state = 'closed'

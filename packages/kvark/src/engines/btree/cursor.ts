@@ -163,7 +163,8 @@ export class TreeCursor implements EngineCursor {
     if (key === undefined) return new Uint8Array([FRESH])
     const token = new Uint8Array(key.length + 1)
     token[0] = BEHIND
-    token.set(key, 1)
+    // A loop: every walk asks for one at its end, and most keys are short.
+    for (let i = 0; i < key.length; i++) token[i + 1] = key[i]!
     return token
   }
 

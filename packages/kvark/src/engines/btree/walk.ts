@@ -153,15 +153,19 @@ export class TreeWalk {
   #enter(): boolean {
     const { count } = this.page
     const reverse = this.#reverse
-    const first = this.#slotFrom(this.#from, true)
-    const end = this.#to.length === 0 ? count : this.#slotFrom(this.#to, true)
+    const key = this.#key
+    const from = this.#from
+    const to = this.#to
+    // A leaf beside the last one has nothing on the side from which it is entered that is not in the range.
+    const beside = this.#state === BY_SIDE
+    const first = beside && !reverse ? 0 : this.#slotFrom(from, true)
+    const end = to.length === 0 || (beside && reverse) ? count : this.#slotFrom(to, true)
     // Backwards: the last entry before the first one that is too large.
-    const byKey = this.#state === BY_KEY && !(reverse && this.#key.length === 0 && !this.#inclusive)
-    const at = byKey
-      ? this.#slotFrom(this.#key, reverse !== this.#inclusive)
-      : reverse
-        ? end
-        : first
+    let at = reverse ? end : first
+    const byKey = !beside && !(reverse && key.length === 0 && !this.#inclusive)
+    // A walk begins at one end of its range, which has been looked for.
+    const isEnd = this.#inclusive !== reverse && key === (reverse ? to : from)
+    if (byKey && !isEnd) at = this.#slotFrom(key, reverse !== this.#inclusive)
     if (first === UNREAD || end === UNREAD || at === UNREAD) return false
     if (reverse) {
       this.#stop = first - 1
