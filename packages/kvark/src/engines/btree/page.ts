@@ -263,14 +263,17 @@ export class Page {
   }
 
   /**
-   * `read` of a slot where key and body are shorter than 128 bytes, for who reads many. False, and nothing is read, where they are not.
+   * `read` of a slot where key and body are shorter than 128 bytes and the key is not long, for who reads many. False, and nothing is
+   * read, where they are not.
    */
   readShort(slot: number): boolean {
     const { bytes } = this.#memory
     const cell = this.#cellOf(slot)
     const keyLength = bytes[cell]!
     const bodyLength = bytes[cell + 1]!
-    if ((keyLength | bodyLength) > 0x7f) return false
+    if ((keyLength | bodyLength) > 0x7f || this.prefixLength + keyLength === this.longBytes) {
+      return false
+    }
     this.keyAt = cell + 2
     this.referenceAt = this.keyAt + keyLength
     this.referenceLength = 0

@@ -86,6 +86,28 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'keys that begin alike for long',
+    async run(place) {
+      for (const alike of [240, 249, 300, 1010, 1018, 4080]) {
+        const db = await place.open({ durability: 'none' })
+        await db.clear()
+        if (alike + 30 > db.limits.keyBytes) break
+        const written = new Map<string, string>()
+        for (let i = 0; i < 300; i++) {
+          const name = String((i * 1777) % 1000)
+          written.set('k'.repeat(alike) + name.padEnd(i % 20, '+'), name)
+        }
+        for (const [key, value] of written) db.putSync(key, value)
+        const walked = [...db.entries()]
+        assert.deepEqual(new Map(walked), written, `${alike} bytes alike`)
+        assert.equal(walked.length, written.size)
+        assert.deepEqual([...db.keys()].sort(), [...written.keys()].sort())
+        assert.deepEqual([...db.values()].sort(), [...written.values()].sort())
+        await db.close()
+      }
+    },
+  },
+  {
     name: 'an empty store has nothing to walk over',
     async run(place) {
       const db = await place.open()
