@@ -61,13 +61,15 @@ const doors: Readonly<Record<string, readonly string[]>> = {
   'node:perf_hooks': ['environment', 'cli', 'testing'],
 }
 
-/** The package's dependencies and the parts that may import them. */
+/** The package's dependencies, its optional peers, and the parts that may import them. */
 const libraries: Readonly<Record<string, readonly string[]>> = {
   '@bomb.sh/tab': ['cli'],
   'cli-progress': ['cli'],
   'cli-table3': ['cli'],
   commander: ['cli'],
   'lz4-wasm-nodejs': ['storage'],
+  '@msgpack/msgpack': ['store'],
+  cbor2: ['store'],
 }
 
 /** What would make a run depend on more than its seed, and the parts where it may stand. */
@@ -240,8 +242,13 @@ test('imports point down', () => {
 test('every dependency of the package has its place', () => {
   const manifest = JSON.parse(readFileSync(`${src}../package.json`, 'utf8')) as {
     dependencies: Record<string, string>
+    peerDependencies: Record<string, string>
   }
-  assert.deepEqual(Object.keys(manifest.dependencies).sort(), Object.keys(libraries).sort())
+  const { dependencies, peerDependencies } = manifest
+  assert.deepEqual(
+    Object.keys({ ...dependencies, ...peerDependencies }).sort(),
+    Object.keys(libraries).sort(),
+  )
 })
 
 /** File, source, and a part of the complaint expected. */

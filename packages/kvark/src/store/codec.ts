@@ -22,7 +22,10 @@ export interface Codec<T> {
   decode(bytes: Uint8Array): T
 }
 
-/** Codecs that kvark brings, by name. `json` is for values, `tuple` for keys. */
+/**
+ * Codecs by name. `json` is for values, `tuple` for keys. `msgpack` needs the package `@msgpack/msgpack` beside kvark, `cbor` the
+ * package `cbor2`; without it they are `UNSUPPORTED`.
+ */
 export interface KeyCodecs {
   utf8: string
   bytes: Uint8Array
@@ -32,6 +35,8 @@ export interface ValueCodecs {
   utf8: string
   bytes: Uint8Array
   json: unknown
+  msgpack: unknown
+  cbor: unknown
 }
 
 /** What a `tuple` key may hold; order: null < bytes < string < array < number = bigint < boolean < Date. */

@@ -7,6 +7,7 @@ import type { Codec } from './codec.ts'
 import { BytesCodec } from './codecs/bytes.ts'
 import { CustomCodec } from './codecs/custom.ts'
 import { JsonCodec } from './codecs/json.ts'
+import { cborCodec, messagePackCodec } from './codecs/library.ts'
 import { describe, type Role } from './codecs/refuse.ts'
 import { TupleCodec } from './codecs/tuple.ts'
 import { Utf8Codec } from './codecs/utf8.ts'
@@ -25,6 +26,8 @@ const VALUE_CODECS: ReadonlyMap<unknown, () => AnyCodec> = new Map<unknown, () =
   ['utf8', () => new Utf8Codec('value')],
   ['bytes', () => new BytesCodec('value')],
   ['json', () => new JsonCodec()],
+  ['msgpack', messagePackCodec],
+  ['cbor', cborCodec],
 ])
 
 /** The codec of the option `keys`; `undefined` is the default, `utf8`. */

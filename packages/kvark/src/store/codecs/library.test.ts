@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { WriteBatch } from '../../engine/write-batch.ts'
+import { open } from '../open.ts'
+import { cborCodec, type LibraryCodec, load, messagePackCodec } from './library.ts'
+
+const msgpack = messagePackCodec()
+const cbor = cborCodec()
+
+/** What comes back, from bytes in the middle of a block that is overwritten at once. */
+function through(codec: LibraryCodec, value: unknown): unknown {
+  const sink = new WriteBatch()
+  sink.used = 3
+  const length = codec.encodeInto(value, sink)
+  const block = Buffer.from(sink.bytes.subarray(0, 3 + length))
+  const back = codec.decode(block, 3, 3 + length)
+  block.fill(0xff)
+  return back
+}
+
+test('what JSON has comes back, dates to the millisecond, and bytes as a Uint8Array', () => {
+  const date = fc.date({ noInvalidDate: true, min: new Date(0), max: new Date('2100-01-01') })
+  const value = fc.letrec((tie) => ({
+    any: fc.oneof(
+      fc.constantFrom<unknown>(null, true, 0.5, 2 ** 53 - 1, -(2 ** 40)),
+      fc.string({ unit: 'binary' }),
+      date,
+      fc.uint8Array(),
+      fc.array(tie('any'), { maxLength: 3 }),
+      fc.dictionary(fc.string({ minLength: 1, maxLength: 3 }), tie('any'), {
+        maxKeys: 3,
+        noNullPrototype: true,
+      }),
+    ),
+  })).any
+  fc.assert(
+    fc.property(value, (one) => {
+      const expected = structuredClone(one)
+      assert.deepEqual(through(msgpack, one), expected)
+      assert.deepEqual(through(cbor, one), expected)
+    }),
+    { numRuns: 50 },
+  )
+  for (const codec of [msgpack, cbor]) {
+    assert.deepEqual(through(codec, { deep: Buffer.from('hi') }), {
+      deep: Uint8Array.from([104, 105]),
+    })
+  }
+})
+
+test('cbor also has bigints, maps, sets, undefined inside, strings that are no UTF-8', () => {
+  for (const value of [5n, -(2n ** 70n), new Map([[1, 'a']]), new Set(['a']), [undefined]]) {
+    assert.deepEqual(through(cbor, value), value)
+  }
+  assert.equal(through(cbor, 'a\ud800'), 'a\ud800')
+})
+
+test('what would come back as something else is refused', () => {
+  const cycle: Record<string, unknown> = {}
+  cycle['self'] = cycle
+  for (const value of [undefined, () => 1, Symbol('a'), cycle, [new Date(Number.NaN)]]) {
+    assert.throws(() => through(msgpack, value), { code: 'INVALID_VALUE' })
+    assert.throws(() => through(cbor, value), { code: 'INVALID_VALUE' })
+  }
+  for (const value of [1n, { inside: new Map() }, new Set()]) {
+    assert.throws(() => through(msgpack, value), { code: 'INVALID_VALUE' })
+  }
+})
+
+test('bytes that are nothing of it, too few and too many', () => {
+  for (const codec of [msgpack, cbor]) {
+    for (const hex of ['', '0101', 'a1', 'c1']) {
+      const bytes = Buffer.from(hex, 'hex')
+      assert.throws(() => codec.decode(bytes, 0, bytes.length), { code: 'DECODE' }, hex)
+    }
+  }
+})
+
+test('a package that is missing is told with what to install', () => {
+  assert.throws(() => load('msgpack', '@kvark/not-there'), {
+    code: 'UNSUPPORTED',
+    message: /npm install @kvark\/not-there$/,
+  })
+})
+
+test('by name in a store and in a table, whose other codec is MISMATCH', async () => {
+  const db = await open(':memory:', { values: 'msgpack' })
+  const table = db.table('t', { values: 'cbor' })
+  await db.put('a', { at: new Date(1), of: [1, null] })
+  await table.put('a', { many: 2n ** 80n })
+  assert.deepEqual(db.getSync('a'), { at: new Date(1), of: [1, null] })
+  assert.deepEqual(await table.entries().nextMany(2), [['a', { many: 2n ** 80n }]])
+  assert.throws(() => db.table('t', { values: 'msgpack' }), { code: 'MISMATCH', found: 'cbor' })
+  await db.close()
+})

@@ -1,0 +1,130 @@
+/**
+ * Values as MessagePack or CBOR, by libraries that the user installs beside kvark: optional peers, without native code.
+ *
+ *   msgpack   @msgpack/msgpack    what JSON has, bytes, dates; bigints not
+ *   cbor      cbor2               that, and bigints, undefined, maps, sets, regular expressions, typed arrays, URLs
+ *
+ * 1. A library is loaded when its codec is first asked for, at once, since `openSync` cannot wait; without it that is `UNSUPPORTED`.
+ * 2. What would come back as something else that looks like data is refused: it has no form in the library that is asked for.
+ * 3. What comes out has memory of its own: libraries give views of the bytes that they read.
+ *
+ * Left out: instances of classes come back as plain objects, as with `json`; in `msgpack` a member that is `undefined` is null.
+ */
+
+import { createRequire } from 'node:module'
+import { isMap, isSet } from 'node:util/types'
+import type * as MessagePack from '@msgpack/msgpack'
+import type * as Cbor from 'cbor2'
+import { KvarkError } from '../../errors.ts'
+import type { InternalCodec, Sink } from '../internal-codec.ts'
+import { brief, describe, refusal, undecodable } from './refuse.ts'
+
+interface Coder {
+  encode(value: unknown): Uint8Array
+  decode(bytes: Uint8Array): unknown
+}
+
+/** Dates as text: as seconds they lose milliseconds. */
+const CBOR_DATE_TAG = 0
+/** Its own type for dates. */
+const MESSAGE_PACK_DATE_TYPE = -1
+
+/** A value that is written as it is, without a tag. */
+const UNTAGGED = Number.NaN
+
+export class LibraryCodec implements InternalCodec<unknown> {
+  readonly name: string
+  readonly #coder: Coder
+
+  constructor(name: string, coder: Coder) {
+    this.name = name
+    this.#coder = coder
+  }
+
+  encodeInto(value: unknown, sink: Sink): number {
+    if (value === undefined) {
+      // It would read like a missing key.
+      throw refusal('value', `one for '${this.name}'`, 'undefined', 'To remove a key use `delete`.')
+    }
+    let encoded: Uint8Array
+    try {
+      encoded = this.#coder.encode(value)
+    } catch (error) {
+      const advice = `Change what does not go: ${brief(error).split('\n', 1)[0]}.`
+      throw refusal('value', `one for '${this.name}'`, describe(value), advice, error)
+    }
+    const at = sink.reserve(encoded.length)
+    sink.bytes.set(encoded, at)
+    return encoded.length
+  }
+
+  decode(bytes: Buffer, start: number, end: number): unknown {
+    try {
+      return this.#coder.decode(new Uint8Array(bytes.subarray(start, end)))
+    } catch (error) {
+      throw undecodable('value', this.name, brief(error), error)
+    }
+  }
+}
+
+let messagePack: Coder | undefined
+let cbor: Coder | undefined
+
+export function messagePackCodec(): LibraryCodec {
+  messagePack ??= messagePackCoder(load('msgpack', '@msgpack/msgpack') as typeof MessagePack)
+  return new LibraryCodec('msgpack', messagePack)
+}
+
+export function cborCodec(): LibraryCodec {
+  cbor ??= cborCoder(load('cbor', 'cbor2') as typeof Cbor)
+  return new LibraryCodec('cbor', cbor)
+}
+
+/** The library of a codec; `UNSUPPORTED` where it is not installed. */
+export function load(codec: string, library: string): unknown {
+  try {
+    return createRequire(import.meta.url)(library)
+  } catch (error) {
+    throw new KvarkError(
+      'UNSUPPORTED',
+      `The codec '${codec}' needs the package '${library}', which cannot be loaded. Install it beside kvark: npm install ${library}`,
+      { expected: library, cause: error },
+    )
+  }
+}
+
+function messagePackCoder(library: typeof MessagePack): Coder {
+  const { encodeTimestampExtension, decodeTimestampExtension, Encoder, Decoder } = library
+  const extensionCodec = new library.ExtensionCodec()
+  extensionCodec.register({
+    type: MESSAGE_PACK_DATE_TYPE,
+    // Asked for every object.
+    encode: (value) => {
+      if (isMap(value) || isSet(value)) throw new TypeError('maps and sets have no form in it')
+      if (value instanceof Date && Number.isNaN(value.getTime())) {
+        throw new TypeError('an invalid date has no form in it')
+      }
+      return encodeTimestampExtension(value)
+    },
+    decode: decodeTimestampExtension,
+  })
+  // One of each for all: they hold no state between two calls.
+  const encoder = new Encoder({ extensionCodec })
+  const decoder = new Decoder({ extensionCodec })
+  return { encode: (value) => encoder.encode(value), decode: (bytes) => decoder.decode(bytes) }
+}
+
+function cborCoder({ encode, decode, TypeEncoderMap }: typeof Cbor): Coder {
+  const types = new TypeEncoderMap()
+  // Otherwise as its `toJSON` gives it.
+  types.registerEncoder(Buffer, (bytes: Buffer) => [
+    UNTAGGED,
+    new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length),
+  ])
+  // Bigints stay bigints, and strings that are no UTF-8 what they are.
+  const options = { types, dateTag: CBOR_DATE_TAG, collapseBigInts: false, wtf8: true }
+  return {
+    encode: (value) => encode(value, options),
+    decode: (bytes) => decode(bytes, { collapseBigInts: false }),
+  }
+}
