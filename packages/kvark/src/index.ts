@@ -55,6 +55,7 @@ export type {
 } from './store/options.ts'
 export { type RekeyOptions, rekey, rekeySync } from './store/rekey.ts'
 export { type RepairOptions, repair, repairSync } from './store/repair.ts'
+export type { StandardIssue, StandardResult, StandardSchema } from './store/standard-schema.ts'
 export type {
   AtomicStore,
   AtomicTable,
@@ -79,6 +80,7 @@ export type {
   RangeOptions,
   Reader,
   ScanOptions,
+  SchemaOption,
   Snapshot,
   Stats,
   Store,

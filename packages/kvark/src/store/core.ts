@@ -61,7 +61,7 @@ export class Core<K, V> {
     this.queue = life.queue
     this.key = life.key
     this.found = life.found
-    this.copies = keys instanceof CustomCodec || values instanceof CustomCodec
+    this.copies = isCustom(keys) || isCustom(values)
     this.#keyBytes = life.engine.limits.keyBytes
   }
 
@@ -101,4 +101,8 @@ export class Core<K, V> {
       { expected: limit, found: length },
     )
   }
+}
+
+function isCustom(codec: Pick<InternalCodec<unknown>, 'name' | 'inner'>): boolean {
+  return codec instanceof CustomCodec || codec.inner instanceof CustomCodec
 }

@@ -23,6 +23,8 @@ export interface Sink {
 export interface InternalCodec<T> {
   /** Kept in the store's descriptor. */
   readonly name: string
+  /** The codec that this one stands around; absent: none. */
+  readonly inner?: InternalCodec<unknown>
   /** Writes the encoded form at `sink.used`; returns its length in bytes. */
   encodeInto(value: T, sink: Sink): number
   /** The same into the buffer that reads build keys in, where there is a faster way; else `encodeInto` does. */

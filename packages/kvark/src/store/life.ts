@@ -72,6 +72,8 @@ export class Life {
   readonly expiry: ExpiryTimer
   readonly tables: Tables
   unsettled = false
+  /** Some table checks what is written into it. */
+  hasSchemas = false
   readonly #lock: FileLock
   readonly #leases = new Set<Lease>()
   /**

@@ -26,6 +26,7 @@ import {
 import type { Core } from './core.ts'
 import { KeyBuffer } from './key-buffer.ts'
 import type { Life } from './life.ts'
+import { type Checked, SchemaCodec } from './schema.ts'
 import { Source } from './source.ts'
 import type { LoadOptions } from './types.ts'
 import { checkWholeLength } from './writes.ts'
@@ -87,6 +88,10 @@ class Intake<K, V> {
   readonly #signal: AbortSignal
   readonly #progress: LoadOptions['progress']
   readonly #slice: Slice
+  /** What checks the values, where it may take its time. */
+  readonly #schema: SchemaCodec | undefined
+  /** An entry that is being checked. */
+  #pending: { readonly key: K; readonly value: Promise<Checked> } | undefined
   /** How many there are, where that can be told. */
   readonly #total: number | undefined
   #load: Load | undefined
@@ -115,6 +120,8 @@ class Intake<K, V> {
     this.#life = life
     this.#table = table
     this.#core = table()
+    const { values } = this.#core as Core<K, unknown>
+    this.#schema = !atOnce && values instanceof SchemaCodec ? values : undefined
     this.#signal = life.jobSignal(options?.signal)
     this.#signal.throwIfAborted()
     this.#progress = options?.progress
@@ -152,7 +159,9 @@ class Intake<K, V> {
       },
       () => this.#takeOne(),
     )
+    const checked = new Effect(one.sync, () => this.#takePending())
     while (isAwaited ? yield* one : this.#takeSome()) {
+      if (this.#pending !== undefined) yield* checked
       const load = this.#load!
       if (load.busy) yield* load.proceed()
       else if (!isAwaited || this.#slice.over()) yield* this.#life.environment.pause
@@ -176,7 +185,7 @@ class Intake<K, V> {
       const { done, value } = source.nextSync()
       if (done) return false
       this.#add(value)
-      if (this.#load!.busy || this.#slice.over()) return true
+      if (this.#pending !== undefined || this.#load!.busy || this.#slice.over()) return true
     }
   }
 
@@ -187,12 +196,24 @@ class Intake<K, V> {
     return !done
   }
 
+  /** Waits for what the schema says of an entry. */
+  async #takePending(): Promise<void> {
+    const { key, value } = this.#pending!
+    this.#pending = undefined
+    this.#store(key, (await this.source.interruptible(value)) as V)
+  }
+
   #add(entry: unknown): void {
     if (!Array.isArray(entry) || entry.length !== 2) {
       throw invalid(`${this.#nth} of the load must be [key, value], not ${show(entry)}.`)
     }
     const key = entry[0] as K
-    const value = entry[1] as V
+    const value = this.#schema === undefined ? (entry[1] as V) : this.#schema.check(entry[1])
+    if (value instanceof Promise) this.#pending = { key, value }
+    else this.#store(key, value as V)
+  }
+
+  #store(key: K, value: V): void {
     if (this.#load === undefined) this.#begin()
     const core = this.#core
     const { keys, values } = core

@@ -24,6 +24,7 @@ import {
 import { resolveKeyCodec, resolveValueCodec } from './codecs.ts'
 import type { InternalCodec } from './internal-codec.ts'
 import type { DefaultEngine, Encryption } from './options.ts'
+import { withSchema } from './schema.ts'
 
 /** The path of a store that lives in memory only. */
 export const MEMORY = ':memory:'
@@ -45,6 +46,7 @@ const COMMON_NAMES: readonly string[] = [
   'engine',
   'keys',
   'values',
+  'schema',
   'create',
   'errorIfExists',
   'durability',
@@ -102,7 +104,7 @@ export function planOpen(
     readOnly,
     durability: durability(given['durability']),
     keys: resolveKeyCodec(given['keys']),
-    values: resolveValueCodec(given['values']),
+    values: withSchema(resolveValueCodec(given['values']), given['schema']),
     cacheBytes: wholeNumber(given, 'cacheBytes', DEFAULT_CACHE_BYTES, LEAST_CACHE_BYTES),
     checksum: oneOf(given, 'checksum', CHECKSUMS),
     compression: compression(given),

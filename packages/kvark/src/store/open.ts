@@ -11,6 +11,7 @@ import type { CompressionName } from '../storage/compression.ts'
 import type { Codec, KeyCodecs, ValueCodecs } from './codec.ts'
 import { openWith, readDescription } from './opening.ts'
 import type { DefaultEngine, EngineMap, EngineName, OpenOptions } from './options.ts'
+import type { SchemaOption } from './types.ts'
 
 /** What a store says of itself without being opened. */
 export interface StoreDescription {
@@ -32,7 +33,7 @@ export interface DescribeOptions {
   readonly environment?: Environment
 }
 
-type Opened<E extends EngineName, K, V> = EngineMap<K, V>[E]['store']
+type Opened<E extends EngineName, K, V, I> = EngineMap<K, V, I>[E]['store']
 
 /**
  * Opens the store in the folder `path`, making it when there is none; `':memory:'` is a new one in memory.
@@ -46,29 +47,39 @@ export function open<
   E extends EngineName = DefaultEngine,
   KC extends keyof KeyCodecs = 'utf8',
   VC extends keyof ValueCodecs = 'utf8',
+  V extends ValueCodecs[VC] = ValueCodecs[VC],
+  I = V,
 >(
   path: string,
-  options?: OpenOptions<E, KC, VC>,
-): Promise<Opened<E, KeyCodecs[KC], ValueCodecs[VC]>>
+  options?: OpenOptions<E, KC, VC> & SchemaOption<V, I>,
+): Promise<Opened<E, KeyCodecs[KC], V, I>>
 export function open<
   K,
   E extends EngineName = DefaultEngine,
   VC extends keyof ValueCodecs = 'utf8',
+  V extends ValueCodecs[VC] = ValueCodecs[VC],
+  I = V,
 >(
   path: string,
-  options: OpenOptions<E, Codec<K>, VC> & { readonly keys: Codec<K> },
-): Promise<Opened<E, K, ValueCodecs[VC]>>
-export function open<V, E extends EngineName = DefaultEngine, KC extends keyof KeyCodecs = 'utf8'>(
+  options: OpenOptions<E, Codec<K>, VC> & SchemaOption<V, I> & { readonly keys: Codec<K> },
+): Promise<Opened<E, K, V, I>>
+export function open<
+  V,
+  E extends EngineName = DefaultEngine,
+  KC extends keyof KeyCodecs = 'utf8',
+  I = V,
+>(
   path: string,
-  options: OpenOptions<E, KC, Codec<V>> & { readonly values: Codec<V> },
-): Promise<Opened<E, KeyCodecs[KC], V>>
-export function open<K, V, E extends EngineName = DefaultEngine>(
+  options: OpenOptions<E, KC, Codec<V>> & SchemaOption<V, I> & { readonly values: Codec<V> },
+): Promise<Opened<E, KeyCodecs[KC], V, I>>
+export function open<K, V, E extends EngineName = DefaultEngine, I = V>(
   path: string,
-  options: OpenOptions<E, Codec<K>, Codec<V>> & {
-    readonly keys: Codec<K>
-    readonly values: Codec<V>
-  },
-): Promise<Opened<E, K, V>>
+  options: OpenOptions<E, Codec<K>, Codec<V>> &
+    SchemaOption<V, I> & {
+      readonly keys: Codec<K>
+      readonly values: Codec<V>
+    },
+): Promise<Opened<E, K, V, I>>
 export function open(path: string, options?: object): Promise<unknown> {
   return openWith(engines, path, options).async()
 }
@@ -78,30 +89,39 @@ export function openSync<
   E extends EngineName = DefaultEngine,
   KC extends keyof KeyCodecs = 'utf8',
   VC extends keyof ValueCodecs = 'utf8',
->(path: string, options?: OpenOptions<E, KC, VC>): Opened<E, KeyCodecs[KC], ValueCodecs[VC]>
+  V extends ValueCodecs[VC] = ValueCodecs[VC],
+  I = V,
+>(
+  path: string,
+  options?: OpenOptions<E, KC, VC> & SchemaOption<V, I>,
+): Opened<E, KeyCodecs[KC], V, I>
 export function openSync<
   K,
   E extends EngineName = DefaultEngine,
   VC extends keyof ValueCodecs = 'utf8',
+  V extends ValueCodecs[VC] = ValueCodecs[VC],
+  I = V,
 >(
   path: string,
-  options: OpenOptions<E, Codec<K>, VC> & { readonly keys: Codec<K> },
-): Opened<E, K, ValueCodecs[VC]>
+  options: OpenOptions<E, Codec<K>, VC> & SchemaOption<V, I> & { readonly keys: Codec<K> },
+): Opened<E, K, V, I>
 export function openSync<
   V,
   E extends EngineName = DefaultEngine,
   KC extends keyof KeyCodecs = 'utf8',
+  I = V,
 >(
   path: string,
-  options: OpenOptions<E, KC, Codec<V>> & { readonly values: Codec<V> },
-): Opened<E, KeyCodecs[KC], V>
-export function openSync<K, V, E extends EngineName = DefaultEngine>(
+  options: OpenOptions<E, KC, Codec<V>> & SchemaOption<V, I> & { readonly values: Codec<V> },
+): Opened<E, KeyCodecs[KC], V, I>
+export function openSync<K, V, E extends EngineName = DefaultEngine, I = V>(
   path: string,
-  options: OpenOptions<E, Codec<K>, Codec<V>> & {
-    readonly keys: Codec<K>
-    readonly values: Codec<V>
-  },
-): Opened<E, K, V>
+  options: OpenOptions<E, Codec<K>, Codec<V>> &
+    SchemaOption<V, I> & {
+      readonly keys: Codec<K>
+      readonly values: Codec<V>
+    },
+): Opened<E, K, V, I>
 export function openSync(path: string, options?: object): unknown {
   return openWith(engines, path, options).sync()
 }

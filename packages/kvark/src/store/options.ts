@@ -59,10 +59,10 @@ export type Encryption = (
 }
 
 /** Each engine: its options and the store it gives. `any` opens what is there. */
-export interface EngineMap<K, V> {
-  btree: { options: BtreeOptions; store: OrderedStore<K, V> & Configurable<BtreeOptions> }
-  log: { options: LogOptions; store: AtomicStore<K, V> & Configurable<LogOptions> }
-  any: { options: object; store: Store<K, V> }
+export interface EngineMap<K, V, I = V> {
+  btree: { options: BtreeOptions; store: OrderedStore<K, V, I> & Configurable<BtreeOptions> }
+  log: { options: LogOptions; store: AtomicStore<K, V, I> & Configurable<LogOptions> }
+  any: { options: object; store: Store<K, V, I> }
 }
 
 /** The engine of `open` without `engine`. */

@@ -42,7 +42,7 @@ export class Source {
     this.#signal.throwIfAborted()
     let step: Step
     try {
-      step = await this.#interruptible(this.#iterator.next())
+      step = await this.interruptible(this.#iterator.next())
     } catch (error) {
       this.#done = !this.#signal.aborted
       throw error
@@ -87,7 +87,8 @@ export class Source {
     return this.#iterator.return?.()
   }
 
-  #interruptible<T>(wanted: T | Promise<T>): Promise<T> {
+  /** Waits until the signal ends that. */
+  interruptible<T>(wanted: T | Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#interrupt = reject
       Promise.resolve(wanted).then(resolve, reject)

@@ -27,6 +27,7 @@ import { resolveKeyCodec, resolveValueCodec } from './codecs.ts'
 import type { InternalCodec } from './internal-codec.ts'
 import type { Life } from './life.ts'
 import { EXPIRY_INTERVAL, expiryInterval } from './open-plan.ts'
+import { withSchema } from './schema.ts'
 import { KvarkTable } from './table.ts'
 import { checkTableName, type Wanted } from './tables.ts'
 import type {
@@ -34,6 +35,7 @@ import type {
   DurabilityOptions,
   JobOptions,
   OrderedStore,
+  SchemaOption,
   Stats,
   TableInfo,
   TableOptions,
@@ -41,7 +43,7 @@ import type {
 import { checkBatchOptions } from './writes.ts'
 
 const JOB_NAMES: readonly string[] = ['signal', 'progress']
-const TABLE_NAMES: readonly string[] = ['keys', 'values']
+const TABLE_NAMES: readonly string[] = ['keys', 'values', 'schema']
 
 export class KvarkStore<K, V>
   extends KvarkTable<K, V>
@@ -61,8 +63,8 @@ export class KvarkStore<K, V>
   }
 
   /** Which table it gives is said by the types of `Tables`. */
-  table(name: string, options?: TableOptions<unknown, unknown>): never
-  table(name: string, options?: TableOptions<unknown, unknown>): unknown {
+  table(name: string, options?: TableOptions<unknown, unknown> & SchemaOption<unknown>): never
+  table(name: string, options?: TableOptions<unknown, unknown> & SchemaOption<unknown>): unknown {
     const { life } = this
     life.checkOpen()
     checkTableName(name)
@@ -71,7 +73,7 @@ export class KvarkStore<K, V>
       checkNames(options, TABLE_NAMES, 'A table')
     }
     const keys = resolveKeyCodec(options?.keys)
-    const values = resolveValueCodec(options?.values)
+    const values = withSchema(resolveValueCodec(options?.values), options?.schema)
     const wanted: Wanted = { name, keys: keys.name, values: values.name, number: 0 }
     const { tables } = life
     const number = tables.find(tables.known(), wanted)?.number ?? 0

@@ -19,6 +19,7 @@ import { load, loadSync } from './load.ts'
 import { putStream } from './put-stream.ts'
 import { planClear } from './range.ts'
 import { StoreReader } from './reader.ts'
+import { checkOperations, SchemaCodec } from './schema.ts'
 import { StoreSnapshot } from './snapshot.ts'
 import { NO_SPACE } from './spaces.ts'
 import type { Handle } from './table-argument.ts'
@@ -62,6 +63,7 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
   #current: Core<K, V>
   #seen: Catalogue | undefined
   readonly #tables: Tables
+  readonly #schema: SchemaCodec | undefined
 
   /** The table `wanted`, or the root. */
   constructor(
@@ -75,6 +77,10 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
     this.#current = core
     this.#tables = life.tables
     this.#wanted = wanted
+    if (values instanceof SchemaCodec) {
+      this.#schema = values
+      life.hasSchemas = true
+    }
   }
 
   protected override get core(): Core<K, V> {
@@ -87,7 +93,14 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
   }
 
   put(key: K, value: V, options?: PutOptions): Promise<number> {
-    return this.#write(options, (batch) => this.#fillPut(batch, key, value, options))
+    const schema = this.#schema
+    return schema === undefined
+      ? this.#put(key, value, options)
+      : this.#whenChecked(
+          // What is checked goes in in place of the value.
+          () => schema.check(value) as V | Promise<V>,
+          (checked) => this.#put(key, checked, options),
+        )
   }
 
   putSync(key: K, value: V, options?: PutOptions): number {
@@ -145,7 +158,12 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
     operations: Iterable<BatchOperation<K, V> | TableOperation>,
     options?: DurabilityOptions,
   ): Promise<number> {
-    return this.#write(options, (batch) => this.#fillBatch(batch, operations, options))
+    return this.life.hasSchemas
+      ? this.#whenChecked(
+          () => checkOperations(this.core, operations),
+          (checked) => this.#batch(checked, options),
+        )
+      : this.#batch(operations, options)
   }
 
   batchSync(
@@ -171,6 +189,17 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
       throw unsupported(engine.name, 'snapshots', 'snapshots', modules)
     }
     return new StoreSnapshot(core, new View(engine.snapshot()))
+  }
+
+  #put(key: K, value: V, options: PutOptions | undefined): Promise<number> {
+    return this.#write(options, (batch) => this.#fillPut(batch, key, value, options))
+  }
+
+  #batch(
+    operations: Iterable<BatchOperation<K, V> | TableOperation>,
+    options: DurabilityOptions | undefined,
+  ): Promise<number> {
+    return this.#write(options, (batch) => this.#fillBatch(batch, operations, options))
   }
 
   #fillPut(batch: WriteBatch, key: K, value: V, options: PutOptions | undefined): undefined {
@@ -207,6 +236,21 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
     }
     addClear(batch, bounds)
     return undefined
+  }
+
+  /** Writes what the schema makes of it, at once where the schema answers at once. */
+  #whenChecked<T>(
+    check: () => T | Promise<T>,
+    write: (checked: T) => Promise<number>,
+  ): Promise<number> {
+    let checked: T | Promise<T>
+    try {
+      this.life.checkOpen()
+      checked = check()
+    } catch (error) {
+      return rejected(error)
+    }
+    return checked instanceof Promise ? checked.then(write) : write(checked)
   }
 
   #write(options: DurabilityOptions | undefined, fill: Fill): Promise<number> {

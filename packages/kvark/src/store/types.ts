@@ -21,6 +21,7 @@ import type {
 } from '../engine/facts.ts'
 import type { Durability } from '../storage/durability.ts'
 import type { Codec, KeyCodecs, ValueCodecs } from './codec.ts'
+import type { StandardSchema } from './standard-schema.ts'
 
 /** How to wait for a write. */
 export interface DurabilityOptions {
@@ -206,13 +207,14 @@ export interface Snapshot<K, V> extends Reader<K, V>, AsyncDisposable, Disposabl
    * Another table of the store, or its root (the store itself), as it was at this moment; empty where it was made later. `NOT_FOUND` where
    * it had been dropped.
    */
-  table<TK, TV>(table: Table<TK, TV>): Reader<TK, TV>
+  table<TK, TV>(table: Table<TK, TV, never>): Reader<TK, TV>
   /** The tables of this moment. */
   tables(): TableInfo[]
   close(): void
 }
 
-export interface Table<K, V> extends Reader<K, V> {
+/** Reads `V` and writes `I`: the same, unless a schema converts what is written. */
+export interface Table<K, V, I = V> extends Reader<K, V> {
   /**
    * Stores `value` under `key`. Visible at once; the promise waits for durability and gives the write's version. An expiry that the
    * entry before had is gone, unless this one is given one.
@@ -220,11 +222,11 @@ export interface Table<K, V> extends Reader<K, V> {
    * @example
    * await db.put('session:42', 'Alice', { ttl: 30 * 60_000 }) // for half an hour
    */
-  put(key: K, value: V, options?: PutOptions): Promise<number>
-  putSync(key: K, value: V, options?: PutOptions): number
+  put(key: K, value: I, options?: PutOptions): Promise<number>
+  putSync(key: K, value: I, options?: PutOptions): number
   /** `put`. */
-  set(key: K, value: V, options?: PutOptions): Promise<number>
-  setSync(key: K, value: V, options?: PutOptions): number
+  set(key: K, value: I, options?: PutOptions): Promise<number>
+  setSync(key: K, value: I, options?: PutOptions): number
   /**
    * Gives the entry of `key` another expiry, or none where `options` name none, and leaves its value as it is. The promise waits for
    * durability and gives the version that the entry has from then on; `undefined` when the key is missing, and nothing is written.
@@ -267,7 +269,7 @@ export interface Table<K, V> extends Reader<K, V> {
   clearSync(options?: { readonly durability?: Durability }): void
 }
 
-export interface AtomicTable<K, V> extends Table<K, V> {
+export interface AtomicTable<K, V, I = V> extends Table<K, V, I> {
   /**
    * Carries out all operations, or none where one cannot be (`CONFLICT`, a refused key or value) or the process or
    * the power fails. Later operations on a key win. Conditions are judged against the state before the batch. With `table` an
@@ -280,11 +282,11 @@ export interface AtomicTable<K, V> extends Table<K, V> {
    * ])
    */
   batch(
-    operations: Iterable<BatchOperation<K, V> | TableOperation>,
+    operations: Iterable<BatchOperation<K, I> | TableOperation>,
     options?: DurabilityOptions,
   ): Promise<number>
   batchSync(
-    operations: Iterable<BatchOperation<K, V> | TableOperation>,
+    operations: Iterable<BatchOperation<K, I> | TableOperation>,
     options?: DurabilityOptions,
   ): number
   /** A fixed view of now. */
@@ -305,7 +307,7 @@ export interface OrderedReader<K, V> extends Reader<K, V> {
 }
 
 export interface OrderedSnapshot<K, V> extends Snapshot<K, V>, OrderedReader<K, V> {
-  table<TK, TV>(table: Table<TK, TV>): OrderedReader<TK, TV>
+  table<TK, TV>(table: Table<TK, TV, never>): OrderedReader<TK, TV>
   entries(options?: RangeOptions<K>): OrderedCursor<K, [K, V]>
   keys(options?: RangeOptions<K>): OrderedCursor<K, K>
   values(options?: RangeOptions<K>): OrderedCursor<K, V>
@@ -313,7 +315,7 @@ export interface OrderedSnapshot<K, V> extends Snapshot<K, V>, OrderedReader<K, 
   countSync(options?: RangeOptions<K>): number
 }
 
-export interface OrderedTable<K, V> extends AtomicTable<K, V>, OrderedReader<K, V> {
+export interface OrderedTable<K, V, I = V> extends AtomicTable<K, V, I>, OrderedReader<K, V> {
   entries(options?: RangeOptions<K>): OrderedCursor<K, [K, V]>
   keys(options?: RangeOptions<K>): OrderedCursor<K, K>
   values(options?: RangeOptions<K>): OrderedCursor<K, V>
@@ -344,11 +346,11 @@ export interface OrderedTable<K, V> extends AtomicTable<K, V>, OrderedReader<K, 
    * await other.load(db.entries({ prefix: 'user:' })) // from one store to another
    */
   load(
-    entries: Iterable<readonly [K, V]> | AsyncIterable<readonly [K, V]>,
+    entries: Iterable<readonly [K, I]> | AsyncIterable<readonly [K, I]>,
     options?: LoadOptions,
   ): Promise<number>
   /** `load`, at once. */
-  loadSync(entries: Iterable<readonly [K, V]>, options?: LoadOptions): number
+  loadSync(entries: Iterable<readonly [K, I]>, options?: LoadOptions): number
   snapshot(): OrderedSnapshot<K, V>
 }
 
@@ -360,6 +362,16 @@ export interface TableOptions<KC, VC> {
   readonly values?: VC
 }
 
+/** The check of the values of a table, or of a store's root. */
+export interface SchemaOption<V, I = V> {
+  /**
+   * A Standard Schema, such as those of Zod, Valibot or ArkType. Values go through it before they are written, and what it gives is stored;
+   * `INVALID_VALUE` tells what does not fit. Where it answers with a promise, the write comes when it has answered (leave the key
+   * as it is until then), and the Sync verbs are `INVALID_ARGUMENT`. The store does not keep it, and reading checks nothing.
+   */
+  readonly schema?: StandardSchema<I, V>
+}
+
 /** What `tables` lists. */
 export interface TableInfo {
   readonly name: string
@@ -369,10 +381,10 @@ export interface TableInfo {
 }
 
 /** What `table` gives, by what the engine has. */
-export interface TableKinds<K, V> {
-  plain: Table<K, V>
-  atomic: AtomicTable<K, V>
-  ordered: OrderedTable<K, V>
+export interface TableKinds<K, V, I = V> {
+  plain: Table<K, V, I>
+  atomic: AtomicTable<K, V, I>
+  ordered: OrderedTable<K, V, I>
 }
 
 /** Key spaces of their own, by name, in one store: a key in one of them has nothing to do with the same key in another, or in the root. */
@@ -387,22 +399,36 @@ export interface Tables<Kind extends keyof TableKinds<unknown, unknown>> {
    * const users = db.table('users', { keys: 'tuple', values: 'json' })
    * await users.put(['de', 7], { name: 'Alice' })
    */
-  table<KC extends keyof KeyCodecs = 'utf8', VC extends keyof ValueCodecs = 'utf8'>(
+  table<
+    KC extends keyof KeyCodecs = 'utf8',
+    VC extends keyof ValueCodecs = 'utf8',
+    V extends ValueCodecs[VC] = ValueCodecs[VC],
+    I = V,
+  >(
     name: string,
-    options?: TableOptions<KC, VC>,
-  ): TableKinds<KeyCodecs[KC], ValueCodecs[VC]>[Kind]
-  table<K, VC extends keyof ValueCodecs = 'utf8'>(
+    options?: TableOptions<KC, VC> & SchemaOption<V, I>,
+  ): TableKinds<KeyCodecs[KC], V, I>[Kind]
+  table<
+    K,
+    VC extends keyof ValueCodecs = 'utf8',
+    V extends ValueCodecs[VC] = ValueCodecs[VC],
+    I = V,
+  >(
     name: string,
-    options: TableOptions<Codec<K>, VC> & { readonly keys: Codec<K> },
-  ): TableKinds<K, ValueCodecs[VC]>[Kind]
-  table<V, KC extends keyof KeyCodecs = 'utf8'>(
+    options: TableOptions<Codec<K>, VC> & SchemaOption<V, I> & { readonly keys: Codec<K> },
+  ): TableKinds<K, V, I>[Kind]
+  table<V, KC extends keyof KeyCodecs = 'utf8', I = V>(
     name: string,
-    options: TableOptions<KC, Codec<V>> & { readonly values: Codec<V> },
-  ): TableKinds<KeyCodecs[KC], V>[Kind]
-  table<K, V>(
+    options: TableOptions<KC, Codec<V>> & SchemaOption<V, I> & { readonly values: Codec<V> },
+  ): TableKinds<KeyCodecs[KC], V, I>[Kind]
+  table<K, V, I = V>(
     name: string,
-    options: { readonly keys: Codec<K>; readonly values: Codec<V> },
-  ): TableKinds<K, V>[Kind]
+    options: TableOptions<Codec<K>, Codec<V>> &
+      SchemaOption<V, I> & {
+        readonly keys: Codec<K>
+        readonly values: Codec<V>
+      },
+  ): TableKinds<K, V, I>[Kind]
   /** All tables, in the order in which they were made. The root is none of them. */
   tables(): TableInfo[]
   /**
@@ -488,12 +514,15 @@ export interface StoreLife extends AsyncDisposable {
   closeSync(): void
 }
 
-export interface Store<K = string, V = string> extends Table<K, V>, Tables<'plain'>, StoreLife {}
-export interface AtomicStore<K = string, V = string>
-  extends AtomicTable<K, V>,
+export interface Store<K = string, V = string, I = V>
+  extends Table<K, V, I>,
+    Tables<'plain'>,
+    StoreLife {}
+export interface AtomicStore<K = string, V = string, I = V>
+  extends AtomicTable<K, V, I>,
     Tables<'atomic'>,
     StoreLife {}
-export interface OrderedStore<K = string, V = string>
-  extends OrderedTable<K, V>,
+export interface OrderedStore<K = string, V = string, I = V>
+  extends OrderedTable<K, V, I>,
     Tables<'ordered'>,
     StoreLife {}

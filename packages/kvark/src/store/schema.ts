@@ -1,0 +1,191 @@
+/**
+ * The option `schema`: values are checked before they are written.
+ *
+ *   value ─► schema ─┬─ issues ─► INVALID_VALUE, nothing is written
+ *                    └─ its output ─► codec ─► bytes                    reading: bytes ─► codec ─► value
+ *
+ * 1. What is stored is what the schema gives back: with its defaults, conversions and without what it strips.
+ * 2. It stands around the codec of values, so nothing that is encoded gets past it.
+ * 3. Where a schema answers with a promise, verbs that promise wait for it before they write; the others refuse with
+ *    `INVALID_ARGUMENT`.
+ *
+ * Left out: reading checks nothing. A schema is the program's, not kept in the store, and what was stored without it stays. What
+ * `putStream` stores goes past the schema, as it goes past the codec.
+ */
+
+import { KvarkError } from '../errors.ts'
+import { invalid, show } from './arguments.ts'
+import { brief } from './codecs/refuse.ts'
+import type { Core } from './core.ts'
+import type { InternalCodec, Sink } from './internal-codec.ts'
+import type { StandardIssue, StandardResult, StandardSchema } from './standard-schema.ts'
+import { tableOf } from './table-argument.ts'
+
+/** So many issues are told. */
+const ISSUES_TOLD = 5
+
+/** A value that a schema has let through. */
+export class Checked {
+  readonly value: unknown
+
+  constructor(value: unknown) {
+    this.value = value
+  }
+}
+
+/** The codec of values that fit a schema. */
+export class SchemaCodec implements InternalCodec<unknown> {
+  readonly name: string
+  readonly inner: InternalCodec<unknown>
+  readonly asBytes?: (value: unknown) => Uint8Array
+  readonly decodeText?: (text: string, start: number, end: number) => unknown
+  readonly #validate: (value: unknown) => unknown
+
+  constructor(inner: InternalCodec<unknown>, schema: StandardSchema) {
+    this.name = inner.name
+    this.inner = inner
+    const standard = schema['~standard']
+    this.#validate = (value) => standard.validate(value)
+    if (inner.asBytes !== undefined) this.asBytes = (value) => inner.asBytes!(this.#valid(value))
+    if (inner.decodeText !== undefined) this.decodeText = inner.decodeText.bind(inner)
+  }
+
+  encodeInto(value: unknown, sink: Sink): number {
+    return this.inner.encodeInto(this.#valid(value), sink)
+  }
+
+  isAscii(value: unknown, length: number): boolean {
+    return value instanceof Checked && this.inner.isAscii?.(value.value, length) === true
+  }
+
+  decode(bytes: Buffer, start: number, end: number, ascii: boolean): unknown {
+    return this.inner.decode(bytes, start, end, ascii)
+  }
+
+  /** What to write for `value`, now or later; `INVALID_VALUE` where it does not fit. */
+  check(value: unknown): Checked | Promise<Checked> {
+    let result: unknown
+    try {
+      result = this.#validate(value)
+    } catch (error) {
+      throw failed(error)
+    }
+    if (!isThenable(result)) return judge(result)
+    return Promise.resolve(result).then(judge, (error: unknown) => {
+      throw failed(error)
+    })
+  }
+
+  #valid(value: unknown): unknown {
+    if (value instanceof Checked) return value.value
+    const checked = this.check(value)
+    if (checked instanceof Checked) return checked.value
+    // Nobody waits for it.
+    checked.catch(() => {})
+    throw invalid(
+      'The schema answers with a promise, and this call cannot wait for it. Write with a verb that gives a promise itself (put, batch, load), or take a schema that answers at once.',
+    )
+  }
+}
+
+/** The codec of the options `values` and `schema`. */
+export function withSchema(codec: InternalCodec<unknown>, schema: unknown): InternalCodec<unknown> {
+  if (schema === undefined) return codec
+  if (!isSchema(schema)) {
+    throw invalid(
+      `The option 'schema' must be a Standard Schema, such as those of Zod, Valibot or ArkType, not ${show(schema)}.`,
+    )
+  }
+  return new SchemaCodec(codec, schema)
+}
+
+/** The operations of a batch with what the schemas of their tables make of their values, now or later. */
+export function checkOperations<K, V>(
+  core: Core<K, V>,
+  operations: Iterable<unknown>,
+): Iterable<never> | Promise<Iterable<never>> {
+  // Refused by whoever carries it out.
+  if (typeof operations !== 'object' || operations === null || !(Symbol.iterator in operations)) {
+    return operations
+  }
+  const checked: unknown[] = []
+  const pending: Promise<void>[] = []
+  try {
+    for (const operation of operations) {
+      const i = checked.push(operation) - 1
+      if (i === core.engine.limits.batchOperations) break
+      const answer = checkOperation(core, operation, `Operation ${i} of the batch`)
+      if (answer instanceof Checked) checked[i] = withValue(operation, answer)
+      else if (answer !== undefined) {
+        pending.push(
+          answer.then((one) => {
+            checked[i] = withValue(operation, one)
+          }),
+        )
+      }
+    }
+  } catch (error) {
+    // What went wrong first is told.
+    void Promise.allSettled(pending)
+    throw error
+  }
+  const result = checked as never[]
+  return pending.length === 0 ? result : Promise.all(pending).then(() => result)
+}
+
+/** `undefined`: nothing to check. */
+function checkOperation<K, V>(
+  core: Core<K, V>,
+  operation: unknown,
+  what: string,
+): Checked | Promise<Checked> | undefined {
+  const { type, table, value } = Object(operation) as Record<'type' | 'table' | 'value', unknown>
+  if (type !== 'put') return undefined
+  const { values } = table === undefined ? core : tableOf(core.life, table, what)
+  return values instanceof SchemaCodec ? values.check(value) : undefined
+}
+
+/** The operation with another value; all else it has from the given one. */
+function withValue(operation: unknown, value: Checked): unknown {
+  return Object.create(operation as object, { value: { value, enumerable: true } })
+}
+
+function isSchema(schema: unknown): schema is StandardSchema {
+  // Those of ArkType are functions.
+  if ((typeof schema !== 'object' && typeof schema !== 'function') || schema === null) return false
+  const { '~standard': standard } = schema as Partial<StandardSchema>
+  return standard?.version === 1 && typeof standard.validate === 'function'
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
+}
+
+function judge(answer: unknown): Checked {
+  if (typeof answer !== 'object' || answer === null) {
+    throw failed(new TypeError(`it answers ${show(answer)}`))
+  }
+  const { issues, value } = answer as StandardResult<unknown> & { value?: unknown }
+  if (issues === undefined) return new Checked(value)
+  const told = Array.from(issues, inWords)
+  const more = told.length - ISSUES_TOLD
+  throw new KvarkError(
+    'INVALID_VALUE',
+    `The value does not fit the schema: ${told.slice(0, ISSUES_TOLD).join('; ')}${more > 0 ? `; and ${more} more` : ''}. Change the value; nothing was written.`,
+    { found: told },
+  )
+}
+
+function inWords({ message, path = [] }: StandardIssue): string {
+  const place = Array.from(path, (part) => String(typeof part === 'object' ? part.key : part))
+  const text = String(message).replace(/\.$/, '')
+  return place.length === 0 ? text : `${place.join('.')}: ${text}`
+}
+
+function failed(error: unknown): KvarkError {
+  return new KvarkError(
+    'INVALID_VALUE',
+    `The schema failed on the value: ${brief(error).split('\n', 1)[0]}. Nothing was written: mend the schema, or change the value.`,
+    { cause: error },
+  )
+}
