@@ -68,8 +68,8 @@ const libraries: Readonly<Record<string, readonly string[]>> = {
   'cli-table3': ['cli'],
   commander: ['cli'],
   'lz4-wasm-nodejs': ['storage'],
-  '@msgpack/msgpack': ['store'],
-  cbor2: ['store'],
+  '@msgpack/msgpack': ['store', 'cli'],
+  cbor2: ['store', 'cli'],
 }
 
 /** What would make a run depend on more than its seed, and the parts where it may stand. */

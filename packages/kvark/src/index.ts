@@ -31,6 +31,7 @@ export type {
   TupleElement,
   ValueCodecs,
 } from './store/codec.ts'
+export { type ConvertOptions, type ConvertReport, convert, convertSync } from './store/convert.ts'
 export {
   type DestroyOptions,
   type DestroyReport,

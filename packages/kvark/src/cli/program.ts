@@ -10,8 +10,10 @@ import { type CompressionName, KvarkError } from '../index.ts'
 import { ENCODINGS } from './bytes.ts'
 import { backup } from './commands/backup.ts'
 import { compact } from './commands/compact.ts'
+import { type ConvertArguments, convertStore } from './commands/convert.ts'
 import { count } from './commands/count.ts'
 import { type DestroyArguments, destroyCommand } from './commands/destroy.ts'
+import { dump } from './commands/dump.ts'
 import { exportEntries } from './commands/export.ts'
 import { type GetOptions, get } from './commands/get.ts'
 import { has } from './commands/has.ts'
@@ -293,6 +295,20 @@ ${examples(
         ['kvark export | gzip > entries.ndjson.gz', 'to a pipe'],
       ),
     )
+  addTableOption(
+    program
+      .command('dump')
+      .description('print everything for people to read: all tables, versions, expiries'),
+  )
+    .action((options: TableArgument) => run((context) => dump(context, options)))
+    .addHelpText(
+      'after',
+      examples(
+        ['kvark dump | less', 'long values are cut'],
+        ['kvark dump --table users', 'one table'],
+        ['kvark dump --json', 'all of it, an object for each entry'],
+      ),
+    )
 }
 
 function addCareCommands(program: Command, run: Run): void {
@@ -361,14 +377,31 @@ function addCareCommands(program: Command, run: Run): void {
     .description('print the files of the store and what is in them, and draw a tree')
     .action(() => run(inspect))
     .addHelpText('after', examples(['kvark inspect', '']))
-  program
-    .command('rekey')
-    .description('give an encrypted store another key or passphrase')
-    .option('--new-key-file <file>', 'the new key: the bytes of a file (or KVARK_NEW_KEY, hex)')
-    .option(
-      '--new-passphrase-file <file>',
-      'the new passphrase: a text file (or KVARK_NEW_PASSPHRASE)',
+  addNewSecretOptions(
+    program
+      .command('convert')
+      .description('copy all of a store to a new one of another engine, compression or secret')
+      .argument('<from>', 'the folder of the store')
+      .argument('<to>', 'the folder of the new one: nothing is there yet, or it is empty'),
+  )
+    .option('--page-bytes <n>', 'size of the pages of a new B+ tree: 4096 to 65536', wholeNumber)
+    .option('--decrypt', 'the new store is not encrypted')
+    .action((from: string, to: string, options: ConvertArguments) =>
+      run((context) => convertStore(context, from, to, options)),
     )
+    .addHelpText(
+      'after',
+      `
+What is not given is as in the old store, which is only read. --key-file and --passphrase-file open it.
+${examples(
+  ['kvark convert ./data ./new --engine log', 'another engine'],
+  ['kvark convert ./data ./new --compression lz4', 'compressed'],
+  ['kvark convert ./data ./new --new-key-file my.key', 'encrypted'],
+)}`,
+    )
+  addNewSecretOptions(
+    program.command('rekey').description('give an encrypted store another key or passphrase'),
+  )
     .action((options: RekeyArguments) => run((context) => rekeyStore(context, options)))
     .addHelpText(
       'after',
@@ -376,6 +409,15 @@ function addCareCommands(program: Command, run: Run): void {
         'kvark rekey --key-file old.key --new-key-file new.key',
         'the data stays as it is',
       ]),
+    )
+}
+
+function addNewSecretOptions(command: Command): Command {
+  return command
+    .option('--new-key-file <file>', 'the new key: the bytes of a file (or KVARK_NEW_KEY, hex)')
+    .option(
+      '--new-passphrase-file <file>',
+      'the new passphrase: a text file (or KVARK_NEW_PASSPHRASE)',
     )
 }
 

@@ -231,8 +231,17 @@ export async function withStore<T>(
 }
 
 function tableOf(store: RawStore, { table, keys, values }: Place): RawTable {
-  if (table === undefined) return store
-  return (store as unknown as AnyTables).table(table, { keys: keys.codec, values: values.codec })
+  return table === undefined ? store : tableNamed(store, table, keys, values)
+}
+
+/** A table of a store that is open. */
+export function tableNamed(
+  store: RawStore,
+  name: string,
+  keys: Notation<Key>,
+  values: Notation<Uint8Array>,
+): RawTable {
+  return (store as unknown as AnyTables).table(name, { keys: keys.codec, values: values.codec })
 }
 
 /** `table` with codecs that are known only now. */

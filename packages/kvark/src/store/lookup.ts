@@ -7,6 +7,7 @@
 
 import {
   BLOCKED,
+  type Engine,
   type EngineSnapshot,
   FOUND,
   MISSING,
@@ -64,8 +65,8 @@ export function* lookupMany<K, V>(
 }
 
 /** Looks the key up and hands what was found, `FOUND` or `SPREAD`, to `take`, before what was loaded for it is released. */
-export function* locate<K, V, R>(
-  core: Core<K, V>,
+export function* locate<R>(
+  core: { readonly engine: Engine },
   key: Buffer,
   at: EngineSnapshot | undefined,
   take: (found: Found, status: Status) => Routine<R>,

@@ -227,7 +227,7 @@ export function madeOtherwise(
 export function notEncrypted(path: string): KvarkError {
   return new KvarkError(
     'MISMATCH',
-    `The store ${path} is not encrypted. Open it without 'encryption', or copy it to a new, encrypted one.`,
+    `The store ${path} is not encrypted. Open it without 'encryption', or convert it to a new, encrypted one.`,
     { path },
   )
 }

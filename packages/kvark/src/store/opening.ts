@@ -62,6 +62,16 @@ function* openStore(
   options: object,
 ): Routine<KvarkStore<unknown, unknown>> {
   const plan = planOpen(modules, path, options)
+  const { environment: given } = options as { environment?: Environment }
+  return new KvarkStore(yield* openLife(modules, plan, given), plan.keys, plan.values)
+}
+
+/** Opens what is there, or makes it; `given` is the environment that the user gave. */
+export function* openLife(
+  modules: Readonly<Record<string, EngineModule>>,
+  plan: OpenPlan,
+  given: Environment | undefined,
+): Routine<Life> {
   const { environment, folder } = plan
   const { files } = environment
   if (!(yield* isThere(plan))) yield* makeFolder(files, folder)
@@ -80,13 +90,11 @@ function* openStore(
       cacheBytes: plan.cacheBytes,
       created: yield* isBare(files, folder),
     })
-    const { path, readOnly, keys, values } = plan
-    const { environment: given } = options as { environment?: Environment }
-    const { expiryIntervalMs } = plan
+    const { path, readOnly, expiryIntervalMs } = plan
     const where = { environment, given, path, folder, readOnly, descriptor, lock, expiryIntervalMs }
     const life = new Life({ engine, modules, durability: plan.durability, ...where })
     yield* life.tables.load()
-    return new KvarkStore(life, keys, values)
+    return life
   } catch (error) {
     try {
       yield* lock.release()
@@ -98,7 +106,7 @@ function* openStore(
 }
 
 /** The same world, in which nothing written reaches the disk. Jobs run in this thread, for no other sees the same files. */
-function readOnlyEnvironment(environment: Environment): Environment {
+export function readOnlyEnvironment(environment: Environment): Environment {
   return {
     files: overlayFiles(environment.files),
     now: () => environment.now(),
@@ -127,7 +135,7 @@ function* isThere(plan: OpenPlan): Routine<boolean> {
 }
 
 /** Who a store is, and how it has its data in files. */
-interface Identity {
+export interface Identity {
   readonly descriptor: Descriptor
   readonly form: StoreForm
 }
@@ -161,6 +169,16 @@ function* formOf(plan: OpenPlan, descriptor: Descriptor): Routine<StoreForm> {
 /** Makes the place a store of the engine that was asked for. */
 function* makeStore(plan: OpenPlan): Routine<Identity> {
   const { environment, folder } = plan
+  const identity = yield* newIdentity(plan)
+  const { descriptor, form } = identity
+  yield* removeHalfWritten(environment.files, folder)
+  yield* writeDescriptor(environment, folder, descriptor, form.cipher)
+  return identity
+}
+
+/** Who a new store of the engine that was asked for is. */
+export function* newIdentity(plan: OpenPlan): Routine<Identity> {
+  const { environment } = plan
   const random = (length: number): Uint8Array => environment.random(length)
   const checksum = plan.checksum ?? 'crc32'
   const compression = plan.compression ?? 'none'
@@ -184,8 +202,6 @@ function* makeStore(plan: OpenPlan): Routine<Identity> {
     edition: 0,
     features: { compatible: 0, readOnlyCompatible: 0, incompatible: 0 },
   }
-  yield* removeHalfWritten(environment.files, folder)
-  yield* writeDescriptor(environment, folder, descriptor, form.cipher)
   return { descriptor, form }
 }
 

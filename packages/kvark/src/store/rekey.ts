@@ -45,8 +45,8 @@ const CACHE_BYTES = 1024 * 1024
  * written anew. When it resolves, only the new secret opens the store, and an old copy of its file `KVARK` is `CORRUPTION`. When it
  * fails or is cut off, exactly one of the two does: the old one, unless the failure came after the new descriptor was in place.
  *
- * An old copy of the whole store still opens with the old secret, and gives away the key of the data. If both have leaked, copy the
- * entries to a new store instead, which gets another one.
+ * An old copy of the whole store still opens with the old secret, and gives away the key of the data. If both have leaked, `convert`
+ * the store to a new one instead, which gets another one.
  *
  * `NOT_FOUND`: there is no store. `LOCKED`: it is open. `MISMATCH`: it is not encrypted. `BAD_ENCRYPTION_KEY`: `encryption` does
  * not open it. `INVALID_ARGUMENT`: `to` names another cipher, or an option is wrong.
@@ -86,7 +86,7 @@ function* replaceSecret(path: string, options: RekeyOptions): Routine<void> {
     }
     if (to.cipher !== undefined && to.cipher !== cipher) {
       throw invalid(
-        `The store ${folder} is encrypted with '${cipher}', and rekey cannot change that to '${to.cipher}'. Leave the cipher out, or copy the entries to a new store.`,
+        `The store ${folder} is encrypted with '${cipher}', and rekey cannot change that to '${to.cipher}'. Leave the cipher out, or convert the store to a new one.`,
         { expected: cipher, found: to.cipher },
       )
     }

@@ -22,7 +22,7 @@ import type { View } from './view.ts'
 import { viewOfNow } from './walk.ts'
 
 /** Longest part. With the blocks that it is cut from it takes about twice this memory while it is read. */
-const PART_BYTES = 128 * 1024
+export const PART_BYTES: number = 128 * 1024
 
 /** A stream of the key's value as of `view` or, without one, of now; `undefined` where the key is missing. */
 export function* streamValue<K, V>(
@@ -47,7 +47,7 @@ export function* streamValue<K, V>(
   }
 }
 
-interface Part {
+export interface Part {
   readonly bytes: Uint8Array
   /** Of the whole value. */
   readonly length: number
@@ -110,7 +110,7 @@ class ValueSource<K, V> {
 }
 
 /** Up to `most` bytes from `at` on. */
-function* takePart(found: Found, status: Status, at: number, most: number): Routine<Part> {
+export function* takePart(found: Found, status: Status, at: number, most: number): Routine<Part> {
   const { start, end, sequence: version } = found
   const length = end - start
   const wanted = Math.min(most, length - at)

@@ -1,0 +1,33 @@
+/**
+ * Values of the codecs `msgpack` and `cbor` in words, where their packages are there; for `dump`, which only shows them. Everything
+ * else moves such values as bytes.
+ */
+
+import { inspect } from 'node:util'
+
+type Decode = (bytes: Uint8Array) => unknown
+
+const DECODERS: Readonly<Record<string, () => Promise<Decode>>> = {
+  msgpack: async () => (await import('@msgpack/msgpack')).decode,
+  cbor: async () => (await import('cbor2')).decode,
+}
+
+/** What shows values of the codec; `undefined` where it is another codec, or its package is missing. */
+export async function packedInWords(
+  codec: string,
+): Promise<((bytes: Uint8Array) => string) | undefined> {
+  const load = Object.hasOwn(DECODERS, codec) ? DECODERS[codec] : undefined
+  let decode: Decode
+  try {
+    if (load === undefined) return undefined
+    decode = await load()
+  } catch {
+    return undefined
+  }
+  return (bytes) =>
+    inspect(decode(bytes), {
+      depth: Number.POSITIVE_INFINITY,
+      compact: true,
+      breakLength: Number.POSITIVE_INFINITY,
+    })
+}

@@ -1,0 +1,103 @@
+/** The commands that look at a whole store, or make another one of it. */
+
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { describe, open } from '../index.ts'
+import { type CommandOptions, type CommandResult, runCommand } from '../testing/command-line.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'kvark-tools-'))
+after(() => rmSync(folder, { recursive: true }))
+
+async function kvark(argv: readonly string[], options?: CommandOptions): Promise<CommandResult> {
+  return await runCommand(argv, options)
+}
+
+async function output(...argv: string[]): Promise<string> {
+  const { code, stdout, stderr } = await kvark(argv)
+  assert.equal(code, 0, stderr)
+  return stdout.toString()
+}
+
+async function failure(code: number, ...argv: string[]): Promise<string> {
+  const result = await kvark([...argv, '--quiet'])
+  assert.equal(result.code, code, result.stderr)
+  assert.match(result.stderr, /^kvark: [^\n]+\n$/)
+  return result.stderr
+}
+
+test('convert: another engine, compression and secret; nothing is left of what cannot be', async () => {
+  const from = join(folder, 'from')
+  const to = join(folder, 'to')
+  assert.match(await failure(1, 'convert', from, to), /There is no store/)
+  await output('set', 'a', '1', '--data-dir', from)
+  await output('set', 'b', '2', '--data-dir', from, '--table', 't')
+  const line = await output('convert', from, to, '--engine', 'log', '--compression', 'lz4')
+  assert.match(line, /^Converted to .*: 2 entries, .*, read back and compared\.\n$/)
+  const { engine, compression } = await describe(to)
+  assert.deepEqual([engine, compression], ['log', 'lz4'])
+  assert.equal(await output('get', 'b', '--data-dir', to, '--table', 't'), '2\n')
+  assert.match(await failure(2, 'convert', from, to), /is not empty/)
+  assert.match(await failure(2, 'convert', from, join(folder, 'x'), '--engine', 'none'), /engine/)
+  assert.match(await failure(2, 'convert', from), /to/)
+
+  const key = join(folder, 'key')
+  writeFileSync(key, '0123456789abcdef', { mode: 0o600 })
+  const sealed = join(folder, 'sealed')
+  const report = await output('convert', to, sealed, '--new-key-file', key, '--json')
+  assert.equal((JSON.parse(report) as { entries: number }).entries, 2)
+  assert.equal((await describe(sealed)).cipher, 'aes-256-gcm')
+  const plain = join(folder, 'plain')
+  assert.match(await failure(5, 'convert', sealed, plain), /--key-file/)
+  const decrypt = ['--decrypt', '--key-file', key]
+  assert.match(
+    await failure(2, 'convert', sealed, plain, ...decrypt, '--new-key-file', key),
+    /--decrypt/,
+  )
+  await output('convert', sealed, plain, ...decrypt, '--engine', 'btree', '--page-bytes', '4096')
+  const made = await describe(plain)
+  assert.deepEqual([made.cipher, made.options['pageBytes']], [undefined, 4096])
+  assert.equal(await output('get', 'a', '--data-dir', plain), '1\n')
+})
+
+test('dump: all tables, in words, with versions and expiries', async () => {
+  const path = join(folder, 'dump')
+  const store = ['--data-dir', path]
+  assert.match(await failure(1, 'dump', ...store), /There is no store/)
+  const db = await open(path)
+  await db.put('text', 'two\nlines \x1b[0m')
+  await db.put('long', 'x'.repeat(5000))
+  const users = db.table('users', { keys: 'tuple', values: 'json' })
+  await users.put(['u', 1], { name: 'Alice' }, { expiresAt: 4102444800000 })
+  await db.table('raw', { keys: 'bytes', values: 'bytes' }).put(Buffer.from('ff00', 'hex'), LONE)
+  await db.table('cbor', { values: 'cbor' }).put('a', { n: 2n ** 70n })
+  await db.table('msgpack', { values: 'msgpack' }).put('a', [1, new Uint8Array([1])])
+  await db.close()
+  const lines = (await output('dump', ...store)).split('\n')
+  assert.equal(lines[1], `"long" = "${'x'.repeat(399)}… (5002 characters)  version 2`)
+  lines.splice(1, 1)
+  assert.deepEqual(lines, [
+    '# the root: keys utf8, values utf8',
+    '"text" = "two\\nlines \\u001b[0m"  version 1',
+    '# the table "users": keys tuple, values json',
+    '["u",1] = {"name":"Alice"}  version 3, expires 2100-01-01T00:00:00.000Z',
+    '# the table "raw": keys bytes, values bytes',
+    'hex:ff00 = hex:fe  version 5',
+    '# the table "cbor": keys utf8, values cbor',
+    '"a" = { n: 1180591620717411303424n }  version 7',
+    '# the table "msgpack": keys utf8, values msgpack',
+    '"a" = [ 1, Uint8Array(1) [ 1 ] ]  version 9',
+    '',
+  ])
+  assert.equal(
+    await output('dump', ...store, '--table', 'users', '--json'),
+    '{"table":"users","key":["u",1],"value":"{\\"name\\":\\"Alice\\"}","version":3,"expiresAt":4102444800000}\n',
+  )
+  const all = (await output('dump', ...store, '--json')).trim().split('\n')
+  assert.equal(all.length, 6)
+  assert.equal((JSON.parse(all[0]!) as { value: string }).value.length, 5000)
+})
+
+const LONE = Buffer.from('fe', 'hex')
