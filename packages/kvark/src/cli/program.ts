@@ -22,6 +22,7 @@ import { inspect } from './commands/inspect.ts'
 import type { RangeArguments } from './commands/range.ts'
 import { type RekeyArguments, rekeyStore } from './commands/rekey.ts'
 import { repairCommand } from './commands/repair.ts'
+import { repl } from './commands/repl.ts'
 import { rm } from './commands/rm.ts'
 import { type ScanArguments, scan } from './commands/scan.ts'
 import { set } from './commands/set.ts'
@@ -91,6 +92,17 @@ function createProgram(io: Io, output: Output, run: Run): Command {
   addTransferCommands(program, run)
   addCareCommands(program, run)
   program.commandsGroup('Other:')
+  program
+    .command('repl')
+    .description('a prompt for these commands, with history and completion')
+    .action(() => run((context) => repl(context, program)))
+    .addHelpText(
+      'after',
+      examples(
+        ['kvark repl', 'then: set greeting "Hello, world"'],
+        ['kvark repl --data-dir ./shop < commands.txt', 'one command a line'],
+      ),
+    )
   addHelp(program)
   addCompletion(program)
     .description('print a script that completes commands and options in a shell')
