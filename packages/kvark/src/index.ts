@@ -60,6 +60,7 @@ export type { StandardIssue, StandardResult, StandardSchema } from './store/stan
 export type {
   AtomicStore,
   AtomicTable,
+  BackupOptions,
   BatchOperation,
   ByteSource,
   ClearOptions,

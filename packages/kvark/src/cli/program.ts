@@ -8,7 +8,7 @@ import { styleText } from 'node:util'
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { type CompressionName, KvarkError } from '../index.ts'
 import { ENCODINGS } from './bytes.ts'
-import { backup } from './commands/backup.ts'
+import { type BackupArguments, backup } from './commands/backup.ts'
 import { compact } from './commands/compact.ts'
 import { type ConvertArguments, convertStore } from './commands/convert.ts'
 import { count } from './commands/count.ts'
@@ -347,13 +347,20 @@ function addCareCommands(program: Command, run: Run): void {
     .command('backup')
     .description('copy the store to another folder, checked and read back')
     .argument('<to>', 'the folder: nothing is there yet, or it is empty')
-    .action((to: string) => run((context) => backup(context, to)))
+    .option(
+      '--base <dir>',
+      'an earlier backup, with which it shares what stays the same (engine log)',
+    )
+    .action((to: string, options: BackupArguments) =>
+      run((context) => backup(context, to, options)),
+    )
     .addHelpText(
       'after',
       examples(
         ['kvark backup ./backup', 'a store like the first'],
         ['kvark scan --data-dir ./backup', 'restoring is opening it'],
         ['kvark backup "/mnt/disk/$(date +%F)"', 'one for each day, on another disk'],
+        ['kvark backup ./tuesday --base ./monday', 'only what is new takes room'],
       ),
     )
   program

@@ -108,6 +108,8 @@ export interface EngineCursor {
 export interface BackupTarget {
   readonly environment: Environment
   readonly folder: string
+  /** Of an earlier backup of the same store: files that are the same there, and never change, may be shared with it. */
+  readonly base?: string
 }
 
 export interface Engine {

@@ -49,6 +49,8 @@ export interface BackupReport {
   readonly bytes: number
   /** The last write in the copy: it holds this one and all before it. */
   readonly version: number
+  /** Of `bytes`, those in files that the copy shares with the backup `base`. Absent: none. */
+  readonly linkedBytes?: number
 }
 
 /** A key whose newest value could not be read. */

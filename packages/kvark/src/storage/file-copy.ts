@@ -6,7 +6,8 @@
  * 1. What is appended is synced in portions, for a file system that has much to sync at once keeps other writers waiting.
  * 2. `check` tells whether the bytes come back. Whether they were right in the first place is for whoever appends to know.
  * 3. Holes stay holes: whole pages of zeros are not written.
- * 4. Each call touches the disk in pieces that the caller's buffer sets, and lets other work run between them.
+ * 4. A copy that is a second name of a file (`link`) is not written: what is appended is what `check` has to find there.
+ * 5. Each call touches the disk in pieces that the caller's buffer sets, and lets other work run between them.
  *
  * Left out: names. The folder has to be synced once all files are there.
  */
@@ -28,26 +29,45 @@ export class FileCopy {
   length = 0
   readonly #environment: Environment
   readonly #handle: FileHandle
+  readonly #isLink: boolean
   #checksum = 0
   #synced = 0
 
-  private constructor(environment: Environment, handle: FileHandle) {
+  private constructor(environment: Environment, handle: FileHandle, isLink: boolean) {
     this.#environment = environment
     this.#handle = handle
+    this.#isLink = isLink
     this.path = handle.path
   }
 
   /** Begins the new file `path`. */
   static *create(environment: Environment, path: string): Routine<FileCopy> {
-    return new FileCopy(environment, yield* openFile(environment.files, path, 'create'))
+    return new FileCopy(environment, yield* openFile(environment.files, path, 'create'), false)
+  }
+
+  /** Makes `path` a second name of the file `from`; `undefined` where that cannot be. */
+  static *link(
+    environment: Environment,
+    path: string,
+    from: string,
+  ): Routine<FileCopy | undefined> {
+    const { files } = environment
+    try {
+      if (files.link === undefined) return undefined
+      yield* files.link(from, path)
+    } catch (error) {
+      if (error instanceof KvarkError && error.code === 'IO') return undefined
+      throw error
+    }
+    return new FileCopy(environment, yield* openFile(files, path, 'read'), true)
   }
 
   /** Adds `source[from .. to)` at the end. */
   *append(source: Uint8Array, from: number, to: number): Routine<void> {
-    yield* this.#write(source, from, to)
+    if (!this.#isLink) yield* this.#write(source, from, to)
     this.#checksum = crc32(source.subarray(from, to), this.#checksum)
     this.length += to - from
-    if (this.length - this.#synced < SYNC_BYTES) return
+    if (this.#isLink || this.length - this.#synced < SYNC_BYTES) return
     this.#synced = this.length
     yield* this.#handle.sync()
   }
@@ -71,7 +91,7 @@ export class FileCopy {
 
   /** All has been appended: makes it durable. */
   *finish(): Routine<void> {
-    yield* this.#handle.sync()
+    if (!this.#isLink) yield* this.#handle.sync()
     yield* this.close()
   }
 

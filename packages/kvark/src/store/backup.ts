@@ -5,7 +5,8 @@
  *
  * 1. The copy is built as every store that is not made by opening it (`building.ts`): whole or not at all.
  * 2. It runs as one effect: a store that is closed meanwhile ends it by its signal, and it still cleans up.
- * 3. The store itself is only read. It stays as it is, whatever happens to the copy.
+ * 3. An earlier backup may be the base: what it has already an engine may share with it instead of copying it. It stays as it is.
+ * 4. The store itself is only read. It stays as it is, whatever happens to the copy.
  */
 
 import type { BackupReport, BackupTarget, Progress } from '../engine/engine.ts'
@@ -16,7 +17,7 @@ import { FileCopy } from '../storage/file-copy.ts'
 import { openFile } from '../vfs/open-file.ts'
 import { invalid, show } from './arguments.ts'
 import { buildStore, checkOutside } from './building.ts'
-import { UNFINISHED_NAME } from './folder.ts'
+import { look, noStore, UNFINISHED_NAME } from './folder.ts'
 import type { Life } from './life.ts'
 import { MEMORY, place } from './open-plan.ts'
 
@@ -24,14 +25,16 @@ import { MEMORY, place } from './open-plan.ts'
 export function* backupStore(
   life: Life,
   to: unknown,
+  base: unknown,
   progress: Progress | undefined,
   signal: AbortSignal,
 ): Routine<BackupReport> {
   const target = planTarget(life, to)
+  const shared = yield* planBase(life, base)
   try {
     return yield* buildStore(life.modules, target, function* build() {
       yield* copyDescriptor(life, target)
-      const report = yield* life.engine.backup(target, progress, signal)
+      const report = yield* life.engine.backup({ ...target, ...shared }, progress, signal)
       signal.throwIfAborted()
       return report
     })
@@ -52,6 +55,23 @@ function planTarget(life: Life, to: unknown): BackupTarget {
   const { environment, folder } = place(to, life.given)
   if (life.path !== MEMORY) checkOutside(life.folder, folder)
   return { environment, folder }
+}
+
+/** The earlier backup that this one may share files with. */
+function* planBase(life: Life, base: unknown): Routine<Pick<BackupTarget, 'base'>> {
+  if (base === undefined) return {}
+  if (typeof base !== 'string' || base === MEMORY) {
+    throw invalid(`The option 'base' must be the path of an earlier backup, not ${show(base)}.`)
+  }
+  const { environment, folder } = place(base, life.given)
+  if ((yield* look(environment.files, folder)) !== 'store') throw noStore(folder)
+  const descriptor = yield* readDescriptor(environment, folder)
+  if (descriptor?.storeId === life.descriptor.storeId && folder !== life.folder) {
+    return { base: folder }
+  }
+  throw invalid(
+    `${folder} is no backup of this store. Give an earlier backup of it as 'base', or none.`,
+  )
 }
 
 /** Byte for byte, but under the name that nobody opens. */

@@ -31,6 +31,7 @@ import { withSchema } from './schema.ts'
 import { KvarkTable } from './table.ts'
 import { checkTableName, type Wanted } from './tables.ts'
 import type {
+  BackupOptions,
   Configurable,
   DurabilityOptions,
   JobOptions,
@@ -43,6 +44,7 @@ import type {
 import { checkBatchOptions } from './writes.ts'
 
 const JOB_NAMES: readonly string[] = ['signal', 'progress']
+const BACKUP_NAMES: readonly string[] = [...JOB_NAMES, 'base']
 const TABLE_NAMES: readonly string[] = ['keys', 'values', 'schema']
 
 export class KvarkStore<K, V>
@@ -155,17 +157,18 @@ export class KvarkStore<K, V>
     return runSync(this.life.tables.verify(engine.verify(...this.#job(options))))
   }
 
-  backup(to: string, options?: JobOptions): Promise<BackupReport> {
+  backup(to: string, options?: BackupOptions): Promise<BackupReport> {
     return this.#run(() => {
-      const job = this.#job(options)
+      const { base, job } = this.#backup(options)
       // One effect: it cleans up after itself, also when the store is closed meanwhile.
-      return effect(() => backupStore(this.life, to, ...job))[Symbol.iterator]()
+      return effect(() => backupStore(this.life, to, base, ...job))[Symbol.iterator]()
     })
   }
 
-  backupSync(to: string, options?: JobOptions): BackupReport {
+  backupSync(to: string, options?: BackupOptions): BackupReport {
     this.life.settle()
-    return runSync(backupStore(this.life, to, ...this.#job(options)))
+    const { base, job } = this.#backup(options)
+    return runSync(backupStore(this.life, to, base, ...job))
   }
 
   inspect(options?: JobOptions): Promise<Inspection> {
@@ -271,10 +274,17 @@ export class KvarkStore<K, V>
     })
   }
 
-  #job(options: JobOptions | undefined): [JobOptions['progress'], AbortSignal] {
+  #backup(options: BackupOptions | undefined): {
+    base: string | undefined
+    job: [JobOptions['progress'], AbortSignal]
+  } {
+    return { base: options?.base, job: this.#job(options, BACKUP_NAMES) }
+  }
+
+  #job(options: JobOptions | undefined, names = JOB_NAMES): [JobOptions['progress'], AbortSignal] {
     if (options !== undefined) {
       checkObject(options, 'The options of a job')
-      checkNames(options, JOB_NAMES, 'A job')
+      checkNames(options, names, 'A job')
       checkJobOptions(options)
       options.signal?.throwIfAborted()
     }

@@ -456,6 +456,16 @@ export interface JobOptions {
   readonly progress?: Progress
 }
 
+/** What a backup takes. */
+export interface BackupOptions extends JobOptions {
+  /**
+   * The folder of an earlier backup of the same store, on the same disk. Files that it has already and that never change are shared with
+   * it (hard links): they take neither time to write nor room. Both backups are whole, and either can be removed. Engine log; with
+   * others, and where there are no hard links, everything is copied.
+   */
+  readonly base?: string
+}
+
 /** A store whose options can be changed while it is open: those of `O` whose description says so. */
 export interface Configurable<O> {
   configure(options: O & ExpiryInterval): void
@@ -493,15 +503,15 @@ export interface StoreLife extends AsyncDisposable {
    * nothing after it. All of it is checked, and read back. Restoring is opening the folder. Where `to` is relative, it is so to the
    * working directory. A store in memory is copied to the machine's disk.
    *
-   * `INVALID_ARGUMENT` unless there is nothing at `to`, or an empty folder; `CORRUPTION` where the store is damaged; `NO_SPACE` or
+   * `INVALID_ARGUMENT` unless there is nothing at `to`, or an empty folder, and `base` is a backup of this store; `CORRUPTION` where the store is damaged; `NO_SPACE` or
    * `IO` when the copy cannot be written, which does the store no harm; `READ_ONLY` when a write has failed and the store is not
    * resumed yet; `LOCKED` when another backup goes to the same folder. After an error or an abort nothing of the copy is left.
    *
    * @example
    * const { entries, version } = await db.backup(`./backups/${new Date().toISOString()}`)
    */
-  backup(to: string, options?: JobOptions): Promise<BackupReport>
-  backupSync(to: string, options?: JobOptions): BackupReport
+  backup(to: string, options?: BackupOptions): Promise<BackupReport>
+  backupSync(to: string, options?: BackupOptions): BackupReport
   /** The files and what is in them; of a tree also its shape, for which all of its pages are looked at. */
   inspect(options?: JobOptions): Promise<Inspection>
   inspectSync(options?: JobOptions): Inspection

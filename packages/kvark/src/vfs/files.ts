@@ -52,6 +52,8 @@ export interface Files {
   open(path: string, mode: OpenMode): Effect<FileHandle>
   /** Replaces `to` where it exists, atomically. */
   rename(from: string, to: string): Effect<void>
+  /** Gives the file `from` the second name `to`, which is not taken, on the same disk. Absent, or errno EXDEV, EPERM, …: that cannot be. */
+  link?(from: string, to: string): Effect<void>
   /** Removes a file; no error where there is none. */
   remove(path: string): Effect<void>
   /** The names in a folder, sorted; errno ENOENT where it does not exist. */

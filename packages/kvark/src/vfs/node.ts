@@ -46,6 +46,11 @@ export const nodeFiles: Files = {
     return act(`rename to ${to} the file`, from, renameNow, async () => renameNow())
   },
 
+  link(from: string, to: string): Effect<void> {
+    const linkNow = (): void => fs.linkSync(from, to)
+    return act(`link to ${to} the file`, from, linkNow, async () => linkNow())
+  },
+
   remove(path: string): Effect<void> {
     const removeNow = (): void => unless('ENOENT', () => fs.unlinkSync(path))
     return act('remove', path, removeNow, async () => {

@@ -14,13 +14,16 @@
  *    only stale entries lie: the index could not be built anew from it.
  * 4. The manifest's floor is the moment: the copy's journal must reach it, so that a copy which is cut short later is found out.
  *    No close frame is needed, and none is written.
+ * 5. What an earlier backup, the base, has of a segment is shared with it, as a second name of the same file, if nobody ever appends to
+ *    either: the last segment of the journal, there and here, is copied. It is read back before the segment is let go; where it is not
+ *    the same, the segment is copied.
  *
  * Left out: the stored index is copied without looking into it. Where it is damaged, opening the copy builds it anew.
  */
 
 import type { BackupReport, BackupTarget, Progress } from '../../engine/engine.ts'
 import type { Routine } from '../../environment/routine.ts'
-import { corruption } from '../../errors.ts'
+import { corruption, KvarkError } from '../../errors.ts'
 import { FileCopy } from '../../storage/file-copy.ts'
 import { readOnly } from '../../storage/journal.ts'
 import { journalName } from '../../storage/journal-recovery.ts'
@@ -41,6 +44,9 @@ import { indexName, packedName, readManifest, writeManifest } from './manifest.t
 import { manifestOf } from './persist.ts'
 import type { LogSegment } from './segments.ts'
 import type { LogState } from './state.ts'
+
+/** What `journalName` gives. */
+const JOURNAL_NAME = /^(\d+)\.log$/
 
 /** Read, checked and written in one step of the event loop: well below a millisecond. */
 const STEP_BYTES = 256 * 1024
@@ -87,6 +93,9 @@ class Backup {
   readonly #signal: AbortSignal | undefined
   readonly #buffer: Buffer = Buffer.allocUnsafeSlow(STEP_BYTES)
   readonly #held: Set<LogSegment> = new Set()
+  /** Names in the base of files that nobody appends to, with their lengths. */
+  readonly #shareable: Map<string, number> = new Map()
+  #linkedBytes = 0
   #done = 0
   #total = 0
 
@@ -130,10 +139,14 @@ class Backup {
     )
 
     yield* journal.commit('disk')
+    yield* this.#lookAtBase(parts)
     const bytes = parts.reduce((sum, { end }) => sum + end, index?.bytes ?? 0)
     this.#total = 2 * bytes
     const copies: FileCopy[] = []
-    for (const part of parts) copies.push(yield* this.#copySegment(part))
+    for (const part of parts) {
+      if (yield* this.#linkSegment(part)) continue
+      copies.push(yield* this.#copySegment(part))
+    }
     if (index) copies.push(yield* this.#copyIndex(index))
     for (const copy of copies) {
       yield* copy.check(this.#buffer, (read) => this.#advance(read))
@@ -142,7 +155,50 @@ class Backup {
     const { cipher } = state.context.form
     yield* writeManifest(environment, folder, state.storeId, manifest, cipher)
     yield* readManifest(environment, folder, state.storeId, cipher)
-    return { entries, bytes, version: point.sequence }
+    const linked = this.#linkedBytes === 0 ? {} : { linkedBytes: this.#linkedBytes }
+    return { entries, bytes, version: point.sequence, ...linked }
+  }
+
+  /** Finds what can be shared with the base. */
+  *#lookAtBase(parts: readonly Part[]): Routine<void> {
+    const { environment, base } = this.#to
+    if (base === undefined) return
+    const { files } = environment
+    const there = (yield* files.list(base)).map((name) => Number(JOURNAL_NAME.exec(name)?.[1] ?? 0))
+    const here = parts.map(({ segment: { file, packed } }) => (packed ? 0 : file.number))
+    const last = [Math.max(...there), Math.max(...here)]
+    for (const { segment } of parts) {
+      if (!segment.packed && last.includes(segment.file.number)) continue
+      const name = nameOf(segment)
+      const stat = yield* files.stat(`${base}/${name}`)
+      if (stat?.kind === 'file') this.#shareable.set(name, stat.size)
+    }
+  }
+
+  /** Whether the segment is shared with the base. */
+  *#linkSegment(part: Part): Routine<boolean> {
+    const { environment, folder, base } = this.#to
+    const name = nameOf(part.segment)
+    if (this.#shareable.get(name) !== part.end) return false
+    const path = `${folder}/${name}`
+    const link = yield* FileCopy.link(environment, path, `${base}/${name}`)
+    if (link === undefined) return false
+    const done = this.#done
+    try {
+      yield* this.#read(part, link)
+      yield* link.check(this.#buffer, (read) => this.#advance(read))
+    } catch (error) {
+      if (!(error instanceof KvarkError) || error.path !== path) throw error
+      // The base was written to since, or is damaged.
+      yield* environment.files.remove(path)
+      this.#done = done
+      return false
+    } finally {
+      yield* link.close()
+    }
+    this.#linkedBytes += part.end
+    this.#letGoOf(part)
+    return true
   }
 
   /** Compaction may take away what is still held. */
@@ -151,31 +207,39 @@ class Backup {
     this.#held.clear()
   }
 
-  *#copySegment({ segment, end, chain }: Part): Routine<FileCopy> {
-    const { file, packed } = segment
-    const copy = yield* this.#create(packed ? packedName(file.number) : journalName(file.number))
+  *#copySegment(part: Part): Routine<FileCopy> {
+    const copy = yield* this.#create(nameOf(part.segment))
     try {
-      const header = Buffer.alloc(FILE_HEADER_BYTES)
-      yield* file.readAt(header, 0, header.length)
-      if (!headerIntact(header, file.form)) {
-        throw corruption(file.path, 0, 'a copy of the header is damaged')
-      }
-      yield* this.#checkAndCopy(file, end, chain, copy)
-      // What the walk had no need to see: all of a segment without frames.
-      while (copy.length < end) {
-        const wanted = Math.min(this.#buffer.length, end - copy.length)
-        const read = yield* file.readAt(this.#buffer, copy.length, wanted)
-        if (read === 0) throw corruption(file.path, copy.length, 'the segment is cut short')
-        yield* copy.append(this.#buffer, 0, read)
-        this.#advance(read)
-      }
-      yield* copy.finish()
+      yield* this.#read(part, copy)
     } finally {
       yield* copy.close()
     }
+    this.#letGoOf(part)
+    return copy
+  }
+
+  #letGoOf({ segment }: Part): void {
     this.#held.delete(segment)
     this.#state.letGo(segment)
-    return copy
+  }
+
+  /** Reads and checks a segment; all of it is appended to the copy. */
+  *#read({ segment: { file }, end, chain }: Part, copy: FileCopy): Routine<void> {
+    const header = Buffer.alloc(FILE_HEADER_BYTES)
+    yield* file.readAt(header, 0, header.length)
+    if (!headerIntact(header, file.form)) {
+      throw corruption(file.path, 0, 'a copy of the header is damaged')
+    }
+    yield* this.#checkAndCopy(file, end, chain, copy)
+    // What the walk had no need to see: all of a segment without frames.
+    while (copy.length < end) {
+      const wanted = Math.min(this.#buffer.length, end - copy.length)
+      const read = yield* file.readAt(this.#buffer, copy.length, wanted)
+      if (read === 0) throw corruption(file.path, copy.length, 'the segment is cut short')
+      yield* copy.append(this.#buffer, 0, read)
+      this.#advance(read)
+    }
+    yield* copy.finish()
   }
 
   /** Walks a segment; what the walk reads is copied. */
@@ -261,4 +325,8 @@ function* openStoredIndex({ manifest, context }: LogState): Routine<OpenIndex | 
     if (handle) yield* handle.close()
     return undefined
   }
+}
+
+function nameOf({ file, packed }: LogSegment): string {
+  return packed ? packedName(file.number) : journalName(file.number)
 }
