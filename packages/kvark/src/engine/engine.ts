@@ -141,10 +141,10 @@ export interface Engine {
   /** To be waited for before `spool`: ends when what earlier ones left is nearly tidied up. Absent: nothing is left. */
   readonly spoolRoom?: Effect<void>
   /**
-   * Begins entries that come in the order of their keys, which a batch is to put as a whole. Present when `supports.order`. Throws the
-   * `failure` of a read-only engine.
+   * Begins entries that come in the order of their keys, which a batch is to put as a whole; all of them expire then (0: never). Present when
+   * `supports.order`. Throws the `failure` of a read-only engine.
    */
-  load?(): Load
+  load?(expiry: number): Load
   /** Everything written so far gets at least this durable; concurrent callers share one sync. */
   commit(durability: Durability): Effect<void>
 

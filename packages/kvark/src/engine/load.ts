@@ -1,7 +1,7 @@
 /**
  * Entries on their way in, in the order of their keys, kept aside until a batch makes them part of the store as a whole:
  *
- *   engine.load() ─► (key ─► value, written to it as to a sink ─► value is there ─► busy? proceed) … ─► finish ─► batch.setLoad
+ *   engine.load(expiry) ─► (key ─► value, written to it as to a sink ─► value is there ─► busy? proceed) … ─► finish ─► batch.setLoad
  *                       └──────────────────────────────────────────────┴──────────────► discard: nothing of it is left
  *
  *   engine.write(batch)    all of them are visible, all of the same sequence; `REFUSED` where the store has an entry from the first

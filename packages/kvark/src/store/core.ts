@@ -29,6 +29,8 @@ export class Core<K, V> {
   readonly to: Buffer
   readonly keys: InternalCodec<K>
   readonly values: InternalCodec<V>
+  /** Of puts that name no end, ms; 0: they have none. */
+  readonly ttl: number
   /** Those of `life`. */
   readonly engine: Engine
   readonly modules: Readonly<Record<string, EngineModule>>
@@ -45,6 +47,7 @@ export class Core<K, V> {
     { number, space }: { readonly number: number; readonly space: number },
     keys: InternalCodec<K>,
     values: InternalCodec<V>,
+    ttl: number,
     unmade?: Wanted,
   ) {
     this.life = life
@@ -55,6 +58,7 @@ export class Core<K, V> {
     this.to = endOf(space)
     this.keys = keys
     this.values = values
+    this.ttl = ttl
     this.engine = life.engine
     this.modules = life.modules
     this.environment = life.environment

@@ -50,6 +50,8 @@ export interface LifeParts {
   readonly descriptor: Descriptor
   /** Of writes that do not say otherwise. */
   readonly durability: Durability
+  /** Of puts that name no end, ms; 0: they have none. */
+  readonly ttl: number
   readonly lock: FileLock
   /** How often to look for what has expired; 0: never. */
   readonly expiryIntervalMs: number
@@ -66,6 +68,7 @@ export class Life {
   readonly folder: string
   readonly descriptor: Descriptor
   readonly durability: Durability
+  readonly ttl: number
   readonly key: KeyBuffer = new KeyBuffer()
   readonly found: Found = new Found()
   readonly queue: WriteQueue
@@ -101,6 +104,7 @@ export class Life {
     this.folder = parts.folder
     this.descriptor = parts.descriptor
     this.durability = parts.durability
+    this.ttl = parts.ttl
     // Every value that is being streamed in listens; Node would take more than ten for a leak.
     setMaxListeners(0, this.#ending.signal)
     this.#lock = parts.lock

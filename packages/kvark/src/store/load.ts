@@ -24,6 +24,7 @@ import {
   unsupported,
 } from './arguments.ts'
 import type { Core } from './core.ts'
+import { expiryOf } from './expiry.ts'
 import { KeyBuffer } from './key-buffer.ts'
 import type { Life } from './life.ts'
 import { type Checked, SchemaCodec } from './schema.ts'
@@ -31,7 +32,7 @@ import { Source } from './source.ts'
 import type { LoadOptions } from './types.ts'
 import { checkWholeLength } from './writes.ts'
 
-const LOAD_NAMES: readonly string[] = ['durability', 'signal', 'progress']
+const LOAD_NAMES: readonly string[] = ['durability', 'ttl', 'expiresAt', 'signal', 'progress']
 
 /** Loads what `entries` gives; the promise gives the version of all of it. */
 export async function load<K, V>(
@@ -94,6 +95,8 @@ class Intake<K, V> {
   #pending: { readonly key: K; readonly value: Promise<Checked> } | undefined
   /** How many there are, where that can be told. */
   readonly #total: number | undefined
+  /** When all of them end; 0: never. */
+  readonly #expiry: number
   #load: Load | undefined
   /** The last key, and the one before it. */
   #key: KeyBuffer = new KeyBuffer()
@@ -122,6 +125,7 @@ class Intake<K, V> {
     this.#core = table()
     const { values } = this.#core as Core<K, unknown>
     this.#schema = !atOnce && values instanceof SchemaCodec ? values : undefined
+    this.#expiry = expiryOf(this.#core, options)
     this.#signal = life.jobSignal(options?.signal)
     this.#signal.throwIfAborted()
     this.#progress = options?.progress
@@ -242,7 +246,8 @@ class Intake<K, V> {
     this.#core = this.#table()
     this.#key.begin(this.#core.space)
     this.#before.begin(this.#core.space)
-    this.#load = this.#core.engine.load!()
+    if (this.#expiry !== 0) this.#life.expiry.begin()
+    this.#load = this.#core.engine.load!(this.#expiry)
   }
 
   /** How many bytes the key has in common with the one before it, which must be smaller. */

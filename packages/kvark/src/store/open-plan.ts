@@ -22,6 +22,7 @@ import {
   unknownName,
 } from './arguments.ts'
 import { resolveKeyCodec, resolveValueCodec } from './codecs.ts'
+import { checkTtl } from './expiry.ts'
 import type { InternalCodec } from './internal-codec.ts'
 import type { DefaultEngine, Encryption } from './options.ts'
 import { withSchema } from './schema.ts'
@@ -50,6 +51,7 @@ const COMMON_NAMES: readonly string[] = [
   'create',
   'errorIfExists',
   'durability',
+  'ttl',
   'cacheBytes',
   'checksum',
   'compression',
@@ -72,6 +74,8 @@ export interface OpenPlan {
   readonly errorIfExists: boolean
   readonly readOnly: boolean
   readonly durability: Durability
+  /** Of puts that name no end, ms; 0: they have none. */
+  readonly ttl: number
   readonly keys: InternalCodec<unknown>
   readonly values: InternalCodec<unknown>
   readonly cacheBytes: number
@@ -103,6 +107,7 @@ export function planOpen(
     errorIfExists: flag(given, 'errorIfExists', false),
     readOnly,
     durability: durability(given['durability']),
+    ttl: 'ttl' in given ? checkTtl(given['ttl']) : 0,
     keys: resolveKeyCodec(given['keys']),
     values: withSchema(resolveValueCodec(given['values']), given['schema']),
     cacheBytes: wholeNumber(given, 'cacheBytes', DEFAULT_CACHE_BYTES, LEAST_CACHE_BYTES),

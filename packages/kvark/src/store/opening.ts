@@ -90,9 +90,9 @@ export function* openLife(
       cacheBytes: plan.cacheBytes,
       created: yield* isBare(files, folder),
     })
-    const { path, readOnly, expiryIntervalMs } = plan
+    const { path, readOnly, durability, ttl, expiryIntervalMs } = plan
     const where = { environment, given, path, folder, readOnly, descriptor, lock, expiryIntervalMs }
-    const life = new Life({ engine, modules, durability: plan.durability, ...where })
+    const life = new Life({ engine, modules, durability, ttl, ...where })
     yield* life.tables.load()
     return life
   } catch (error) {

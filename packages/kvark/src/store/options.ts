@@ -29,6 +29,11 @@ export interface StoreOptions extends ExpiryInterval {
    * survives a killed process. `disk` (default): on disk, survives power loss; concurrent callers share one sync.
    */
   readonly durability?: Durability
+  /**
+   * How long entries live that are put without an end of their own, ms (default: for ever): in the root, and in tables that have no `ttl` of
+   * their own. Not kept by the store: it goes for puts from now on, until the store is closed.
+   */
+  readonly ttl?: number
   /** Memory for cached blocks, bytes (default 64 MiB, at least 1 MiB). */
   readonly cacheBytes?: number
   /** How blocks are checked: `crc32` (default) or `xxh64`, both to 32 bits. A property of the store, as `compression` is. */

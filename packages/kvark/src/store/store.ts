@@ -24,6 +24,7 @@ import {
 import { backupStore } from './backup.ts'
 import type { Catalogue } from './catalogue.ts'
 import { resolveKeyCodec, resolveValueCodec } from './codecs.ts'
+import { checkTtl } from './expiry.ts'
 import type { InternalCodec } from './internal-codec.ts'
 import type { Life } from './life.ts'
 import { EXPIRY_INTERVAL, expiryInterval } from './open-plan.ts'
@@ -45,7 +46,7 @@ import { checkBatchOptions } from './writes.ts'
 
 const JOB_NAMES: readonly string[] = ['signal', 'progress']
 const BACKUP_NAMES: readonly string[] = [...JOB_NAMES, 'base']
-const TABLE_NAMES: readonly string[] = ['keys', 'values', 'schema']
+const TABLE_NAMES: readonly string[] = ['keys', 'values', 'schema', 'ttl']
 
 export class KvarkStore<K, V>
   extends KvarkTable<K, V>
@@ -57,7 +58,7 @@ export class KvarkStore<K, V>
   readonly limits: Limits
 
   constructor(life: Life, keys: InternalCodec<K>, values: InternalCodec<V>) {
-    super(life, keys, values, undefined)
+    super(life, keys, values, undefined, life.ttl)
     this.path = life.path
     this.engine = life.engine.name
     this.supports = life.engine.supports
@@ -76,10 +77,11 @@ export class KvarkStore<K, V>
     }
     const keys = resolveKeyCodec(options?.keys)
     const values = withSchema(resolveValueCodec(options?.values), options?.schema)
+    const ttl = options?.ttl === undefined ? life.ttl : checkTtl(options.ttl)
     const wanted: Wanted = { name, keys: keys.name, values: values.name, number: 0 }
     const { tables } = life
     const number = tables.find(tables.known(), wanted)?.number ?? 0
-    return new KvarkTable(life, keys, values, { ...wanted, number })
+    return new KvarkTable(life, keys, values, { ...wanted, number }, ttl)
   }
 
   tables(): TableInfo[] {

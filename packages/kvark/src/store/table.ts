@@ -65,14 +65,15 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
   readonly #tables: Tables
   readonly #schema: SchemaCodec | undefined
 
-  /** The table `wanted`, or the root. */
+  /** The table `wanted`, or the root. `ttl`: of puts that name no end, ms; 0: they have none. */
   constructor(
     life: Life,
     keys: InternalCodec<K>,
     values: InternalCodec<V>,
     wanted: Wanted | undefined,
+    ttl: number,
   ) {
-    const core = new Core(life, NOWHERE, keys, values)
+    const core = new Core(life, NOWHERE, keys, values, ttl)
     super(core, undefined)
     this.#current = core
     this.#tables = life.tables
@@ -318,12 +319,12 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
   #coreOf(catalogue: Catalogue): Core<K, V> {
     const tables = this.#tables
     const wanted = this.#wanted
-    const { life, keys, values } = this.#current
+    const { life, keys, values, ttl } = this.#current
     if (wanted === undefined) {
       const space = tables.rootSpace(catalogue)
       return space === this.#current.space && this.#current.number === 0
         ? this.#current
-        : new Core(life, { number: 0, space }, keys, values)
+        : new Core(life, { number: 0, space }, keys, values, ttl)
     }
     let record = tables.find(catalogue, wanted)
     // Lost with a write that failed: somebody may have made another one.
@@ -335,6 +336,7 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
       record ?? NOWHERE,
       keys,
       values,
+      ttl,
       record === undefined ? wanted : undefined,
     )
   }

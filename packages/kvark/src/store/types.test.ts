@@ -64,6 +64,9 @@ async function uses(): Promise<void> {
   await db.delete('a', { ttl: 1000 })
   // @ts-expect-error what is deleted does not expire
   await db.batch([{ type: 'delete', key: 'a', ttl: 1000 }])
+  await db.table('a', { ttl: 1000 }).put('a', '1', { ttl: 'never' })
+  await db.load([], { ttl: 1000 })
+  await open('./data', { ttl: 1000, values: 'json' })
   // @ts-expect-error a time is a number
   await db.touch('a', { expiresAt: new Date() })
   db.configure({ checkpointBytes: 1, expiryIntervalMs: 1000 })

@@ -39,10 +39,10 @@ export interface WriteOptions {
   readonly ifAbsent?: boolean
 }
 
-/** When an entry ends. At most one of the two; neither: never. From then on the entry is not there any more. */
+/** When an entry ends. At most one of the two; neither: as its table says, or never. From then on the entry is not there any more. */
 export interface Expiry {
-  /** So many ms from now, more than 0. */
-  readonly ttl?: number
+  /** So many ms from now, more than 0; `'never'`: it has no end, whatever the table says. */
+  readonly ttl?: number | 'never'
   /** Ms since 1970, as `Date.now()` counts them. A time that is over already is taken: the entry is then never seen. */
   readonly expiresAt?: number
 }
@@ -70,7 +70,7 @@ export type BatchOperation<K, V> =
       readonly value: V
       readonly ifVersion?: number
       readonly ifAbsent?: boolean
-      readonly ttl?: number
+      readonly ttl?: number | 'never'
       readonly expiresAt?: number
     }
   | { readonly type: 'delete'; readonly key: K; readonly ifVersion?: number }
@@ -122,8 +122,8 @@ export interface ClearOptions<K> extends KeyRange<K> {
   readonly durability?: Durability
 }
 
-/** How to load many entries. */
-export interface LoadOptions extends JobOptions {
+/** How to load many entries, all of which end at the same time: a `ttl` counts from the call. */
+export interface LoadOptions extends JobOptions, Expiry {
   /** Overrides the store's durability for this call. */
   readonly durability?: Durability
 }
@@ -228,7 +228,7 @@ export interface Table<K, V, I = V> extends Reader<K, V> {
   set(key: K, value: I, options?: PutOptions): Promise<number>
   setSync(key: K, value: I, options?: PutOptions): number
   /**
-   * Gives the entry of `key` another expiry, or none where `options` name none, and leaves its value as it is. The promise waits for
+   * Gives the entry of `key` another expiry, that of the table or none where `options` name none, and leaves its value as it is. The promise waits for
    * durability and gives the version that the entry has from then on; `undefined` when the key is missing, and nothing is written.
    *
    * `INVALID_ARGUMENT` for an expiry that cannot be; otherwise it fails as `put` does. A value longer than `limits.batchBytes` is
@@ -360,6 +360,11 @@ export interface TableOptions<KC, VC> {
   readonly keys?: KC
   /** Default `utf8`. */
   readonly values?: VC
+  /**
+   * How long entries live that are put through this handle without an end of their own, ms; `'never'`: for ever. Default: `ttl` of `open`.
+   * Not kept by the store: another handle may say something else.
+   */
+  readonly ttl?: number | 'never'
 }
 
 /** The check of the values of a table, or of a store's root. */

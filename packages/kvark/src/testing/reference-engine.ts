@@ -192,9 +192,9 @@ class ReferenceEngine implements Engine {
     return new ReferenceSpool(this.#environment)
   }
 
-  load(): Load {
+  load(expiry: number): Load {
     if (this.failure !== undefined) throw readOnly(this.failure)
-    return new ReferenceLoad(this.#environment)
+    return new ReferenceLoad(this.#environment, expiry)
   }
 
   commit(durability: Durability): Effect<void> {

@@ -14,10 +14,12 @@ export class ReferenceLoad implements Load {
   readonly used = 0
   /** Keys and values, in their order. */
   readonly all: { readonly key: Buffer; readonly value: Buffer }[] = []
+  readonly expiry: number
   readonly #environment: Environment
   #key: Buffer = this.bytes
 
-  constructor(environment: Environment) {
+  constructor(environment: Environment, expiry: number) {
+    this.expiry = expiry
     this.#environment = environment
   }
 

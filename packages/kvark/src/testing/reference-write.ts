@@ -45,7 +45,8 @@ export function applyOperation(
   const value = valueIn(batch, i)
   const from = lowerBound(records, key)
   if (batch.load) {
-    const loaded = (batch.load as ReferenceLoad).all.map((one) => ({ ...one, sequence, expiry: 0 }))
+    const { all, expiry } = batch.load as ReferenceLoad
+    const loaded = all.map((one) => ({ ...one, sequence, expiry }))
     const to = records.findIndex((one, at) => at >= from && Buffer.compare(one.key, value) > 0)
     records.splice(from, (to < 0 ? records.length : to) - from, ...loaded)
     return true

@@ -151,6 +151,7 @@ export class TreeEngine implements Engine {
     if (batch.load instanceof TreeLoad) {
       const written = writeLoad(state, batch.load, batch)
       if (written !== DONE) return written
+      if (batch.load.expiry !== 0) this.#sweeper.put(batch.load.expiry)
     } else {
       const looked = this.#look(batch)
       if (looked !== DONE) return looked
@@ -186,10 +187,10 @@ export class TreeEngine implements Engine {
     return spool
   }
 
-  load(): Load {
+  load(expiry: number): Load {
     const { spools, journal } = this.#state
     if (journal.failure) throw readOnly(journal.failure)
-    const load = new TreeLoad(this.#state)
+    const load = new TreeLoad(this.#state, expiry)
     spools.add(load)
     return load
   }

@@ -28,15 +28,14 @@ import { encodeExtent, leafLength, writeLeaf } from './leaf.ts'
 import { cellRoom, headOf, type Page, type PageMemory, pageMemory } from './page.ts'
 import { PageSpool } from './page-spool.ts'
 import type { TreeState } from './state.ts'
-import { childAt, HAS_EXTENTS, SUM_AT, type Subtree } from './tree.ts'
+import { childAt, HAS_EXTENTS, MAY_EXPIRE, SUM_AT, type Subtree } from './tree.ts'
 
 const BUFFER_BYTES = 256 * 1024
 /** A longer value is written in steps. */
 const STEP_BYTES = 256 * 1024
 /** What was once needed for a long value is let go when it is longer. */
 const KEPT_BYTES = 1024 * 1024
-/** What comes before a value, and where the sequence is in it. */
-const HEAD_BYTES = leafLength(0, 0)
+/** Where the sequence is in what comes before a value. */
 const SEQUENCE_AT = 1
 /** So many sequences at least are left to others when all entries get another one. */
 const MARGIN = 1024
@@ -45,14 +44,17 @@ const NOTHING = Buffer.alloc(0)
 
 export class TreeLoad extends PageSpool implements Load {
   entries = 0
-  /** Of every entry. */
+  /** Of every entry: its sequence, and when it ends (0: never). */
   sequence: number
+  readonly expiry: number
   /** Cells of the leaf that is being filled, and what comes next. */
   bytes: Buffer
   used = 0
   busy = false
   /** What is on top, once it is finished. */
   root: Subtree | undefined
+  /** What comes before a value. */
+  readonly #headBytes: number
   readonly #room: EntryRoom
   readonly #size: number
   readonly #branches: Branches
@@ -91,10 +93,12 @@ export class TreeLoad extends PageSpool implements Load {
   /** Counts the times that all pages were gone through. */
   #turn = 0
 
-  constructor(state: TreeState) {
+  constructor(state: TreeState, expiry: number) {
     super(state)
     const { file, pages, journal } = state
     this.sequence = journal.sequence + 1
+    this.expiry = expiry
+    this.#headBytes = leafLength(0, expiry)
     this.#size = pages.size
     this.#room = new EntryRoom(this.#size)
     this.#prefix = Buffer.alloc(this.#room.long)
@@ -135,11 +139,11 @@ export class TreeLoad extends PageSpool implements Load {
     this.#shared = common
     const inPage = Math.min(length, this.#room.long)
     this.#fit(inPage)
-    this.#writeKey(inPage, HEAD_BYTES)
+    this.#writeKey(inPage, this.#headBytes)
   }
 
   value(length: number, ascii: boolean): void {
-    const body = HEAD_BYTES + length
+    const body = this.#headBytes + length
     if (this.#keyLength >= this.#room.long || this.#room.isLong(this.#keyLength, body)) {
       this.#waiting = length
       this.#waitingAscii = ascii
@@ -147,7 +151,7 @@ export class TreeLoad extends PageSpool implements Load {
       return
     }
     const at = this.#place(this.#keyLength, body, this.used, length)
-    writeLeaf(this.bytes, at, this.sequence, 0, ascii, false)
+    writeLeaf(this.bytes, at, this.sequence, this.expiry, ascii, false)
   }
 
   *proceed(): Routine<void> {
@@ -307,7 +311,7 @@ export class TreeLoad extends PageSpool implements Load {
     const value = bytes.subarray(used, used + length)
     const reference = this.#referenceTo(this.#key, this.#keyLength)
     let kept: Uint8Array = value
-    const isLong = this.#room.isLong(this.#keyLength, leafLength(length, 0))
+    const isLong = this.#room.isLong(this.#keyLength, leafLength(length, this.expiry))
     if (isLong) {
       const extent = this.#newExtent(length)
       const step = Math.max(1, Math.floor(STEP_BYTES / this.#size)) * this.#size
@@ -323,9 +327,9 @@ export class TreeLoad extends PageSpool implements Load {
     }
     const inPage = Math.min(this.#keyLength, this.#room.long)
     this.#writeKey(inPage, 0)
-    const body = Buffer.alloc(reference.length + leafLength(kept.length, 0))
+    const body = Buffer.alloc(reference.length + leafLength(kept.length, this.expiry))
     reference.copy(body)
-    body.set(kept, writeLeaf(body, reference.length, this.sequence, 0, ascii, isLong))
+    body.set(kept, writeLeaf(body, reference.length, this.sequence, this.expiry, ascii, isLong))
     this.bytes.set(body, this.used)
     this.#place(inPage, body.length, this.used, body.length)
     if (isLong || reference.length > 0) this.#traits |= HAS_EXTENTS
@@ -383,7 +387,7 @@ export class TreeLoad extends PageSpool implements Load {
       sum,
       level: 0,
       entries,
-      traits: this.#traits,
+      traits: this.#traits | (this.expiry === 0 ? 0 : MAY_EXPIRE),
     })
     this.#separator = Buffer.from(this.#key.subarray(0, this.#shared + 1))
     this.#beforeThat = this.#before

@@ -403,6 +403,95 @@ const cases: readonly Case[] = [
       }
     },
   },
+  {
+    name: 'what is put without an end has that of its table, else that of the store',
+    async run(place) {
+      const clock = new SteppedEnvironment(place.environment, START)
+      const db = await openAt(place, clock, { ttl: 1000 })
+      const table = db.table('table', { ttl: 99.5 })
+      const never = db.table('never', { ttl: 'never' })
+      const ends = async (one: AnyStore | typeof table, key = 'a'): Promise<number> =>
+        ((await one.getEntry(key))?.expiresAt ?? Number.POSITIVE_INFINITY) - START
+      for (const [one, end] of [
+        [db, 1000],
+        [db.table('plain'), 1000],
+        [table, 100],
+        [never, Number.POSITIVE_INFINITY],
+      ] as const) {
+        const puts = [
+          () => one.put('a', '1'),
+          () => one.put('a', '2', { durability: 'os' }),
+          () => one.putSync('a', '3'),
+          () => one.set('a', '4', {}),
+          () => one.putStream('a', [bytes('5')]),
+          () => one.touch('a'),
+          () => one.touchSync('a'),
+          ...(db.supports.atomicBatch
+            ? [
+                () => one.batch([{ type: 'put', key: 'a', value: '6' }]),
+                () => db.batch([{ type: 'put', table: one, key: 'a', value: '7' }]),
+              ]
+            : []),
+        ]
+        for (const put of puts) {
+          await one.put('a', '0', { ttl: 5 })
+          assert.equal(await ends(one), 5)
+          await put()
+          assert.equal(await ends(one), end, `${put}`)
+        }
+        await one.put('a', '8', { ttl: 'never' })
+        assert.equal(await ends(one), Number.POSITIVE_INFINITY)
+        await one.put('b', '8', { expiresAt: START + 7 })
+        assert.equal(await ends(one, 'b'), 7)
+      }
+      await table.put('a', '1')
+      assert.equal(await ends(table), 100)
+      // It is the handle's, and is not kept.
+      await db.table('table').put('b', '2')
+      assert.equal(await ends(table, 'b'), 1000)
+      clock.time = START + 100
+      assert.deepEqual(await collect(table.keys()), ['b'])
+      await db.close()
+      const again = await openAt(place, clock)
+      await again.table('table').put('a', '1')
+      assert.equal(await ends(again.table('table')), Number.POSITIVE_INFINITY)
+      for (const ttl of [0, -1, Number.NaN, Number.POSITIVE_INFINITY, '100', null, 2 ** 48]) {
+        await rejects('INVALID_ARGUMENT', () => place.open({ ttl }))
+        throws('INVALID_ARGUMENT', () => again.table('a', { ttl: ttl as never }))
+      }
+    },
+  },
+  {
+    name: 'loaded entries end together, and give way then',
+    needs: ['order'],
+    async run(place) {
+      const clock = new SteppedEnvironment(place.environment, START)
+      const db = await openAt(place, clock)
+      const long = 'x'.repeat(30_000)
+      const pairs = (count: number): [string, string][] =>
+        Array.from({ length: count }, (_, i) => [`key${1000 + i}`, i % 200 === 7 ? long : `${i}`])
+      await db.load(pairs(2000), { ttl: 100 })
+      assert.equal((await db.getEntry('key1000'))?.expiresAt, START + 100)
+      assert.equal((await db.getEntry('key1007'))?.expiresAt, START + 100)
+      db.table('table', { ttl: 50 }).loadSync(pairs(20))
+      db.table('table').loadSync([['later', '1']], { expiresAt: START + 200 })
+      assert.deepEqual([db.countSync(), db.table('table').countSync()], [2000, 21])
+      clock.time = START + 100
+      await checkGone(db, 'key1007')
+      assert.deepEqual([db.countSync(), db.table('table').countSync()], [0, 1])
+      await db.load(pairs(30))
+      clock.time = START + 1e6
+      assert.equal(db.countSync(), 30)
+      await db.compact()
+      assert.deepEqual((await db.verify()).problems, [])
+      for (const ttl of [0, null, '1']) {
+        await rejects('INVALID_ARGUMENT', () => db.load([], { ttl: ttl as never }))
+      }
+      await db.close()
+      const again = await openAt(place, clock)
+      assert.equal(again.countSync(), 30)
+    },
+  },
 ]
 
 export const expiry: Chapter = { name: 'expiry', cases }
