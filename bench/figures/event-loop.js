@@ -117,13 +117,13 @@ export async function btree({ folder, entries, background, run }) {
     await put(db, count, (n) => /** @type {number} */ (order[n]), value, run)
     while (db.stats().compacting) await sleep(10)
   })
-  const { compactions } = db.stats()
+  const { checkpoints } = db.stats()
   for (let n = 0; n < count; n++) {
     const i = /** @type {number} */ (order[n])
     if (db.getSync(key(i)) !== value(i, run)) throw new Error(`wrong value of ${key(i)}`)
   }
   await db.close()
-  return { longestMs, rounds: compactions }
+  return { longestMs, rounds: checkpoints }
 }
 
 /** @param {() => Promise<void>} work */

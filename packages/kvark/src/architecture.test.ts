@@ -56,6 +56,7 @@ const doors: Readonly<Record<string, readonly string[]>> = {
     'testing/golden.ts',
     'testing/rollbacks.ts',
   ],
+  'node:diagnostics_channel': ['engine'],
   'node:worker_threads': ['bytes/byte-pool.ts', 'environment', 'worker.ts'],
   'node:timers': ['environment', 'cli', 'testing'],
   'node:perf_hooks': ['environment', 'cli', 'testing'],

@@ -21,7 +21,7 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { LIMITS as BTREE_LIMITS } from './engines/btree/limits.ts'
 import { LIMITS as LOG_LIMITS } from './engines/log/limits.ts'
-import type { ErrorCode, ErrorFields, Limits } from './index.ts'
+import { type ErrorCode, type ErrorFields, type Limits, openSync } from './index.ts'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 const BTREE_README = 'packages/kvark/src/engines/btree/README.md'
@@ -36,6 +36,7 @@ const PAGES = [
   'docs/cli.md',
   'docs/durability.md',
   'docs/errors.md',
+  'docs/observability.md',
   'docs/testing.md',
   ...readdirSync(join(root, 'docs/format')).map((name) => `docs/format/${name}`),
   'packages/kvark/README.md',
@@ -95,6 +96,26 @@ test('the examples of README.md, docs/api.md and docs/testing.md print what they
       said,
       page,
     )
+  }
+})
+
+test('the examples of docs/observability.md print what they say', () => {
+  const program = blocksOf('docs/observability.md').join('\n')
+  const said = [...program.matchAll(/^await .*\) \/\/ (.*)$/gm)].map(([, text]) => text!)
+  const printed = inFolder((folder) => runProgram(folder, program))
+    .trimEnd()
+    .split('\n')
+  assert.equal(said.length, 2)
+  assert.deepEqual(printed, said)
+})
+
+test('docs/observability.md tells of every number and every channel', () => {
+  const page = read('docs/observability.md')
+  const db = openSync(':memory:')
+  for (const name of Object.keys(db.stats())) assert.ok(page.includes(`\`${name}\``), name)
+  db.closeSync()
+  for (const [, name] of read('packages/kvark/src/engine/events.ts').matchAll(/'(kvark:\w+)':/g)) {
+    assert.ok(page.includes(`| \`${name}\` |`), name)
   }
 })
 

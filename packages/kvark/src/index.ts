@@ -3,6 +3,15 @@
  */
 
 export type {
+  Events,
+  FailureEvent,
+  JobEnd,
+  JobEvent,
+  JobStart,
+  SlowEvent,
+  StoreEvent,
+} from './engine/events.ts'
+export type {
   BackupReport,
   EngineStats,
   Inspection,

@@ -85,19 +85,22 @@ export interface RepairReport {
   readonly lost: readonly LostRange[]
 }
 
-/** Numbers of one engine; the store adds its own. All plain, JSON-able. */
+/** Numbers of one engine; the store adds its own. All plain, JSON-able. What is counted is so since the store was opened or resumed. */
 export interface EngineStats {
   /** Live entries (an upper bound where expired ones are still counted). */
   readonly entries: number
   /** Files and bytes on disk. */
   readonly files: number
   readonly diskBytes: number
+  /** Bytes of the journal behind the last checkpoint: what opening would have to read after a crash. */
+  readonly journalBytes: number
   /** Bytes on disk that compaction could free. */
   readonly staleBytes: number
   /** Memory of the index that stays resident, bytes; 0 where there is none. */
   readonly indexBytes: number
   /** Memory of cached blocks, bytes. */
   readonly cachedBytes: number
+  /** Blocks that were wanted and were in memory, or were not. */
   readonly cacheHits: number
   readonly cacheMisses: number
   /** Last sequence given out, and the last one that is durable on disk. */
@@ -107,8 +110,11 @@ export interface EngineStats {
   readonly snapshots: number
   readonly oldestSnapshotMs: number
   readonly snapshotBytes: number
-  /** Compactions (or merges, checkpoints) finished, and whether one runs now. */
+  /** Checkpoints finished: the tree's pages written, the log's index stored. */
+  readonly checkpoints: number
+  /** Compactions finished. */
   readonly compactions: number
+  /** Whether work in the background is going on: compaction, a checkpoint, expiry. */
   readonly compacting: boolean
 }
 

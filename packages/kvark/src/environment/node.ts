@@ -12,6 +12,10 @@ import type { Environment, Timer } from './environment.ts'
 import { executeInPool } from './pool.ts'
 import { Effect } from './routine.ts'
 
+/** The path of a store that lives in memory only, and the folder that it has there. */
+export const MEMORY = ':memory:'
+export const MEMORY_FOLDER = '/:memory:'
+
 /** A longer `setTimeout` would fire at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 

@@ -86,6 +86,7 @@ class Store {
       segmentBytes: 64 * 1024,
       takeNumber: () => this.#next++,
       pathOf: (n: number) => `${FOLDER}/${journalName(n)}`,
+      failed: () => {},
       begun: () => {},
     }
     this.recovery = recovery

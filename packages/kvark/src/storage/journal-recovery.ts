@@ -167,6 +167,17 @@ export class JournalRecovery {
     return found.slice(this.row.length)
   }
 
+  /** Bytes of the journal behind the place where replay began. */
+  get replayedBytes(): number {
+    const from = this.#from
+    let bytes = 0
+    for (const { number, end } of this.row) {
+      if (from === undefined || number > from.segment) bytes += end
+      else if (number === from.segment) bytes += end - from.end
+    }
+    return bytes
+  }
+
   /** Where the journal goes on. `sequence`: the last one that counts as given out, not below what was read. */
   *start(sequence: number): Routine<JournalStart> {
     const { tail } = this

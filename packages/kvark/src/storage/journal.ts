@@ -76,6 +76,8 @@ export interface JournalOwner {
   pathOf(number: number): string
   /** A segment has been begun for a batch of about `bytes`. */
   begun(segment: Segment, bytes: number): void
+  /** It takes no more writes. */
+  failed(reason: KvarkError): void
 }
 
 export class Journal {
@@ -543,10 +545,11 @@ export class Journal {
   /** From here on nothing is written. Returns the error for those whose writes are now in doubt. */
   /** Takes no writes any more, here or in what its engine does with the files; returns the error for who waits. */
   fail(error: unknown): KvarkError {
-    const cause = asKvarkError(error)
-    this.failure ??= cause
+    const isFirst = this.failure === undefined
+    this.failure ??= asKvarkError(error)
     const doubt = unknown(this.failure)
     this.#group.fail(doubt)
+    if (isFirst) this.#owner.failed(this.failure)
     return doubt
   }
 }

@@ -10,6 +10,7 @@
  */
 
 import type { BackupReport, BackupTarget, Progress } from '../engine/engine.ts'
+import { MEMORY } from '../environment/node.ts'
 import type { Routine } from '../environment/routine.ts'
 import { corruption, KvarkError } from '../errors.ts'
 import { DESCRIPTOR_NAME, readDescriptor } from '../storage/descriptor.ts'
@@ -19,7 +20,7 @@ import { invalid, show } from './arguments.ts'
 import { buildStore, checkOutside } from './building.ts'
 import { look, noStore, UNFINISHED_NAME } from './folder.ts'
 import type { Life } from './life.ts'
-import { MEMORY, place } from './open-plan.ts'
+import { place } from './open-plan.ts'
 
 /** Copies the store to the folder `to`. */
 export function* backupStore(

@@ -141,7 +141,7 @@ class Copy {
           return
         }
         if (spread) yield* found.gather!()
-        load ??= to.load!()
+        load ??= to.load!(0)
         add(load, found)
         if (load.busy) yield* load.proceed()
       })

@@ -16,13 +16,14 @@ import { dirname } from 'node:path'
 import type { EngineModule } from '../engine/engine.ts'
 import { engines } from '../engines.ts'
 import type { Environment } from '../environment/environment.ts'
+import { MEMORY } from '../environment/node.ts'
 import { type Effect, effect, type Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 import { DESCRIPTOR_NAME, readDescriptor } from '../storage/descriptor.ts'
 import type { Files } from '../vfs/files.ts'
 import { checkNames, checkObject, invalid } from './arguments.ts'
 import { isLock, isOwn, LOCK_NAME, UNFINISHED_NAME } from './folder.ts'
-import { MEMORY, place } from './open-plan.ts'
+import { place } from './open-plan.ts'
 
 export interface DestroyOptions {
   readonly environment?: Environment

@@ -52,6 +52,8 @@ export interface LifeParts {
   readonly durability: Durability
   /** Of puts that name no end, ms; 0: they have none. */
   readonly ttl: number
+  /** Calls that take at least so long are told of; `undefined`: none are. */
+  readonly slowMs: number | undefined
   readonly lock: FileLock
   /** How often to look for what has expired; 0: never. */
   readonly expiryIntervalMs: number
@@ -69,6 +71,7 @@ export class Life {
   readonly descriptor: Descriptor
   readonly durability: Durability
   readonly ttl: number
+  readonly slowMs: number | undefined
   readonly key: KeyBuffer = new KeyBuffer()
   readonly found: Found = new Found()
   readonly queue: WriteQueue
@@ -105,6 +108,7 @@ export class Life {
     this.descriptor = parts.descriptor
     this.durability = parts.durability
     this.ttl = parts.ttl
+    this.slowMs = parts.slowMs
     // Every value that is being streamed in listens; Node would take more than ten for a leak.
     setMaxListeners(0, this.#ending.signal)
     this.#lock = parts.lock

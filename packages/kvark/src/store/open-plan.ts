@@ -5,7 +5,7 @@
 import { resolve } from 'node:path'
 import type { Durability, EngineModule } from '../engine/engine.ts'
 import type { Environment } from '../environment/environment.ts'
-import { nodeEnvironment } from '../environment/node.ts'
+import { MEMORY, MEMORY_FOLDER, nodeEnvironment } from '../environment/node.ts'
 import { KvarkError } from '../errors.ts'
 import { CHECKSUMS, type ChecksumName } from '../storage/block-form.ts'
 import { CIPHERS, type CipherName } from '../storage/cipher.ts'
@@ -26,10 +26,6 @@ import { checkTtl } from './expiry.ts'
 import type { InternalCodec } from './internal-codec.ts'
 import type { DefaultEngine, Encryption } from './options.ts'
 import { withSchema } from './schema.ts'
-
-/** The path of a store that lives in memory only. */
-export const MEMORY = ':memory:'
-const MEMORY_FOLDER = '/:memory:'
 
 /** Opens what is there. */
 const ANY = 'any'
@@ -52,6 +48,7 @@ const COMMON_NAMES: readonly string[] = [
   'errorIfExists',
   'durability',
   'ttl',
+  'slowMs',
   'cacheBytes',
   'checksum',
   'compression',
@@ -76,6 +73,8 @@ export interface OpenPlan {
   readonly durability: Durability
   /** Of puts that name no end, ms; 0: they have none. */
   readonly ttl: number
+  /** Calls that take at least so long are told of; `undefined`: none are. */
+  readonly slowMs: number | undefined
   readonly keys: InternalCodec<unknown>
   readonly values: InternalCodec<unknown>
   readonly cacheBytes: number
@@ -108,6 +107,7 @@ export function planOpen(
     readOnly,
     durability: durability(given['durability']),
     ttl: 'ttl' in given ? checkTtl(given['ttl']) : 0,
+    slowMs: 'slowMs' in given ? slowMs(given['slowMs']) : undefined,
     keys: resolveKeyCodec(given['keys']),
     values: withSchema(resolveValueCodec(given['values']), given['schema']),
     cacheBytes: wholeNumber(given, 'cacheBytes', DEFAULT_CACHE_BYTES, LEAST_CACHE_BYTES),
@@ -320,6 +320,13 @@ export function encryption(value: unknown, what = 'encryption'): Encryption | un
 /** The one common option that may change while a store is open. */
 export function expiryInterval(given: Readonly<Record<string, unknown>>): number {
   return wholeNumber(given, EXPIRY_INTERVAL, DEFAULT_EXPIRY_INTERVAL_MS, 0, LONGEST_TIMEOUT_MS)
+}
+
+function slowMs(value: unknown): number {
+  if (typeof value === 'number' && value >= 0 && value < Number.POSITIVE_INFINITY) return value
+  throw invalid(
+    `The option 'slowMs' must be a number of milliseconds from 0 on, not ${show(value)}.`,
+  )
 }
 
 function flag(given: Record<string, unknown>, name: string, otherwise: boolean): boolean {

@@ -90,9 +90,9 @@ export function* openLife(
       cacheBytes: plan.cacheBytes,
       created: yield* isBare(files, folder),
     })
-    const { path, readOnly, durability, ttl, expiryIntervalMs } = plan
+    const { path, readOnly, durability, ttl, slowMs, expiryIntervalMs } = plan
     const where = { environment, given, path, folder, readOnly, descriptor, lock, expiryIntervalMs }
-    const life = new Life({ engine, modules, durability, ttl, ...where })
+    const life = new Life({ engine, modules, durability, ttl, slowMs, ...where })
     yield* life.tables.load()
     return life
   } catch (error) {

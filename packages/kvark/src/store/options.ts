@@ -34,6 +34,11 @@ export interface StoreOptions extends ExpiryInterval {
    * their own. Not kept by the store: it goes for puts from now on, until the store is closed.
    */
   readonly ttl?: number
+  /**
+   * Calls of the store and its tables that take at least so many ms are told of on the channel `kvark:slow` of `node:diagnostics_channel`
+   * (default: none are, and no call looks at the clock).
+   */
+  readonly slowMs?: number
   /** Memory for cached blocks, bytes (default 64 MiB, at least 1 MiB). */
   readonly cacheBytes?: number
   /** How blocks are checked: `crc32` (default) or `xxh64`, both to 32 bits. A property of the store, as `compression` is. */

@@ -15,6 +15,7 @@ import type { EngineModule, Progress, StoreIdentity } from '../engine/engine.ts'
 import type { LostRange, RepairReport } from '../engine/facts.ts'
 import { engines } from '../engines.ts'
 import type { Environment } from '../environment/environment.ts'
+import { MEMORY } from '../environment/node.ts'
 import { type Effect, effect, type Routine } from '../environment/routine.ts'
 import { asKvarkError, KvarkError } from '../errors.ts'
 import { type StoreForm, storeForm } from '../storage/block-form.ts'
@@ -31,14 +32,7 @@ import { buildStore, checkOutside } from './building.ts'
 import type { Catalogue } from './catalogue.ts'
 import { holdsData, LOCK_NAME, look, noStore, UNFINISHED_NAME } from './folder.ts'
 import { inTables, mendCatalogue } from './mend.ts'
-import {
-  encryption,
-  engineOptions,
-  MEMORY,
-  madeOtherwise,
-  notEncrypted,
-  place,
-} from './open-plan.ts'
+import { encryption, engineOptions, madeOtherwise, notEncrypted, place } from './open-plan.ts'
 import type { Encryption } from './options.ts'
 
 export interface RepairOptions {

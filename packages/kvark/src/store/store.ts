@@ -182,12 +182,14 @@ export class KvarkStore<K, V>
   }
 
   stats(): Stats {
-    const { engine, path } = this.life
+    const { engine, path, tables, queue } = this.life
     this.life.checkOpen()
     const failure = engine.failure ?? (this.life.readOnly ? this.life.readOnlyError() : undefined)
     return {
       engine: engine.name,
       path,
+      tables: tables.catalogue.tables.size,
+      waitingWrites: queue.waiting,
       readOnly: failure && { code: failure.code, message: failure.message },
       ...engine.stats(),
     }

@@ -20,6 +20,7 @@ import { putStream } from './put-stream.ts'
 import { planClear } from './range.ts'
 import { StoreReader } from './reader.ts'
 import { checkOperations, SchemaCodec } from './schema.ts'
+import { tellSlow } from './slow.ts'
 import { StoreSnapshot } from './snapshot.ts'
 import { NO_SPACE } from './spaces.ts'
 import type { Handle } from './table-argument.ts'
@@ -82,6 +83,7 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
       this.#schema = values
       life.hasSchemas = true
     }
+    tellSlow(this, life, wanted?.name)
   }
 
   protected override get core(): Core<K, V> {

@@ -451,6 +451,10 @@ export interface Tables<Kind extends keyof TableKinds<unknown, unknown>> {
 export interface Stats extends EngineStats {
   readonly engine: string
   readonly path: string
+  /** Tables, without the root. */
+  readonly tables: number
+  /** Writes that wait for what they need from the disk before they are carried out. */
+  readonly waitingWrites: number
   /** Set while the store takes no writes: the code and message of the reason. */
   readonly readOnly: { readonly code: string; readonly message: string } | undefined
 }

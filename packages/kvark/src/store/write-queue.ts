@@ -78,6 +78,11 @@ export class WriteQueue {
     this.#onChange = onChange
   }
 
+  /** Writes that wait. */
+  get waiting(): number {
+    return this.#writes.length
+  }
+
   /** Carries the batch out at once when it can, else when its turn comes. The promise gives its version. */
   write(batch: WriteBatch, durability: Durability): Promise<number> {
     if (this.#writes.length === 0) {

@@ -318,6 +318,7 @@ class ReferenceEngine implements Engine {
       entries: this.#records.length,
       files: this.#synced > 0 ? 1 : 0,
       diskBytes: sizeOf(this.#records),
+      journalBytes: 0,
       staleBytes: 0,
       indexBytes: 0,
       cachedBytes: 0,
@@ -328,6 +329,7 @@ class ReferenceEngine implements Engine {
       snapshots: this.#living.size,
       oldestSnapshotMs: Math.max(0, ...[...this.#living].map((view) => now - view.takenAt)),
       snapshotBytes: sizeOf([...kept].filter((record) => !current.has(record))),
+      checkpoints: 0,
       compactions: this.#compactions,
       compacting: false,
     }

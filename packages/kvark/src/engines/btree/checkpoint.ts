@@ -15,6 +15,7 @@
  */
 
 import { writeU32 } from '../../bytes/varint.ts'
+import { type JobReport, observed } from '../../engine/diagnostics.ts'
 import { effect, type Routine } from '../../environment/routine.ts'
 import { Slice } from '../../environment/slice.ts'
 import { eachPage } from './extents.ts'
@@ -31,7 +32,11 @@ const STEP_PAGES = 1024
 /** Written bytes are synced in portions, so that the last sync is not the only one to wait for the disk. */
 const SYNC_BYTES = 8 * 1024 * 1024
 
-export function* checkpoint(state: TreeState): Routine<void> {
+export function checkpoint(state: TreeState): Routine<void> {
+  return observed('kvark:checkpoint', state.context, (report) => writeAll(state, report))
+}
+
+function* writeAll(state: TreeState, report: JobReport): Routine<void> {
   const { journal, pages, tree, file, context } = state
   const { environment } = context
   journal.roll()
@@ -50,7 +55,7 @@ export function* checkpoint(state: TreeState): Routine<void> {
     yield* journal.commit('disk')
     const number = state.root.number + 1
     const fresh = new Writer(state, view.epoch, number)
-    yield* fresh.run()
+    yield* fresh.run(report)
     yield* map.write()
     const root: Root = {
       number,
@@ -167,6 +172,7 @@ class Writer {
   /** Pages in the buffer: they follow each other in the file. */
   #first = 0
   #count = 0
+  #written = 0
   /** Pages written since the last sync. */
   readonly #unsynced: number[] = []
 
@@ -181,7 +187,7 @@ class Writer {
     this.#slice = Slice.ofBackground(state.context.environment)
   }
 
-  *run(): Routine<void> {
+  *run(report: JobReport): Routine<void> {
     for (const level of yield* this.#levels()) {
       for (const number of level) {
         // Compression and encryption may take long.
@@ -190,6 +196,7 @@ class Writer {
       }
       yield* this.#flush()
     }
+    report.bytes = this.#written
   }
 
   /** Fresh pages by level, pieces of values with the leaves; each in the order of the file. */
@@ -250,6 +257,7 @@ class Writer {
     file.handle.write(this.#stored, 0, length, this.#first * file.pageBytes).sync()
     for (let i = 0; i < this.#count; i++) this.#unsynced.push(this.#first + i)
     this.#count = 0
+    this.#written += length
     if (this.#unsynced.length * file.pageBytes >= SYNC_BYTES) {
       yield* this.#state.sync()
       this.synced()

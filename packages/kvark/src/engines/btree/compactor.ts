@@ -10,6 +10,7 @@
  * Left out: what was deleted before the store was opened, and values that became shorter, are not seen by the first rule.
  */
 
+import { type JobReport, observed } from '../../engine/diagnostics.ts'
 import type { Progress } from '../../engine/engine.ts'
 import { Effect, type Routine } from '../../environment/routine.ts'
 import { asKvarkError } from '../../errors.ts'
@@ -26,6 +27,8 @@ export class Compactor {
   readonly #checkpointer: Checkpointer
   readonly #options: Required<BtreeOptions>
   readonly #job: BackgroundJob
+  /** Compactions that have ended well. */
+  finished = 0
   /** Entries deleted since the last time. */
   #deleted = 0
   /** Free pages that the last time has left. */
@@ -53,8 +56,20 @@ export class Compactor {
     this.#consider(this.#isThin())
   }
 
-  *compact(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<void> {
-    const { space } = this.#state.pages
+  compact(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<void> {
+    return observed('kvark:compaction', this.#state.context, (report) =>
+      this.#compact(progress, signal, report),
+    )
+  }
+
+  *#compact(
+    progress: Progress | undefined,
+    signal: AbortSignal | undefined,
+    report: JobReport,
+  ): Routine<void> {
+    const { pages, file } = this.#state
+    const { space } = pages
+    const { end: before } = space
     this.#deleted = 0
     try {
       // What a round has copied makes room at the end only when a checkpoint has forgotten where it was.
@@ -64,8 +79,10 @@ export class Compactor {
         yield* this.#checkpointer.now()
         yield* this.#checkpointer.now()
       }
+      this.finished++
     } finally {
       this.#left = space.free
+      report.bytes = (before - space.end) * file.pageBytes
     }
   }
 

@@ -301,6 +301,7 @@ export class TreeEngine implements Engine {
       entries: tree.entries,
       files: 1 + segments.length,
       diskBytes: space.end * pageBytes + journalBytes,
+      journalBytes,
       staleBytes: (space.free + held) * pageBytes,
       indexBytes: 0,
       cachedBytes: cache.bytes,
@@ -312,7 +313,8 @@ export class TreeEngine implements Engine {
       oldestSnapshotMs:
         oldest === undefined ? 0 : this.#context.environment.monotonic() - oldest.taken,
       snapshotBytes: oldest === undefined ? 0 : held * pageBytes,
-      compactions: this.#checkpointer.finished,
+      checkpoints: this.#checkpointer.finished,
+      compactions: this.#compactor.finished,
       compacting: this.#checkpointer.running || this.#compactor.running || this.#sweeper.running,
     }
   }

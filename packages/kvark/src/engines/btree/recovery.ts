@@ -9,6 +9,7 @@
  * 4. A file that the journal does not account for is a leftover; it is removed once all else is found to be in order.
  */
 
+import { type JobReport, observed, publishFailure } from '../../engine/diagnostics.ts'
 import type { EngineContext } from '../../engine/engine.ts'
 import { DELETE, PUT } from '../../engine/write-batch.ts'
 import type { Routine } from '../../environment/routine.ts'
@@ -64,7 +65,9 @@ export function* recover(
 ): Routine<TreeState> {
   const recovery = new Recovery(context)
   try {
-    return yield* recovery.run(options, given)
+    return yield* observed('kvark:recovery', context, (report) =>
+      recovery.run(options, given, report),
+    )
   } catch (error) {
     yield* recovery.abandon()
     throw error
@@ -83,7 +86,7 @@ class Recovery {
     this.#path = `${context.folder}/${TREE_NAME}`
   }
 
-  *run(options: Required<BtreeOptions>, given: number): Routine<TreeState> {
+  *run(options: Required<BtreeOptions>, given: number, report: JobReport): Routine<TreeState> {
     const { environment, folder, descriptor } = this.#context
     const names = yield* environment.files.list(folder)
     const { file, root, isWhole } = yield* this.#open(names, options)
@@ -103,6 +106,7 @@ class Recovery {
     const state = yield* this.#load(file, root)
     const replay = new Replay(state)
     yield* recovery.replay(replay, { ...root.journal, clock: root.clock })
+    report.bytes = recovery.replayedBytes
     state.pages.space.above(0)
     state.segments = [...recovery.row]
     const { tail } = recovery
@@ -142,6 +146,7 @@ class Recovery {
       takeNumber: () => state.nextSegment++,
       pathOf: (number) => `${folder}/${journalName(number)}`,
       begun: (segment: Segment) => state.segments.push(segment),
+      failed: (reason) => publishFailure(this.#context, reason),
     }
   }
 

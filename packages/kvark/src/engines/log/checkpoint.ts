@@ -82,14 +82,14 @@ export interface CheckpointFooter {
 }
 
 /**
- * Writes the index to the file `number`; false when a `clear` came between and it is worthless. `replay` is where the journal stood
+ * Writes the index to the file `number`; gives its length, 0 when a `clear` came between and it is worthless. `replay` is where the journal stood
  * before the first shard.
  */
 export function* writeCheckpoint(
   state: LogState,
   { number, life }: IndexRecord,
   replay: CheckpointFooter['replay'] & { previousChecksum: number },
-): Routine<boolean> {
+): Routine<number> {
   const { files, pause } = state.context.environment
   const { folder } = state.context
   const { index } = state
@@ -102,8 +102,8 @@ export function* writeCheckpoint(
   for (let shard = 0; shard < SHARDS; shard++) bytes += storedLength(index, shard, cipher)
   let buffer = ownBytes(Math.min(BUFFER_BYTES, bytes))
   let whole = false
+  let position = 0
   try {
-    let position = 0
     let synced = 0
     let used = MAGIC.length
     let sinceStep = 0
@@ -131,14 +131,15 @@ export function* writeCheckpoint(
         sinceStep = 0
         yield* pause
       }
-      if (state.index !== index) return false
+      if (state.index !== index) return 0
     }
     yield* handle.write(buffer, 0, used, position)
     position += used
-    if (state.index !== index) return false
+    if (state.index !== index) return 0
     const end = endOf(table, footerOf(state, replay, life), number, cipher)
     yield* handle.write(end, 0, end.length, position)
     yield* handle.sync()
+    position += end.length
     whole = true
   } finally {
     release(buffer)
@@ -147,7 +148,7 @@ export function* writeCheckpoint(
   }
   yield* files.rename(draft, `${folder}/${indexName(number)}`)
   state.drafts.delete(draft)
-  return state.index === index
+  return state.index === index ? position : 0
 }
 
 /** Reads a stored index into `index`; `sequences` gets each shard's. `CORRUPTION` when any part is damaged. */

@@ -17,6 +17,7 @@
  * that now and then (`expire`), whether anything is written or not.
  */
 
+import { type JobReport, observed } from '../../engine/diagnostics.ts'
 import type { Progress } from '../../engine/engine.ts'
 import { Effect, effect, type Routine, runSync } from '../../environment/routine.ts'
 import { asKvarkError, KvarkError } from '../../errors.ts'
@@ -326,8 +327,21 @@ export class Compactor {
     drafts.clear()
   }
 
-  *#compact(everything: boolean, progress?: Progress, signal?: AbortSignal): Routine<void> {
+  #compact(everything: boolean, progress?: Progress, signal?: AbortSignal): Routine<void> {
+    const state = this.#state
+    return observed('kvark:compaction', state.context, (report) =>
+      this.#compactRounds(everything, progress, signal, report),
+    )
+  }
+
+  *#compactRounds(
+    everything: boolean,
+    progress: Progress | undefined,
+    signal: AbortSignal | undefined,
+    report: JobReport,
+  ): Routine<void> {
     this.#countExpired()
+    const { total: before } = this.#state.totals()
     const rounds = this.#rounds(everything)
     this.#wasCleared = false
     this.#expired = !everything && rounds.length > 1
@@ -345,6 +359,7 @@ export class Compactor {
       yield* persist(this.#state)
     }
     this.finished++
+    report.bytes = before - this.#state.totals().total
   }
 
   #tell(progress: Progress | undefined, done: number, total: number): void {

@@ -291,6 +291,7 @@ export class LogEngine implements Engine {
       entries: state.index.count,
       files: state.segments.all.size + state.retired.length,
       diskBytes: state.retired.reduce((sum, one) => sum + one.end, diskBytes),
+      journalBytes: state.sinceCheckpoint,
       staleBytes: stale,
       indexBytes: state.index.bytes,
       cachedBytes: cache.bytes,
@@ -302,6 +303,7 @@ export class LogEngine implements Engine {
       oldestSnapshotMs:
         oldest === undefined ? 0 : this.#context.environment.monotonic() - oldest.taken,
       snapshotBytes: snapshots.bytes + held,
+      checkpoints: state.checkpoints,
       compactions: this.#compactor.finished,
       compacting: this.#compactor.running,
     }

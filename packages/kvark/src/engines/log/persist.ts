@@ -6,6 +6,7 @@
  * The order is the safety: the index speaks of entries that must be on disk before anything names it.
  */
 
+import { type JobReport, observed } from '../../engine/diagnostics.ts'
 import type { Routine } from '../../environment/routine.ts'
 import type { JournalPoint } from '../../storage/journal.ts'
 import type { Segment } from '../../storage/segment.ts'
@@ -20,7 +21,11 @@ import type { LogState } from './state.ts'
 const SHORT_TAIL_BYTES = 256 * 1024
 
 /** Stores the index, then a manifest that names it and everything that the store consists of now. */
-export function* persist(state: LogState): Routine<void> {
+export function persist(state: LogState): Routine<void> {
+  return observed('kvark:checkpoint', state.context, (report) => store(state, report))
+}
+
+function* store(state: LogState, report: JobReport): Routine<void> {
   const { journal } = state
   const { files } = state.context.environment
   const before = state.sinceCheckpoint
@@ -41,13 +46,15 @@ export function* persist(state: LogState): Routine<void> {
       previousChecksum: point.checksum,
     },
   )
-  if (!written) {
+  report.bytes = written
+  if (written === 0) {
     yield* files.remove(`${state.context.folder}/${indexName(number)}`)
     return
   }
   yield* commit(state, { number, life })
   state.moved = false
   state.sinceCheckpoint -= before
+  state.checkpoints++
   if (previous) yield* files.remove(`${state.context.folder}/${indexName(previous.number)}`)
 }
 

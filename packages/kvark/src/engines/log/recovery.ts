@@ -12,6 +12,7 @@
  *    changes at once, under both drivers: `resume` may be cut off by `closeSync`, and then somebody else recovers the same files.
  */
 
+import { type JobReport, observed, publishFailure } from '../../engine/diagnostics.ts'
 import type { EngineContext } from '../../engine/engine.ts'
 import type { Routine } from '../../environment/routine.ts'
 import { corruption, KvarkError } from '../../errors.ts'
@@ -48,7 +49,9 @@ export function* recover(
 ): Routine<LogState> {
   const recovery = new Recovery(context)
   try {
-    return yield* recovery.run(options, given)
+    return yield* observed('kvark:recovery', context, (report) =>
+      recovery.run(options, given, report),
+    )
   } catch (error) {
     yield* recovery.abandon()
     throw error
@@ -89,7 +92,7 @@ class Recovery {
     this.#context = context
   }
 
-  *run(options: Required<LogOptions>, given: number): Routine<LogState> {
+  *run(options: Required<LogOptions>, given: number, report: JobReport): Routine<LogState> {
     const { environment, folder } = this.#context
     const names = yield* environment.files.list(folder)
     const manifest = yield* this.#manifest(names)
@@ -116,11 +119,13 @@ class Recovery {
     if (!stored) for (const file of [...packed, ...row]) this.#place(state, file, manifest)
     const replay = new Replay(state, stored)
     if (!stored) for (const file of packed) yield* replay.packed(file)
-    for (const file of yield* journal.replay(replay, stored && replayPoint(stored.footer))) {
+    const point = stored && replayPoint(stored.footer)
+    for (const file of yield* journal.replay(replay, point)) {
       const segment = state.segments.all.get(file.number)!
       state.segments.remove(segment)
       state.segments.free(segment)
     }
+    report.bytes = journal.replayedBytes
     yield* replay.finish()
     let sequence = Math.max(journal.tail.sequence, manifest.floor.sequence, given)
     for (const { maxSequence } of state.segments.all.values()) {
@@ -256,6 +261,7 @@ class Recovery {
         const bytes = Math.max(size + FILE_HEADER_BYTES, options.segmentBytes)
         segments.add(file, bytes, false).bornAt = state.snapshots.next
       },
+      failed: (reason: KvarkError) => publishFailure(this.#context, reason),
     }
     // A segment longer than a slot cannot be added to: its neighbours' addresses follow. In an encrypted store no place is
     // written twice, not even in a copy of it or where a crash took something away: each opening has segments of its own.

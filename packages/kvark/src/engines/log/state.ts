@@ -39,6 +39,8 @@ export class LogState {
   readonly held: Map<LogSegment, number> = new Map()
   /** Journal bytes written since the index was last stored. */
   sinceCheckpoint = 0
+  /** Stored indexes since the store was opened. */
+  checkpoints = 0
   /** Not all of it is on disk with a close frame behind it. */
   changed = false
   /** Somebody has been told of an entry that it has expired: a clean end records the clock, so that it stays so. */
