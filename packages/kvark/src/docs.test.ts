@@ -41,6 +41,7 @@ const PAGES = [
   ...readdirSync(join(root, 'docs/format')).map((name) => `docs/format/${name}`),
   'packages/kvark/README.md',
   'packages/level/README.md',
+  'packages/metrics/README.md',
   BTREE_README,
   LOG_README,
 ]

@@ -10,11 +10,10 @@ import { hearsSlow, publishSlow } from '../engine/diagnostics.ts'
 import type { Life } from './life.ts'
 
 /** Promised verbs, which have a twin with `Sync`. Those that are only another name for one of them call it. */
-const VERBS: readonly string[] = [
-  ...['get', 'getMany', 'getEntry', 'has', 'count', 'first', 'last'],
-  ...['put', 'touch', 'delete', 'batch', 'clear'],
-  ...['sync', 'dropTable', 'renameTable'],
-]
+const VERBS: readonly string[] =
+  'get getMany getEntry has count first last put touch delete batch clear sync dropTable renameTable'.split(
+    ' ',
+  )
 
 /** Has the verbs of a table, or of a store, told of when they take at least `slowMs`. */
 export function tellSlow(handle: object, life: Life, table: string | undefined): void {

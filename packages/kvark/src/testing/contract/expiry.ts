@@ -437,7 +437,7 @@ const cases: readonly Case[] = [
           await one.put('a', '0', { ttl: 5 })
           assert.equal(await ends(one), 5)
           await put()
-          assert.equal(await ends(one), end, `${put}`)
+          assert.equal(await ends(one), end, put.toString())
         }
         await one.put('a', '8', { ttl: 'never' })
         assert.equal(await ends(one), Number.POSITIVE_INFINITY)

@@ -1,0 +1,101 @@
+/**
+ * The stores that one set of metrics is about: whose numbers are asked for, and whose messages are passed on.
+ *
+ *   add ─► first one: listens to the channels ─► … ─► remove, or the store is closed ─► last one: listens no more
+ */
+
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import type { Events, FailureEvent, JobEnd, SlowEvent, Stats, StoreEvent, StoreLife } from 'kvark'
+import { JOBS, type JobInstrument } from './instruments.ts'
+
+/** What is asked of a store. */
+export type Observed = Pick<StoreLife, 'path' | 'engine' | 'stats'>
+
+/** What all metrics of a store are labelled with. */
+export interface Labels {
+  readonly store: string
+  readonly engine: string
+}
+
+/** Where messages go. */
+export interface Sink {
+  job(instrument: JobInstrument, event: JobEnd, labels: Labels): void
+  failure(event: FailureEvent, labels: Labels): void
+  slow(event: SlowEvent, labels: Labels): void
+}
+
+type Listener = readonly [name: keyof Events, listen: (message: unknown) => void]
+
+export class Stores {
+  readonly #labels = new Map<Observed, Labels>()
+  readonly #listeners: readonly Listener[]
+  /** Called when there is no store any more. */
+  readonly #empty: () => void
+
+  constructor(sink: Sink, empty: () => void) {
+    this.#empty = empty
+    const jobs = JOBS.map(
+      (job): Listener => [
+        job.channel,
+        (message) => {
+          const event = message as Events[JobInstrument['channel']]
+          const labels = this.#labelsOf(event)
+          if (event.phase === 'end' && labels !== undefined) sink.job(job, event, labels)
+        },
+      ],
+    )
+    this.#listeners = [
+      ...jobs,
+      [
+        'kvark:failure',
+        (message) => {
+          const labels = this.#labelsOf(message as FailureEvent)
+          if (labels !== undefined) sink.failure(message as FailureEvent, labels)
+        },
+      ],
+      [
+        'kvark:slow',
+        (message) => {
+          const labels = this.#labelsOf(message as SlowEvent)
+          if (labels !== undefined) sink.slow(message as SlowEvent, labels)
+        },
+      ],
+    ]
+  }
+
+  add(store: Observed, name: string | undefined): void {
+    if (this.#labels.size === 0) {
+      for (const [channel, listen] of this.#listeners) subscribe(channel, listen)
+    }
+    this.#labels.set(store, { store: name ?? store.path, engine: store.engine })
+  }
+
+  remove(store: Observed): void {
+    if (!this.#labels.delete(store) || this.#labels.size > 0) return
+    for (const [channel, listen] of this.#listeners) unsubscribe(channel, listen)
+    this.#empty()
+  }
+
+  /** The numbers of now. A store that has been closed is removed. */
+  *stats(): Generator<[Stats, Labels]> {
+    for (const [store, labels] of this.#labels) {
+      let stats: Stats
+      try {
+        stats = store.stats()
+      } catch (error) {
+        if ((error as { code?: unknown }).code !== 'CLOSED') throw error
+        this.remove(store)
+        continue
+      }
+      yield [stats, labels]
+    }
+  }
+
+  /** Of stores in memory, which all have the same path, the first one of the engine. */
+  #labelsOf({ engine, path }: StoreEvent): Labels | undefined {
+    for (const [store, labels] of this.#labels) {
+      if (store.path === path && store.engine === engine) return labels
+    }
+    return undefined
+  }
+}
