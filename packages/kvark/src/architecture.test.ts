@@ -23,7 +23,7 @@ const layers: readonly (readonly string[])[] = [
   ['engines.ts'],
   ['worker.ts'],
   ['store'],
-  ['index.ts'],
+  ['index.ts', 'collections.ts'],
   ['cli'],
   ['testing'],
 ]

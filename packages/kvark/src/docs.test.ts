@@ -35,6 +35,7 @@ const PAGES = [
   CHOOSING,
   'docs/cli.md',
   'docs/durability.md',
+  'docs/collections.md',
   'docs/errors.md',
   'docs/observability.md',
   'docs/testing.md',
@@ -85,8 +86,8 @@ test('the first example of both READMEs is examples/quickstart.js', () => {
   assert.equal(blocksOf('packages/kvark/README.md')[0], example)
 })
 
-test('the examples of README.md, docs/api.md and docs/testing.md print what they say', () => {
-  for (const page of ['README.md', 'docs/api.md', 'docs/testing.md']) {
+test('the examples of README.md, docs/api.md, docs/collections.md and docs/testing.md print what they say', () => {
+  for (const page of ['README.md', 'docs/api.md', 'docs/collections.md', 'docs/testing.md']) {
     const program = blocksOf(page).join('\n')
     const said = [...program.matchAll(/console\.log\(.*\) \/\/ (.*)$/gm)].map(([, text]) => text!)
     assert.ok(said.length > 0, page)
@@ -108,6 +109,18 @@ test('the examples of docs/observability.md print what they say', () => {
     .split('\n')
   assert.equal(said.length, 2)
   assert.deepEqual(printed, said)
+})
+
+test('docs/collections.md names all verbs of the collections', () => {
+  const page = read('docs/collections.md')
+  for (const name of ['queue', 'set', 'counters']) {
+    const source = read(`packages/kvark/src/store/collections/${name}.ts`)
+    const [, verbs] = /^export interface (?:Queue|SetOf|Counters)<\w> {\n(.*?)^}$/ms.exec(source)!
+    for (const [, verb] of verbs!.matchAll(/^ {2}(\w+)\(/gm)) {
+      const promised = verb!.replace(/Sync$/, '')
+      assert.match(page, new RegExp(`\`${promised}\\(`), `${name}.${verb}`)
+    }
+  }
 })
 
 test('docs/observability.md tells of every number and every channel', () => {

@@ -10,6 +10,7 @@ import { faults, syncFailures } from './faults.ts'
 import { malformedFiles } from './malformed-files.ts'
 import { modelOperations } from './model-operations.ts'
 import { plantedBugsRow } from './planted-bugs.ts'
+import { queueCrashes } from './queue-crashes.ts'
 import { realKills } from './real-kills.ts'
 import type { Row } from './row.ts'
 import { sectorFaults } from './sector-faults.ts'
@@ -27,6 +28,7 @@ export const rows: readonly Row[] = [
   codecInputs,
   apiMisuse,
   modelOperations,
+  queueCrashes,
   realKills,
   twoProcesses,
   soak,

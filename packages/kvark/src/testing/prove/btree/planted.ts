@@ -162,4 +162,19 @@ export const treeBugs: readonly PlantedBug[] = [
     replace: '',
     rows: ['crash-states'],
   },
+  {
+    name: 'the head of a queue passes over what somebody has taken',
+    file: 'store/collections/queue.ts',
+    find: '    const isOther = (at: number): boolean => at !== position\n',
+    replace:
+      '    const isOther = (at: number): boolean => at !== position && !this.#leases.has(at)\n',
+    rows: ['queue-crashes'],
+  },
+  {
+    name: 'a change of a collection is told before it is durable',
+    file: 'store/collections/collection.ts',
+    find: '        await written\n        return change.result\n',
+    replace: '        return change.result\n',
+    rows: ['queue-crashes'],
+  },
 ]

@@ -177,4 +177,19 @@ export const logBugs: readonly PlantedBug[] = [
     replace: `  const lock = yield* files.lock(\`\${folder}/\${LOCK_NAME}.pid.new-\${process.pid}-0\`, plan.lockTimeoutMs)\n`,
     rows: ['two-processes'],
   },
+  {
+    name: 'the head of a queue passes over what somebody has taken',
+    file: 'store/collections/queue.ts',
+    find: '    const isOther = (at: number): boolean => at !== position\n',
+    replace:
+      '    const isOther = (at: number): boolean => at !== position && !this.#leases.has(at)\n',
+    rows: ['queue-crashes'],
+  },
+  {
+    name: 'a change of a collection is told before it is durable',
+    file: 'store/collections/collection.ts',
+    find: '        await written\n        return change.result\n',
+    replace: '        return change.result\n',
+    rows: ['queue-crashes'],
+  },
 ]

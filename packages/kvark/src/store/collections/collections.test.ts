@@ -1,0 +1,312 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { SeededRandom } from '../../bytes/random.ts'
+import { simulatedEnvironment } from '../../environment/simulated.ts'
+import { collect, rejects, throws } from '../../testing/contract/check.ts'
+import { SimulatedFiles } from '../../vfs/simulated.ts'
+import { openSync } from '../open.ts'
+import type { AtomicStore } from '../types.ts'
+import { counters } from './counters.ts'
+import { type Queue, queue, type Taken } from './queue.ts'
+import { set } from './set.ts'
+
+/** A store whose clock the test moves. */
+class World {
+  readonly files = new SimulatedFiles()
+  readonly environment = simulatedEnvironment({ seed: 1, files: this.files })
+  readonly engine: 'btree' | 'log'
+  db: AtomicStore
+
+  constructor(engine: 'btree' | 'log') {
+    this.engine = engine
+    this.db = this.#open()
+  }
+
+  #open(): AtomicStore {
+    const { engine, environment } = this
+    return openSync('/store', { engine, environment, durability: 'os', cacheBytes: 2 ** 20 })
+  }
+
+  again(): AtomicStore {
+    this.db.closeSync()
+    this.db = this.#open()
+    return this.db
+  }
+}
+
+for (const engine of ['btree', 'log'] as const) {
+  test(`a queue gives items in their order, from both ends, ${engine}`, async () => {
+    const world = new World(engine)
+    const jobs = queue(world.db, 'jobs', { values: 'json' })
+    assert.equal(await jobs.pop(), undefined)
+    assert.equal(jobs.countSync(), 0)
+    await jobs.push({ n: 1 })
+    jobs.pushSync({ n: 2 })
+    await jobs.pushMany([{ n: 3 }, { n: 4 }])
+    await jobs.pushFront({ n: 0 })
+    assert.equal(await jobs.count(), 5)
+    assert.deepEqual(await jobs.peek(), { n: 0 })
+    assert.deepEqual(jobs.peekBackSync(), { n: 4 })
+    assert.deepEqual(await jobs.popBack(), { n: 4 })
+    assert.deepEqual(jobs.popSync(), { n: 0 })
+    const again = queue(world.again(), 'jobs', { values: 'json' })
+    assert.deepEqual(
+      [await again.pop(), await again.pop(), await again.pop()].map((x) => (x as { n: number }).n),
+      [1, 2, 3],
+    )
+    assert.deepEqual(
+      [again.popSync(), again.popBackSync(), await again.count()],
+      [undefined, undefined, 0],
+    )
+    again.pushManySync([1, 2, 3])
+    await again.clear()
+    assert.deepEqual([again.countSync(), again.peekSync()], [0, undefined])
+    again.pushFrontSync('x')
+    assert.equal(again.popBackSync(), 'x')
+    world.db.closeSync()
+  })
+
+  test(`an item that was taken is nobody else's, until its time is over, ${engine}`, async () => {
+    const world = new World(engine)
+    const jobs = queue(world.db, 'jobs', { leaseMs: 1000 })
+    await jobs.pushMany(['a', 'b', 'c'])
+    const a = (await jobs.take())!
+    // Another handle of the same queue knows of it.
+    const other = queue(world.db, 'jobs')
+    const b = other.takeSync({ leaseMs: 5000 })!
+    assert.deepEqual(
+      [a.value, b.value, other.peekSync(), jobs.peekBackSync()],
+      ['a', 'b', 'c', 'c'],
+    )
+    assert.equal(jobs.popSync(), 'c')
+    assert.deepEqual(
+      [await jobs.take(), await jobs.pop(), await jobs.count()],
+      [undefined, undefined, 2],
+    )
+    world.environment.advance(999)
+    assert.equal(await jobs.take(), undefined)
+    world.environment.advance(1)
+    const late = (await jobs.take())!
+    assert.equal(late.value, 'a')
+    assert.equal(a.renew(), false)
+    a.release()
+    assert.equal(await jobs.take(), undefined, 'it is no longer his to give back')
+    assert.equal(late.renew(10_000), true)
+    world.environment.advance(5000)
+    assert.equal((await jobs.take())?.value, 'b', 'renewed is not over')
+    assert.equal(await late.ack(), true)
+    assert.equal(await a.ack(), false)
+    assert.equal(b.ackSync(), true, 'done is done, though his time was over')
+    assert.equal(jobs.countSync(), 0)
+    await jobs.push('d')
+    const d = jobs.takeSync()!
+    d.release()
+    d.release()
+    assert.equal(jobs.takeSync()!.value, 'd')
+    await jobs.push('e')
+    // Opening it again forgets who has what.
+    const again = queue(world.again(), 'jobs')
+    assert.deepEqual(
+      [again.takeSync()?.value, again.takeSync()?.value, again.takeSync()],
+      ['d', 'e', undefined],
+    )
+    world.db.closeSync()
+  })
+
+  test(`who waits for an item gets it when it comes, ${engine}`, async () => {
+    const { db, environment } = new World(engine)
+    const jobs = queue(db, 'jobs', { leaseMs: 1000 })
+    const first = jobs.take({ waitMs: Number.POSITIVE_INFINITY })
+    const second = jobs.take({ waitMs: 100_000 })
+    const third = jobs.take({ waitMs: 500 })
+    await jobs.push('a')
+    assert.equal((await first)?.value, 'a')
+    environment.advance(500)
+    assert.equal(await third, undefined)
+    environment.advance(500)
+    const again = (await second)!
+    assert.equal(again.value, 'a', 'the time of the first is over')
+    const fourth = jobs.take({ waitMs: 100 })
+    await Promise.resolve()
+    again.release()
+    assert.equal((await fourth)?.value, 'a')
+    const controller = new AbortController()
+    const reason = new Error('enough')
+    const fifth = jobs.take({ waitMs: 100, signal: controller.signal })
+    controller.abort(reason)
+    await assert.rejects(fifth, reason)
+    const closed = rejects('CLOSED', () => jobs.take({ waitMs: 100 }))
+    await new Promise((resolve) => setImmediate(resolve))
+    db.closeSync()
+    await closed
+    await rejects('CLOSED', () => jobs.push('b'))
+    throws('CLOSED', () => jobs.takeSync())
+  })
+
+  test(`a queue under many at once is an array, ${engine}`, async () => {
+    for (let seed = 1; seed <= 3; seed++) await runModel(engine, seed)
+  })
+
+  test(`what cannot be is refused, and leaves the queue as it is, ${engine}`, async () => {
+    const { db, files } = new World(engine)
+    const jobs = queue(db, 'jobs', { values: 'json' })
+    await rejects('INVALID_VALUE', () => jobs.push(1n))
+    throws('INVALID_VALUE', () => jobs.pushManySync([1, 1n]))
+    await rejects('INVALID_ARGUMENT', () => jobs.pop({ durabilty: 'os' } as object))
+    await rejects('INVALID_ARGUMENT', () => jobs.take({ leaseMs: -1 }))
+    throws('INVALID_ARGUMENT', () => queue(db, 'jobs', { leaseMs: Number.NaN }))
+    throws('INVALID_ARGUMENT', () => queue(db, 'jobs', { value: 'json' } as object))
+    throws('INVALID_ARGUMENT', () => queue(db, ''))
+    assert.equal(jobs.countSync(), 0)
+    await jobs.push('a')
+    throws('MISMATCH', () => queue(db, 'jobs', { values: 'utf8' }))
+    throws('MISMATCH', () => set(db, 'jobs'))
+    throws('MISMATCH', () => db.table('jobs'))
+    // A write that fails: the store goes back to what the disk has, and the queue with it.
+    await db.sync()
+    const taken = jobs.takeSync()!
+    files.failNext({ call: 'write', path: '.log', error: 'EIO' })
+    await rejects('IO', () => jobs.push('b', { durability: 'disk' }))
+    await rejects('READ_ONLY', () => taken.ack())
+    files.clearFaults()
+    await db.resume()
+    assert.equal(await jobs.count(), 1)
+    assert.equal(await taken.ack(), true)
+    db.closeSync()
+  })
+
+  test(`a set has each element once, ${engine}`, async () => {
+    const world = new World(engine)
+    const tags = set(world.db, 'tags')
+    const added = await Promise.all([tags.add('b'), tags.add('b'), tags.add('a')])
+    assert.deepEqual([added, tags.addSync('a')], [[true, false, true], false])
+    await tags.addMany(['c', 'b', 'd', 'd'])
+    assert.deepEqual((await collect(tags.values())).sort(), ['a', 'b', 'c', 'd'])
+    assert.deepEqual(await Promise.all([tags.delete('b'), tags.delete('b')]), [true, false])
+    assert.deepEqual(
+      [tags.deleteSync('x'), await tags.has('b'), tags.hasSync('a')],
+      [false, false, true],
+    )
+    const again = set(world.again(), 'tags')
+    assert.equal(await again.count(), 3)
+    await again.clear()
+    assert.equal(again.countSync(), 0)
+    const pairs = set(world.db, 'pairs', { values: 'tuple' })
+    pairs.addManySync([['a', 2], ['a', 10], ['b']])
+    assert.equal(pairs.hasSync(['a', 10]), true)
+    await rejects('INVALID_KEY', () => set(world.db, 'tags').add(1 as never))
+    world.db.closeSync()
+  })
+
+  test(`counters lose nothing that was added at once, ${engine}`, async () => {
+    const world = new World(engine)
+    const visits = counters(world.db, 'visits')
+    const sums = await Promise.all(Array.from({ length: 100 }, () => visits.add('a')))
+    assert.deepEqual(
+      sums,
+      Array.from({ length: 100 }, (_, i) => i + 1),
+    )
+    const mixed = visits.add('a', 5)
+    assert.equal(visits.addSync('a', -10), 90)
+    assert.equal(await mixed, 95)
+    const again = counters(world.again(), 'visits')
+    assert.deepEqual([await again.get('a'), again.getSync('b')], [95, 0])
+    assert.deepEqual(await collect(again.entries()), [['a', 95]])
+    assert.deepEqual([await again.take('a'), again.takeSync('a'), await again.get('a')], [95, 0, 0])
+    await rejects('INVALID_VALUE', () => again.add('a', 0.5))
+    again.addSync('a', Number.MAX_SAFE_INTEGER)
+    throws('INVALID_VALUE', () => again.addSync('a'))
+    assert.equal(again.getSync('a'), Number.MAX_SAFE_INTEGER)
+    await again.clear()
+    assert.equal(again.getSync('a'), 0)
+    world.db.closeSync()
+  })
+}
+
+test('a set with order has ranges', async () => {
+  const db = openSync(':memory:')
+  const tags = set(db, 'tags')
+  tags.addManySync(['c', 'a', 'b', 'd'])
+  assert.deepEqual([...tags.values({ gt: 'a', reverse: true })], ['d', 'c', 'b'])
+  assert.equal(await tags.count({ lt: 'c' }), 2)
+  await db.close()
+})
+
+/** Calls one after the other and several at once, against an array; one item is in the hand of somebody now and then. */
+async function runModel(engine: 'btree' | 'log', seed: number): Promise<void> {
+  const random = new SeededRandom(seed)
+  const world = new World(engine)
+  let jobs: Queue<string> = queue(world.db, 'jobs')
+  let model: string[] = []
+  let hands: Taken<string>[] = []
+  let next = 0
+  const free = (): string[] => model.filter((item) => !hands.some(({ value }) => value === item))
+  const remove = (item: string | undefined): void => {
+    model = model.filter((one) => one !== item)
+  }
+  for (let step = 0; step < 250; step++) {
+    const item = `${next++}`.padEnd(random.below(40), '.')
+    switch (random.below(11)) {
+      case 0:
+      case 1: {
+        const items = [item, ...Array.from({ length: random.below(4) }, () => `${next++}`)]
+        // Several who do not wait for each other come in the order in which they came.
+        const pushed = items.map((one, i) => (i % 2 === 0 ? jobs.push(one) : jobs.pushMany([one])))
+        await Promise.all(pushed)
+        model.push(...items)
+        break
+      }
+      case 2:
+        jobs.pushFrontSync(item)
+        model.unshift(item)
+        break
+      case 3: {
+        const [first, second] = free()
+        const popped = await Promise.all([jobs.pop(), jobs.pop()])
+        assert.deepEqual(popped, [first, second])
+        for (const one of popped) remove(one)
+        break
+      }
+      case 4: {
+        const last = free().at(-1)
+        assert.equal(random.chance(0.5) ? jobs.popBackSync() : await jobs.popBack(), last)
+        remove(last)
+        break
+      }
+      case 5:
+      case 6: {
+        const taken = random.chance(0.5) ? jobs.takeSync() : await jobs.take()
+        assert.equal(taken?.value, free()[0])
+        if (taken !== undefined) hands.push(taken)
+        break
+      }
+      case 7:
+      case 8: {
+        const [done] = hands.splice(random.below(hands.length + 1), 1)
+        if (done === undefined) break
+        assert.equal(random.chance(0.5) ? done.ackSync() : await done.ack(), true)
+        remove(done.value)
+        break
+      }
+      case 9: {
+        const [back] = hands.splice(random.below(hands.length + 1), 1)
+        back?.release()
+        break
+      }
+      default:
+        if (random.chance(0.3)) {
+          jobs = queue(world.again(), 'jobs')
+          hands = []
+        }
+        assert.equal(jobs.peekSync(), free()[0])
+        assert.equal(await jobs.peekBack(), free().at(-1))
+    }
+    assert.equal(jobs.countSync(), model.length, `seed ${seed}, step ${step}`)
+  }
+  hands = []
+  jobs = queue(world.again(), 'jobs')
+  const rest: (string | undefined)[] = []
+  for (let item = jobs.popSync(); item !== undefined; item = jobs.popSync()) rest.push(item)
+  assert.deepEqual(rest, model)
+  world.db.closeSync()
+}
