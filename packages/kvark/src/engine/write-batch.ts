@@ -63,6 +63,8 @@ export class WriteBatch {
   /** After `REFUSED`: the operation whose condition failed, and the version that its key has (0: absent). */
   conflict = -1
   conflictVersion = 0
+  /** After `DONE`: the operations that wrote nothing and have no sequence, ascending: deletions of what was not there. */
+  readonly skipped: number[] = []
 
   /** With room for so many operations and so many bytes of keys and small values; both grow. */
   constructor(operations: number = FIRST_OPERATIONS, arenaBytes: number = FIRST_ARENA_BYTES) {
@@ -87,6 +89,7 @@ export class WriteBatch {
     this.conditional = false
     this.warmed = false
     this.conflict = -1
+    if (this.skipped.length > 0) this.skipped.length = 0
   }
 
   /** Begins an operation with an empty key and value; returns its number. */

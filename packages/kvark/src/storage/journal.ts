@@ -40,7 +40,7 @@ import {
 /** A frame grows no longer than this, so that an abrupt end loses no more of what nobody waited for. */
 const FRAME_BYTES = 1024 * 1024
 /** What nobody waits for is flushed after this time. */
-const FLUSH_MS = 1000
+export const FLUSH_MS = 1000
 
 /** Where a recovered journal goes on. */
 export interface JournalStart {

@@ -22,6 +22,7 @@ import { type Routine, runAsync, runSync } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 import type { Descriptor } from '../storage/descriptor.ts'
 import type { FileLock } from '../vfs/files.ts'
+import { Changes } from './changes.ts'
 import { ExpiryTimer } from './expiry-timer.ts'
 import { KeyBuffer } from './key-buffer.ts'
 import { Tables } from './tables.ts'
@@ -34,6 +35,8 @@ const KEPT_ARENA_BYTES = 1024 * 1024
 export interface Lease {
   /** What the warning calls it. */
   readonly what: string
+  /** It is released when the engine has been closed, not before. */
+  readonly lasting?: boolean
   release(): void
 }
 
@@ -77,6 +80,7 @@ export class Life {
   readonly queue: WriteQueue
   readonly expiry: ExpiryTimer
   readonly tables: Tables
+  readonly changes: Changes
   unsettled = false
   /** Some table checks what is written into it. */
   hasSchemas = false
@@ -118,6 +122,7 @@ export class Life {
     const { environment, engine, readOnly, expiryIntervalMs } = parts
     this.expiry = new ExpiryTimer(environment, readOnly ? undefined : engine, expiryIntervalMs)
     this.tables = new Tables(this)
+    this.changes = new Changes(this, engine, environment)
     this.#abandoned = new FinalizationRegistry((lease) => {
       this.environment.warn(
         `${lease.what} of the store ${this.path} was forgotten and has been closed. Close it, or leave its loop, as soon as it is done.`,
@@ -282,13 +287,21 @@ export class Life {
     this.#ending.abort(this.closedError())
   }
 
+  #held(): Lease[] {
+    return [...this.#leases, ...this.#young.keys()]
+  }
+
   *#finish(): Routine<void> {
     this.#state = 'finishing'
+    let durable = false
     try {
-      for (const lease of [...this.#leases, ...this.#young.keys()]) this.endLease(lease)
+      for (const lease of this.#held()) if (lease.lasting !== true) this.endLease(lease)
       yield* this.engine.close()
+      durable = true
     } finally {
       this.#state = 'closed'
+      this.changes.end(durable)
+      for (const lease of this.#held()) this.endLease(lease)
       yield* this.#lock.release()
     }
   }

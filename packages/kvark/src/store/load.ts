@@ -63,17 +63,17 @@ export function loadSync<K, V>(
 ): number {
   life.settle()
   const intake = new Intake(life, table, entries, options, true)
+  const durability = options?.durability ?? life.durability
   let version: number
   try {
     runSync(intake.run())
     life.checkOpen()
     life.tables.check(intake.batch)
-    version = life.queue.writeSync(intake.batch)
+    version = life.queue.writeSync(intake.batch, durability)
   } finally {
     runSync(intake.end())
     intake.source.closeSync()
   }
-  const durability = options?.durability ?? life.durability
   if (durability !== 'none') life.engine.commit(durability).sync()
   return version
 }

@@ -97,7 +97,7 @@ function checkOrder<K, V>(core: Core<K, V>, options: object): void {
   }
 }
 
-function bounds<K, V>(core: Core<K, V>, options: KeyRange<K>): Bounds {
+export function bounds<K, V>(core: Core<K, V>, options: KeyRange<K>): Bounds {
   const { gt, gte, lt, lte, prefix } = options
   if (gt !== undefined && gte !== undefined) throw invalid("Give 'gt' or 'gte', not both.")
   if (lt !== undefined && lte !== undefined) throw invalid("Give 'lt' or 'lte', not both.")

@@ -107,26 +107,25 @@ export class KvarkStore<K, V>
   }
 
   sync(): Promise<void> {
+    const { changes } = this.life
     return this.#run(function* (engine) {
+      changes.flush()
       yield* engine.commit('disk')
     })
   }
 
   syncSync(): void {
     this.#settled().commit('disk').sync()
+    this.life.changes.flush()
   }
 
   resume(): Promise<void> {
-    const { tables } = this.life
-    return this.#run(function* (engine) {
-      yield* engine.resume()
-      yield* tables.load()
-    })
+    return this.#run(() => this.#resume())
   }
 
   resumeSync(): void {
-    runSync(this.#settled().resume())
-    runSync(this.life.tables.load())
+    this.life.settle()
+    runSync(this.#resume())
   }
 
   compact(options?: JobOptions): Promise<void> {
@@ -224,6 +223,14 @@ export class KvarkStore<K, V>
     return this.close()
   }
 
+  *#resume(): Routine<void> {
+    const { engine, tables, changes } = this.life
+    const durable = engine.failure === undefined ? undefined : engine.stats().durableSequence
+    yield* engine.resume()
+    yield* tables.load()
+    if (durable !== undefined) changes.resumed(durable)
+  }
+
   /** Brings what the change needs into memory, then carries it out in one step. */
   #changeTables(
     options: DurabilityOptions | undefined,
@@ -238,9 +245,9 @@ export class KvarkStore<K, V>
       yield* engine.warm(batch)
       batch.clear()
       const catalogue = fill(batch)
-      life.queue.writeSync(batch)
-      life.tables.install(catalogue)
       const durability = options?.durability ?? life.durability
+      life.queue.writeSync(batch, durability)
+      life.tables.install(catalogue)
       if (durability !== 'none') yield* engine.commit(durability)
     })
   }
@@ -255,9 +262,9 @@ export class KvarkStore<K, V>
     checkBatchOptions(options)
     const batch = new WriteBatch()
     const catalogue = fill(batch)
-    life.queue.writeSync(batch)
-    life.tables.install(catalogue)
     const durability = options?.durability ?? life.durability
+    life.queue.writeSync(batch, durability)
+    life.tables.install(catalogue)
     if (durability !== 'none') engine.commit(durability).sync()
   }
 

@@ -8,6 +8,7 @@
  * 2. Promised verbs never throw; they reject.
  */
 
+import type { Durability } from '../engine/engine.ts'
 import type { WriteBatch } from '../engine/write-batch.ts'
 import { checkDurability, rejected, unsupported } from './arguments.ts'
 import type { Catalogue } from './catalogue.ts'
@@ -37,9 +38,12 @@ import type {
   PutOptions,
   TableOperation,
   TouchOptions,
+  Watch,
+  WatchOptions,
   WriteOptions,
 } from './types.ts'
 import { View } from './view.ts'
+import { watch } from './watch.ts'
 import {
   addClear,
   addDelete,
@@ -194,6 +198,11 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
     return new StoreSnapshot(core, new View(engine.snapshot()))
   }
 
+  watch(options?: WatchOptions<K>): Watch<K, V> {
+    this.checkUsable()
+    return watch(this.core, this.#wanted, options)
+  }
+
   #put(key: K, value: V, options: PutOptions | undefined): Promise<number> {
     return this.#write(options, (batch) => this.#fillPut(batch, key, value, options))
   }
@@ -287,14 +296,16 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
     life.checkWritable()
     const batch = life.takeBatch()
     let version: number
+    let durability: Durability
     try {
       const catalogue = this.#fill(batch, fill)
-      version = life.queue.writeSync(batch)
+      // Checked by now.
+      durability = options?.durability ?? life.durability
+      version = life.queue.writeSync(batch, durability)
       if (catalogue !== undefined) this.#tables.install(catalogue)
     } finally {
       life.giveBatch(batch)
     }
-    const durability = options?.durability ?? life.durability
     if (durability !== 'none') life.engine.commit(durability).sync()
     return version
   }

@@ -334,7 +334,8 @@ export class Tables {
   #change(catalogue: Catalogue): void {
     const batch = new WriteBatch()
     addCatalogue(batch, catalogue)
-    this.#life.queue.writeSync(batch)
+    // What follows it is waited for.
+    this.#life.queue.writeSync(batch, 'none')
     this.install(catalogue)
   }
 
@@ -392,7 +393,8 @@ export function checkTableName(name: unknown): asserts name is string {
   })
 }
 
-function spaceOf({ bytes, keyStart, keyLength }: WriteBatch, i: number): number {
+/** The space that operation `i` of a batch goes to. */
+export function spaceOf({ bytes, keyStart, keyLength }: WriteBatch, i: number): number {
   const start = keyStart[i]!
   return readVarint(bytes, start, start + keyLength[i]!)
 }

@@ -143,7 +143,7 @@ class Touching<K, V> {
     const durability = this.#durability
     return new Effect(
       () => {
-        const version = queue.writeSync(batch)
+        const version = queue.writeSync(batch, durability)
         if (durability !== 'none') engine.commit(durability).sync()
         return version
       },

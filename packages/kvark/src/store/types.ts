@@ -159,6 +159,118 @@ export interface OrderedCursor<K, T> extends Cursor<T> {
   seek(key: K): void
 }
 
+/** What to watch. Without `key` and range: all of the table. */
+export interface WatchOptions<K> extends KeyRange<K> {
+  /** Only this key. Not together with a range. */
+  readonly key?: K
+  /**
+   * Everything behind this version: one that a write, `Change.version` or `Watch.version` gave. Absent: from now on. What is no longer
+   * kept is told as a gap.
+   */
+  readonly since?: number
+  /**
+   * So many bytes of changes are kept for those who are slow, and those who come back with `since`; default 16 MiB. Of all who watch a store the
+   * largest counts.
+   */
+  readonly bufferBytes?: number
+  /** Ends the watch: it throws `signal.reason`. */
+  readonly signal?: AbortSignal
+}
+
+/** What all changes have. */
+export interface ChangeFacts {
+  /** The number of the write. */
+  readonly version: number
+  /** It is the last one that is told of its batch: whoever has taken it in has the state behind a whole write. */
+  readonly last: boolean
+}
+
+/** What `watch` tells. */
+export type Change<K, V> =
+  | PutChange<K, V>
+  | StreamChange<K>
+  | DeleteChange<K>
+  | ClearChange<K>
+  | LoadChange<K>
+  | RenameChange
+  | DropChange
+  | Gap
+
+/** A value was stored: by `put`, in a batch, or by `touch`. When it expires is told now, not then. */
+export interface PutChange<K, V> extends ChangeFacts {
+  readonly type: 'put'
+  readonly key: K
+  readonly value: V
+  /** Ms since 1970; `undefined`: never. */
+  readonly expiresAt: number | undefined
+}
+
+/** A value of 2 MiB or more was stored by `putStream`: `getStream` reads it. */
+export interface StreamChange<K> extends ChangeFacts {
+  readonly type: 'putStream'
+  readonly key: K
+  /** Length of the value. */
+  readonly bytes: number
+  readonly expiresAt: number | undefined
+}
+
+export interface DeleteChange<K> extends ChangeFacts {
+  readonly type: 'delete'
+  readonly key: K
+}
+
+/** The keys of a range are gone, those that were there. */
+export interface ClearChange<K> extends ChangeFacts {
+  readonly type: 'clear'
+  /** Whether the range has this key. */
+  covers(key: K): boolean
+  /** The range, as bytes that the codec of the keys makes: from `gte` up to `lt`, which is not in it; `undefined`: to the end of the table. */
+  readonly gte: Uint8Array
+  readonly lt: Uint8Array | undefined
+}
+
+/** Entries have been loaded, from the first key up to the last, where there were none: `entries` reads them. */
+export interface LoadChange<K> extends ChangeFacts {
+  readonly type: 'load'
+  readonly firstKey: K
+  readonly lastKey: K
+}
+
+/** The table has another name. */
+export interface RenameChange extends ChangeFacts {
+  readonly type: 'rename'
+  readonly from: string
+  readonly to: string
+}
+
+/** The table was dropped. Nothing comes after it. */
+export interface DropChange extends ChangeFacts {
+  readonly type: 'drop'
+}
+
+/**
+ * Changes with the versions `from` to `to` are not told, or not all: there were more than are kept, or `since` is too old, or writes have failed
+ * and it was not known which of them are there until `resume` had looked. Whoever has something made of the changes reads the table again.
+ */
+export interface Gap {
+  readonly type: 'gap'
+  readonly from: number
+  readonly to: number
+}
+
+/** The changes of a table, as they become durable. Iterable once; leaving the loop closes it. */
+export interface Watch<K, V>
+  extends AsyncIterableIterator<Change<K, V>, undefined>,
+    AsyncDisposable,
+    Disposable {
+  [Symbol.asyncIterator](): Watch<K, V>
+  next(): Promise<IteratorResult<Change<K, V>, undefined>>
+  return(): Promise<IteratorResult<Change<K, V>, undefined>>
+  /** All up to this version has been told: where to go on, as `since`. */
+  readonly version: number
+  close(): void
+}
+
 /** What can be read, from the store now or from a snapshot. */
 export interface Reader<K, V> {
   /** The value, `undefined` when the key is missing. */
@@ -291,6 +403,25 @@ export interface AtomicTable<K, V, I = V> extends Table<K, V, I> {
   ): number
   /** A fixed view of now. */
   snapshot(): Snapshot<K, V>
+  /**
+   * The changes of this table (of a store: of its root) from now on, or behind the version `since`, in the order of their versions, the ones of a
+   * batch together. A change is told when it has reached the durability that its write asked for: what a crash could take
+   * back for all that was promised is not told, and what has failed never.
+   *
+   * Memory: what was written lately, up to `bufferBytes`, for all who watch together. Who is slower than that is told a `gap`.
+   *
+   * It ends when the store is closed (what was durable until then is told), after a `drop`, and with `close`. Throws, or rejects, with
+   * `INVALID_ARGUMENT`, `INVALID_KEY`; `DECODE` where the codec does not know a key or value; `MISMATCH` where the table comes to be with
+   * other codecs; `UNSUPPORTED` on a store that was opened with `readOnly`; `CLOSED`; or `signal.reason`.
+   *
+   * @example
+   * for await (const change of db.watch({ prefix: 'user:' })) {
+   *   if (change.type === 'put') cache.set(change.key, change.value)
+   *   else if (change.type === 'delete') cache.delete(change.key)
+   *   else cache.clear() // gap, clear, …: read again
+   * }
+   */
+  watch(options?: WatchOptions<K>): Watch<K, V>
 }
 
 export interface OrderedReader<K, V> extends Reader<K, V> {

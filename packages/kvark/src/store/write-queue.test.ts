@@ -104,7 +104,7 @@ test('a synchronous write carries out those that wait before it', async () => {
   const { engine, queue, changes } = setUp()
   const first = queue.write(batchOf('a'), 'none')
   const second = queue.write(batchOf('b'), 'none')
-  assert.equal(queue.writeSync(batchOf('c')), 3)
+  assert.equal(queue.writeSync(batchOf('c'), 'disk'), 3)
   assert.deepEqual(engine.written, ['a', 'b', 'c'])
   assert.deepEqual(await Promise.all([first, second]), [1, 2])
   // What was on its way when they were carried out does not write them again.

@@ -41,6 +41,12 @@ interface Warmth {
 
 const WARM: Warmth = {}
 
+/** Who hears of every write that has been carried out, before anybody else does anything. */
+export interface Recorder {
+  /** `durability`: what it is waited for. The batch is the caller's again afterwards. */
+  record(batch: WriteBatch, durability: Durability): void
+}
+
 interface QueuedWrite {
   readonly batch: WriteBatch
   readonly durability: Durability
@@ -65,6 +71,7 @@ export class WriteQueue {
   readonly #writes: QueuedWrite[] = []
   readonly #spares: WriteBatch[] = []
   #pumping = false
+  recorder: Recorder | undefined = undefined
 
   /** `onChange` hears when the queue begins to hold writes, and when it is empty again. */
   constructor(
@@ -86,7 +93,7 @@ export class WriteQueue {
   /** Carries the batch out at once when it can, else when its turn comes. The promise gives its version. */
   write(batch: WriteBatch, durability: Durability): Promise<number> {
     if (this.#writes.length === 0) {
-      const status = attempt(this.#engine, batch)
+      const status = this.#attempt(batch, durability)
       if (status === DONE) return this.#commit(durability)
       if (status === REFUSED) return Promise.reject(conflict(batch))
     }
@@ -95,20 +102,20 @@ export class WriteQueue {
 
   /** Carries the batch out before it returns, or throws; the promise gives its version once durable. */
   writeAtOnce(batch: WriteBatch, durability: Durability): Promise<number> {
-    this.writeSync(batch)
+    this.writeSync(batch, durability)
     return this.#commit(durability)
   }
 
-  /** Carries the batch out before it returns. */
-  writeSync(batch: WriteBatch): number {
+  /** Carries the batch out before it returns; to wait for `durability` is the caller's. */
+  writeSync(batch: WriteBatch, durability: Durability): number {
     this.drain()
-    return writeNow(this.#engine, batch)
+    return this.#writeNow(batch, durability)
   }
 
   /** Carries out everything that waits. */
   drain(): void {
     for (let write = this.#writes[0]; write !== undefined; write = this.#writes[0]) {
-      this.#carryOut(write, () => writeNow(this.#engine, write.batch))
+      this.#carryOut(write, () => this.#writeNow(write.batch, write.durability))
     }
   }
 
@@ -121,6 +128,24 @@ export class WriteQueue {
       return new Promise((resolve) => last.passed.push(resolve))
     },
   )
+
+  /** Nothing to write is done at once. */
+  #attempt(batch: WriteBatch, durability: Durability): Status {
+    if (batch.count === 0) return DONE
+    const status = this.#engine.write(batch)
+    if (status === DONE && this.recorder !== undefined) this.recorder.record(batch, durability)
+    return status
+  }
+
+  #writeNow(batch: WriteBatch, durability: Durability): number {
+    let status = this.#attempt(batch, durability)
+    while (status !== DONE) {
+      if (status === REFUSED) throw conflict(batch)
+      runSync(this.#engine.warm(batch))
+      status = this.#attempt(batch, durability)
+    }
+    return this.#engine.sequence
+  }
 
   #commit(durability: Durability): Promise<number> {
     const version = this.#engine.sequence
@@ -179,7 +204,7 @@ export class WriteQueue {
   #carryOutWarm(write: QueuedWrite): void {
     let status: Status
     try {
-      status = attempt(this.#engine, write.batch)
+      status = this.#attempt(write.batch, write.durability)
     } catch (error) {
       this.#carryOut(write, () => {
         throw error
@@ -228,21 +253,6 @@ export class WriteQueue {
     )
     return write.warming
   }
-}
-
-/** Nothing to write is done at once. */
-function attempt(engine: Engine, batch: WriteBatch): Status {
-  return batch.count === 0 ? DONE : engine.write(batch)
-}
-
-function writeNow(engine: Engine, batch: WriteBatch): number {
-  let status = attempt(engine, batch)
-  while (status !== DONE) {
-    if (status === REFUSED) throw conflict(batch)
-    runSync(engine.warm(batch))
-    status = attempt(engine, batch)
-  }
-  return engine.sequence
 }
 
 function conflict(batch: WriteBatch): KvarkError {

@@ -26,6 +26,7 @@ import { salvage } from './contract/salvage.ts'
 import { snapshots } from './contract/snapshots.ts'
 import { streams } from './contract/streams.ts'
 import { tables } from './contract/tables.ts'
+import { watches } from './contract/watch.ts'
 import { writes } from './contract/writes.ts'
 
 const CHAPTERS: readonly Chapter[] = [
@@ -46,6 +47,7 @@ const CHAPTERS: readonly Chapter[] = [
   salvage,
   loads,
   tables,
+  watches,
 ]
 
 /** Runs the whole contract on an engine. */

@@ -62,7 +62,7 @@ export const REFERENCE_SUPPORTS: Supports = {
   snapshots: true,
   atomicBatch: true,
   transactions: false,
-  watch: false,
+  watch: true,
   search: false,
   threads: false,
   processes: false,
@@ -174,6 +174,7 @@ class ReferenceEngine implements Engine {
     this.#held = false
     for (let i = 0; i < batch.count; i++) {
       if (applyOperation(this.#records, batch, i, this.sequence + 1, clock)) this.sequence++
+      else batch.skipped.push(i)
     }
     return DONE
   }

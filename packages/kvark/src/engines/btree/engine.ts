@@ -368,6 +368,8 @@ export class TreeEngine implements Engine {
       this.#idle = new Uint8Array(Math.max(count, 2 * this.#idle.length))
     const puts = new Set<string>()
     let known = 0
+    // It may have been looked at before.
+    if (batch.skipped.length > 0) batch.skipped.length = 0
     for (let i = 0; i < count; i++) {
       this.#idle[i] = 0
       const kind = batch.kind[i]!
@@ -390,7 +392,9 @@ export class TreeEngine implements Engine {
       // Deleting what is not there, and what an earlier operation of the batch has not put there, writes nothing.
       if (kind !== DELETE || version !== 0) continue
       for (; known < i; known++) if (batch.kind[known] === PUT) puts.add(keyIn(batch, known))
-      this.#idle[i] = puts.has(keyIn(batch, i)) ? 0 : 1
+      if (puts.has(keyIn(batch, i))) continue
+      this.#idle[i] = 1
+      batch.skipped.push(i)
     }
     return DONE
   }
@@ -425,9 +429,7 @@ export class TreeEngine implements Engine {
   #append(batch: WriteBatch): number {
     const { journal } = this.#state
     const { count, spool } = batch
-    let some = false
-    for (let i = 0; i < count && !some; i++) some = this.#idle[i] === 0
-    if (!some) return -1
+    if (batch.skipped.length === count) return -1
     const first = journal.sequence + 1
     journal.prepare(batch.size + batch.count * 23 + 64)
     for (let i = 0; i < count; i++) {

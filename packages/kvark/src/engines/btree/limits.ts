@@ -7,7 +7,7 @@ export const SUPPORTS: Supports = {
   snapshots: true,
   atomicBatch: true,
   transactions: false,
-  watch: false,
+  watch: true,
   search: false,
   threads: false,
   processes: false,

@@ -452,10 +452,12 @@ export class LogEngine implements Engine {
 
   /** Deleting what is not there writes nothing. */
   #changesSomething(batch: WriteBatch): boolean {
-    for (let i = 0; i < batch.count; i++) {
+    const { count, skipped } = batch
+    for (let i = 0; i < count; i++) {
       if (batch.kind[i] !== DELETE || this.#previous[i] !== 0 || this.#repeated[i] === 1)
         return true
     }
+    for (let i = 0; i < count; i++) skipped.push(i)
     return false
   }
 
@@ -474,6 +476,7 @@ export class LogEngine implements Engine {
       const kind = batch.kind[i]!
       if (kind === DELETE && this.#previous[i] === 0 && this.#repeated[i] === 0) {
         this.#addresses[i] = -1
+        batch.skipped.push(i)
         continue
       }
       this.#addresses[i] =
