@@ -138,7 +138,7 @@ export class Changes implements Recorder {
     const { skipped, count } = batch
     if (skipped.length === count) return
     const { sequence } = this.#engine
-    const first = batch.load ? sequence : sequence - (count - skipped.length) + 1
+    const first = sequence - (count - skipped.length) + 1
     const { catalogue: before } = this.#life.tables
     let after: Catalogue | undefined
     for (let i = 0; i < count; i++) {

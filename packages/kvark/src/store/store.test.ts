@@ -56,7 +56,7 @@ async function collectGarbage(): Promise<void> {
   }
 }
 
-test('a forgotten cursor, snapshot or stream is released, and the user is told', async () => {
+test('a forgotten cursor, snapshot, stream or watch is released, and the user is told', async () => {
   const warnings: string[] = []
   const environment: Environment = {
     ...nodeEnvironment(memoryFiles()),
@@ -69,19 +69,25 @@ test('a forgotten cursor, snapshot or stream is released, and the user is told',
     db.entries().nextSync()
     db.snapshot().getSync('a')
     streams.push(db.getStream('a').then(() => {}))
+    db.watch()
+    db.watch().close()
     db.entries().close()
     db.snapshot().close()
     Array.from(db.keys())
   }
   forget()
+  const held = db.watch().next()
   await Promise.all(streams)
   assert.equal(db.stats().snapshots, 3)
   await collectGarbage()
   assert.equal(db.stats().snapshots, 0)
-  assert.equal(warnings.length, 3)
+  assert.equal(warnings.length, 4)
+  assert.match(warnings.join('\n'), /A watch of the store \/store was forgotten/)
   assert.match(warnings.join('\n'), /A cursor of the store \/store was forgotten/)
   assert.match(warnings.join('\n'), /A snapshot of the store \/store was forgotten/)
   assert.match(warnings.join('\n'), /The stream of a value of the store \/store was forgotten/)
+  db.putSync('b', '1', { durability: 'disk' })
+  assert.equal((await held).value?.type, 'put', 'somebody waits for it')
   db.closeSync()
 })
 

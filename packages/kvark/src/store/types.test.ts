@@ -15,6 +15,7 @@ import { rekey, rekeySync } from './rekey.ts'
 import type {
   AtomicStore,
   AtomicTable,
+  Change,
   OrderedReader,
   OrderedStore,
   OrderedTable,
@@ -121,6 +122,27 @@ async function uses(): Promise<void> {
     { type: 'delete', table: both, key: new Date() },
     { type: 'put', table: db, key: 'a', value: 'b' },
   ])
+  for await (const change of db.watch({ prefix: 'a', since: 1, bufferBytes: 1024 })) {
+    holds<Equal<typeof change, Change<string, string>>>()
+    // @ts-expect-error a gap has no key
+    console.log(change.key)
+    // @ts-expect-error nor a version
+    console.log(change.version)
+    if (change.type === 'put') holds<Equal<typeof change.value, string>>()
+    if (change.type === 'gap') holds<Equal<typeof change.to, number>>()
+  }
+  for await (const change of users.watch({ key: ['de'] })) {
+    if (change.type === 'delete') holds<Equal<typeof change.key, Tuple>>()
+  }
+  // What is told is chosen by keys, which needs no order.
+  log.watch({ prefix: 'a' }).close()
+  // @ts-expect-error keys are strings
+  db.watch({ key: 1 })
+  // @ts-expect-error not every engine can be watched
+  any.watch()
+  // @ts-expect-error a snapshot does not change
+  db.snapshot().watch()
+
   const view = db.snapshot().table(users)
   holds<Equal<typeof view, OrderedReader<Tuple, unknown>>>()
   holds<Equal<ReturnType<typeof db.tables>[number]['keys'], string>>()
@@ -239,7 +261,7 @@ test('the types hold', () => {
 test('the store type of each engine is what the engine supports', () => {
   assert.deepEqual(Object.keys(stores).sort(), [...Object.keys(engines), 'any'].sort())
   for (const [name, { supports }] of Object.entries(engines)) {
-    const atomic = supports.atomicBatch && supports.snapshots
+    const atomic = supports.atomicBatch && supports.snapshots && supports.watch
     const expected = supports.order ? 'ordered' : atomic ? 'atomic' : 'plain'
     assert.equal(stores[name as EngineName], expected, name)
   }

@@ -245,7 +245,7 @@ const cases: readonly Case[] = [
       assert.equal(short.value, 'short')
       if (!place.engine.supports.order) return
       const table = db.table('t')
-      const ofTable = table.watch({ gt: 'key0007' })
+      const ofTable = table.watch({ gte: 'key0008' })
       const version = await table.load(names(9).map((name) => [name, 'x']))
       await table.put('key0001', '')
       await table.put('key0100', '')
