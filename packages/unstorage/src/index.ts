@@ -6,12 +6,19 @@
  * 1. Keys stand in the store as unstorage normalizes them, so a base (`a:`) is a range.
  * 2. A `ttl`, in seconds as with unstorage's other drivers, is kvark's own expiry.
  * 3. The driver closes what it has opened, and only that.
- *
- * Left out: `watch`, until kvark has it. unstorage then reports what is written through the same storage.
+ * 4. While somebody watches, `clear` removes the keys one by one, in few batches: a range that is cleared does not say which keys it had.
  */
 
-import { type OpenOptions, type OrderedStore, open, type Store } from 'kvark'
-import type { Driver, StorageMeta } from 'unstorage'
+import {
+  type KeyRange,
+  KvarkError,
+  type OpenOptions,
+  type OrderedStore,
+  open,
+  type Store,
+  type Watch,
+} from 'kvark'
+import type { Driver, StorageMeta, WatchCallback } from 'unstorage'
 
 /** What the driver keeps: bytes under text, on any engine. */
 export type BytesStore = Store<string, Uint8Array>
@@ -77,6 +84,7 @@ export default function kvarkDriver(
     })
     return opened
   }
+  const watches = new Set<Watch<string, Uint8Array>>()
   const put = async (key: string, value: unknown, write?: WriteOptions): Promise<void> => {
     await (await store()).put(key, bytesOf(value), endOf(write?.ttl ?? defaultTtl))
   }
@@ -134,17 +142,61 @@ export default function kvarkDriver(
     },
     async clear(base) {
       const db = await store()
-      if (!base) await db.clear()
+      if (watches.size > 0) await clearEach(db, base)
+      else if (!base) await db.clear()
       else if (isOrdered(db)) await db.clear({ prefix: base })
       else await clearEach(db, base)
     },
+    async watch(callback) {
+      // What cannot be watched says so.
+      const db = (await store()) as OrderedStore<string, Uint8Array>
+      const watch = db.watch()
+      watches.add(watch)
+      const following = follow(db, watch, callback).finally(() => watches.delete(watch))
+      return async () => {
+        watch.close()
+        await following
+      }
+    },
     async dispose() {
+      for (const watch of watches) watch.close()
       const closing = opened
       opened = undefined
       // A store that was opened here has its lifetime.
       if (closing !== undefined)
         await ((await closing) as BytesStore & { close(): Promise<void> }).close()
     },
+  }
+}
+
+/** Calls back for each item that has changed; where it is not known which have, for all that are there. */
+async function follow(
+  store: OrderedStore<string, Uint8Array>,
+  watch: Watch<string, Uint8Array>,
+  callback: WatchCallback,
+): Promise<void> {
+  for await (const change of watch) {
+    if (change.type === 'put' || change.type === 'putStream') callback('update', change.key)
+    else if (change.type === 'delete') callback('remove', change.key)
+    else if (change.type === 'load') {
+      const range = { gte: change.firstKey, lte: change.lastKey }
+      for (const key of await keysOf(store, range)) callback('update', key)
+    } else if (change.type === 'gap') {
+      for (const key of await keysOf(store, {})) callback('update', key)
+    }
+  }
+}
+
+/** None of a store that is closed meanwhile: then the watch ends, too. */
+async function keysOf(
+  store: OrderedStore<string, Uint8Array>,
+  range: KeyRange<string>,
+): Promise<string[]> {
+  try {
+    return await store.keys(range).nextMany(Number.MAX_SAFE_INTEGER)
+  } catch (error) {
+    if (error instanceof KvarkError && error.code === 'CLOSED') return []
+    throw error
   }
 }
 

@@ -5,12 +5,17 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
-import { KvarkError, open } from 'kvark'
+import { KvarkError, type OrderedStore, open } from 'kvark'
 import { simulatedEnvironment } from 'kvark/testing'
 import { createStorage, prefixStorage, restoreSnapshot, type Storage, snapshot } from 'unstorage'
 import kvarkDriver, { type KvarkMeta } from './index.ts'
 
 const ENGINES = ['btree', 'log'] as const
+
+/** What was to be told has been told. */
+async function settled(): Promise<void> {
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
+}
 
 for (const engine of ENGINES) {
   function storageOf(t: TestContext): Storage {
@@ -120,6 +125,83 @@ for (const engine of ENGINES) {
       const db = await driver.getInstance!()
       assert.equal(await db.count(), 0)
       await storage.dispose()
+    })
+
+    test('watch: what was written, whoever has written it', async (t) => {
+      const driver = kvarkDriver({ path: ':memory:', engine, durability: 'os' })
+      const storage = createStorage()
+      storage.mount('data', driver)
+      t.after(() => storage.dispose())
+      await storage.setItem('data:before', 1)
+      const heard: string[] = []
+      const more: string[] = []
+      const stop = await storage.watch((event, key) => heard.push(`${event} ${key}`))
+      const stopMore = await storage.watch((event, key) => more.push(`${event} ${key}`))
+      await storage.setItem('data:a', 1)
+      await storage.setItemRaw('data:b/c', new Uint8Array(1))
+      await storage.setItems([
+        { key: 'data:d', value: 1 },
+        { key: 'data:e', value: 2 },
+      ])
+      await storage.removeItem('data:a')
+      await storage.removeItem('data:none')
+      const db = (await driver.getInstance!()) as OrderedStore<string, Uint8Array>
+      await db.put('own', new Uint8Array(1))
+      await driver.clear!('b:', {})
+      await storage.clear('data')
+      await settled()
+      const expected = ['update a', 'update b:c', 'update d', 'update e', 'remove a', 'update own']
+      const cleared = ['remove b:c', 'remove before', 'remove d', 'remove e', 'remove own']
+      const named = [...expected, ...cleared].map((event) => event.replace(' ', ' data:'))
+      // In which order a log gives its keys to `clear` is its own.
+      assert.deepEqual(heard.slice(0, 7), named.slice(0, 7))
+      assert.deepEqual(heard.toSorted(), named.toSorted())
+      assert.deepEqual(more, heard)
+      await stop()
+      await storage.setItem('data:a', 1)
+      await settled()
+      assert.deepEqual(heard.length, 11)
+      assert.equal(more.at(-1), 'update data:a')
+      await stopMore()
+      await storage.setItem('data:a', 2)
+      await storage.clear('data')
+      await settled()
+      assert.equal(more.length, 12)
+      assert.equal(await db.count(), 0)
+    })
+
+    test('watch: of each mount, long values and loads, after a gap everything', async (t) => {
+      const files = simulatedEnvironment({ seed: 1 })
+      const db = (await open('/store', {
+        engine,
+        values: 'bytes',
+        environment: files,
+      })) as OrderedStore<string, Uint8Array>
+      const driver = kvarkDriver({ store: db })
+      const storage = createStorage({ driver })
+      t.after(() => db.close())
+      const heard: string[] = []
+      await storage.watch((event, key) => heard.push(`${event} ${key}`))
+      storage.mount('late', kvarkDriver({ path: ':memory:', engine }))
+      await settled()
+      await storage.setItem('late:a', 1)
+      await db.putStream('long', [new Uint8Array(3 * 1024 * 1024)])
+      if (engine === 'btree') await db.load([['x', new Uint8Array(1)]])
+      await settled()
+      const expected = ['update late:a', 'update long']
+      assert.deepEqual(heard.splice(0), [...expected, ...(engine === 'btree' ? ['update x'] : [])])
+      await storage.unmount('late')
+      files.files.failNext({ call: 'sync', error: 'EIO' })
+      await assert.rejects(storage.setItem('doubtful', 1))
+      files.files.clearFaults()
+      await db.resume()
+      await settled()
+      assert.ok(heard.includes('update long'))
+      await storage.dispose()
+      heard.length = 0
+      await db.put('after', new Uint8Array(1))
+      await settled()
+      assert.deepEqual(heard, [])
     })
 
     test('mounts, prefixes, snapshots and changes made through the storage', async (t) => {
