@@ -71,6 +71,7 @@ test('a forgotten cursor, snapshot, stream or watch is released, and the user is
     streams.push(db.getStream('a').then(() => {}))
     db.watch()
     db.watch().close()
+    db.watch({ signal: AbortSignal.abort() })
     db.entries().close()
     db.snapshot().close()
     Array.from(db.keys())
