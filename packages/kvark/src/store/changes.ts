@@ -29,8 +29,8 @@ import { CATALOGUE_SPACE } from './spaces.ts'
 import { spaceOf } from './tables.ts'
 import type { Recorder } from './write-queue.ts'
 
-/** What a commit takes beside its entries, about. */
-const COMMIT_BYTES = 128
+/** What a commit takes beside its entries, about: its object, and that of the buffer. */
+const COMMIT_BYTES = 200
 /** Of the length that stands for a spooled value. */
 const LENGTH_BYTES = 6
 const NO_ENTRIES = Buffer.alloc(0)
@@ -319,7 +319,7 @@ function encode(batch: WriteBatch, first: number, size: number): Buffer {
     at += value.length
     version++
   }
-  return entries.subarray(0, at)
+  return at === size ? entries : entries.subarray(0, at)
 }
 
 function u48(value: number): Uint8Array {
