@@ -285,6 +285,29 @@ test('steps that are asked for at once come in the order of the changes; closing
   await db.close()
 })
 
+test('a codec may write, and end the watch whose change it decodes', async () => {
+  const db = await openOn('btree', simulatedEnvironment({ seed: 1 }))
+  const during: (() => void)[] = []
+  const values = {
+    name: 'busy',
+    encode: (value: string) => Buffer.from(value),
+    decode: (bytes: Uint8Array) => {
+      during.pop()?.()
+      return Buffer.from(bytes).toString()
+    },
+  }
+  const table = db.table('t', { values })
+  const watch = table.watch()
+  during.push(() => table.putSync('b', '2'))
+  await table.put('a', '1')
+  assert.deepEqual(keysOf([(await watch.next()).value!, (await watch.next()).value!]), ['a', 'b'])
+  during.push(() => watch.close())
+  await table.put('c', '3')
+  assert.deepEqual(keysOf([(await watch.next()).value!]), ['c'])
+  assert.equal((await watch.next()).done, true)
+  await db.close()
+})
+
 test('many changes that wait let the event loop turn', async () => {
   let now = 0
   const environment = { ...simulatedEnvironment({ seed: 1 }), monotonic: () => now++ }

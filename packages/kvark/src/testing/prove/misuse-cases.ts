@@ -68,7 +68,16 @@ function refused(code: ErrorCode, what: string): Must {
 type Call = (target: Verbs, key: unknown, value: unknown) => unknown
 type Calls = Readonly<Record<string, Call>>
 
-const PLAIN = new Set(['entries', 'keys', 'values', 'snapshot', 'stats', 'configure', 'close of'])
+const PLAIN = new Set([
+  'entries',
+  'keys',
+  'values',
+  'snapshot',
+  'watch',
+  'stats',
+  'configure',
+  'close of',
+])
 
 function promises(verb: string): boolean {
   return !/Sync\b/.test(verb) && !PLAIN.has(verb)
@@ -264,6 +273,7 @@ function* wrongOptions(): Generator<Misuse> {
     calls.push([verb, wrong.wrongJobOptions, (db, options) => db[verb]!('/copy', options)])
     calls.push([`${verb} to`, wrong.wrongPaths, (db, to) => db[verb]!(to)])
   }
+  calls.push(['watch', wrong.wrongWatchOptions, (db, options) => db['watch']!(options)])
   calls.push(['configure', wrong.wrongLiveOptions, (db, options) => db['configure']!(options)])
   for (const [verb, options, call] of calls) {
     for (const [what, make] of Object.entries(options)) {
@@ -542,6 +552,7 @@ const everyCall: Calls = {
   clear: (db) => db['clear']!(),
   clearSync: (db) => db['clearSync']!(),
   snapshot: (db) => db['snapshot']!(),
+  watch: (db) => db['watch']!(),
   entries: (db) => db['entries']!(),
   keys: (db) => db['keys']!(),
   values: (db) => db['values']!(),
@@ -777,6 +788,15 @@ const places: Readonly<Record<string, (ground: Ground, act: (db: Verbs) => unkno
     const found = cursor['nextManySync']!(3)
     cursor['close']!()
     return found
+  },
+  'the loop of a watch': async (ground, act) => {
+    const db = ground.db('utf8')
+    const watch = db['watch']!() as Verbs
+    db['putSync']!('a', 'b', { durability: 'os' })
+    for await (const _ of watch as unknown as AsyncIterable<unknown>) {
+      await act(db)
+      break
+    }
   },
 }
 

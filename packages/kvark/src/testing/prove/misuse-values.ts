@@ -226,6 +226,21 @@ export const wrongJobOptions: Wrong = {
   'an option that is misspelt': () => ({ onprogress: () => {} }),
 }
 
+export const wrongWatchOptions: Wrong = {
+  ...NO_OPTIONS,
+  'a signal that is none': () => ({ signal: { aborted: false } }),
+  'a version below 0': () => ({ since: -1 }),
+  'half a version': () => ({ since: 0.5 }),
+  'a version that is text': () => ({ since: '1' }),
+  'no bytes': () => ({ bufferBytes: 0 }),
+  'bytes that are infinite': () => ({ bufferBytes: Number.POSITIVE_INFINITY }),
+  'a key and a range': () => ({ key: 'a', gte: 'a' }),
+  'a key and a prefix': () => ({ key: 'a', prefix: 'a' }),
+  'two beginnings': () => ({ gt: 'a', gte: 'a' }),
+  'an option that is misspelt': () => ({ from: 1 }),
+  'an option of walks': () => ({ limit: 1 }),
+}
+
 export const wrongCounts: Wrong = {
   undefined: () => undefined,
   null: () => null,
