@@ -106,6 +106,13 @@ async function uses(): Promise<void> {
   // @ts-expect-error not every engine has snapshots
   any.snapshot()
 
+  // Which engine is known when it runs: what all of them have is named, and then has tables, too.
+  const engine: 'btree' | 'log' = Date.now() > 0 ? 'btree' : 'log'
+  const either: AtomicStore<string, unknown> = await open('./data', { engine, values: 'json' })
+  const ofEither = either.table('t', { keys: 'tuple' })
+  holds<Equal<typeof ofEither, AtomicTable<Tuple, string>>>()
+  either.watch({ prefix: 'a' }).close()
+
   const users = db.table('users', { keys: 'tuple', values: 'json' })
   holds<Equal<typeof users, OrderedTable<Tuple, unknown>>>()
   holds<Equal<ReturnType<typeof log.table>, AtomicTable<unknown, unknown>>>()
