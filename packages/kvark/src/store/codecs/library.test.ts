@@ -94,3 +94,19 @@ test('by name in a store and in a table, whose other codec is MISMATCH', async (
   assert.throws(() => db.table('t', { values: 'msgpack' }), { code: 'MISMATCH', found: 'cbor' })
   await db.close()
 })
+
+test('the bytes are those of the formats, as documented', () => {
+  const hex = (codec: LibraryCodec, value: unknown): string => {
+    const sink = new WriteBatch()
+    return sink.bytes.toString('hex', 0, codec.encodeInto(value, sink))
+  }
+  assert.equal(hex(msgpack, { a: [1, null] }), '81a1619201c0')
+  assert.equal(hex(msgpack, new Date(1000)), 'd6ff00000001')
+  assert.equal(hex(cbor, { a: [1, null] }), 'a161618201f6')
+  assert.equal(
+    hex(cbor, new Date(1000)),
+    `c074${Buffer.from('1970-01-01T00:00:01Z').toString('hex')}`,
+  )
+  assert.deepEqual([hex(cbor, 5n), hex(cbor, -6n)], ['c24105', 'c34105'])
+  assert.equal(hex(cbor, 'a\ud800'), 'd9011144' + '61eda080')
+})
