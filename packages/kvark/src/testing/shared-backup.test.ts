@@ -37,15 +37,15 @@ function contents(path: string): string {
 test('a log shares with its base what nobody ever appends to; each backup is whole by itself', async () => {
   const path = join(folder, 'log')
   const [first, second, third] = ['first', 'second', 'third'].map((name) => join(folder, name))
-  const db = await open(path, { engine: 'log', segmentBytes: 1024 * 1024 })
+  const db = await open(path, { engine: 'log', segmentBytes: 256 * 1024 })
   const put = (from: number, to: number): void => {
     for (let i = from; i < to; i++) {
       db.putSync(`key ${i}`, `${i} `.repeat(500), { durability: 'none' })
     }
   }
-  put(0, 2000)
+  put(0, 500)
   assert.equal((await db.backup(first!)).linkedBytes, undefined)
-  put(1900, 3000)
+  put(475, 750)
   const image = folderImage(nodeFiles, first!)
   const report = await db.backup(second!, { base: first! })
   const links = shared(first!, second!)
@@ -61,7 +61,7 @@ test('a log shares with its base what nobody ever appends to; each backup is who
   const now = JSON.stringify(inOrder(db.entries()))
   for (const backup of [second!, third!]) {
     const restored = openSync(backup, { engine: 'log' })
-    for (let i = 0; i < 3000; i++) {
+    for (let i = 0; i < 800; i++) {
       restored.putSync(`other ${i}`, 'x'.repeat(300), { durability: 'none' })
     }
     await restored.compact()

@@ -40,7 +40,7 @@ test('what JSON has comes back, dates to the millisecond, and bytes as a Uint8Ar
       assert.deepEqual(through(msgpack, one), expected)
       assert.deepEqual(through(cbor, one), expected)
     }),
-    { numRuns: 50 },
+    { numRuns: 30 },
   )
   for (const codec of [msgpack, cbor]) {
     assert.deepEqual(through(codec, { deep: Buffer.from('hi') }), {
