@@ -7,6 +7,7 @@ import { SimulatedFiles } from '../../vfs/simulated.ts'
 import { openSync } from '../open.ts'
 import type { AtomicStore } from '../types.ts'
 import { counters } from './counters.ts'
+import { list } from './list.ts'
 import { type Queue, queue, type Taken } from './queue.ts'
 import { set } from './set.ts'
 
@@ -175,6 +176,31 @@ for (const engine of ['btree', 'log'] as const) {
     db.closeSync()
   })
 
+  test(`a list is an array of entries with keys, ${engine}`, async () => {
+    for (let seed = 1; seed <= 3; seed++) await runListModel(engine, seed)
+  })
+
+  test(`a list refuses what cannot be, ${engine}`, async () => {
+    const { db } = new World(engine)
+    const recent = list(db, 'recent', { keys: 'tuple', values: 'json' })
+    const sets = await Promise.all([recent.set(['a'], 1), recent.set(['a'], 2), recent.set([], 3)])
+    assert.deepEqual([sets, recent.countSync()], [[true, false, true], 2])
+    assert.deepEqual(await recent.at(0), [['a'], 2])
+    await rejects('INVALID_KEY', () => recent.set('a' as never, 1))
+    await rejects('INVALID_VALUE', () => recent.set(['b'], 1n))
+    await rejects('INVALID_KEY', () => recent.get('a' as never))
+    await rejects('INVALID_ARGUMENT', () => recent.at(0.5))
+    throws('INVALID_ARGUMENT', () => recent.entriesSync({ limit: -1 }).next())
+    throws('INVALID_ARGUMENT', () => list(db, 'recent', { key: 'utf8' } as object))
+    throws('MISMATCH', () => list(db, 'recent'))
+    await recent.clear()
+    assert.deepEqual(
+      [await recent.count(), await recent.pop(), await recent.at(0)],
+      [0, undefined, undefined],
+    )
+    db.closeSync()
+  })
+
   test(`a set has each element once, ${engine}`, async () => {
     const world = new World(engine)
     const tags = set(world.db, 'tags')
@@ -231,6 +257,70 @@ test('a set with order has ranges', async () => {
   assert.equal(await tags.count({ lt: 'c' }), 2)
   await db.close()
 })
+
+async function runListModel(engine: 'btree' | 'log', seed: number): Promise<void> {
+  const random = new SeededRandom(seed)
+  const world = new World(engine)
+  let recent = list(world.db, 'recent')
+  let model: [string, string][] = []
+  const keys = Array.from({ length: 12 }, (_, i) => `key${i}`)
+  const without = (key: string): [string, string][] => model.filter(([one]) => one !== key)
+  for (let step = 0; step < 200; step++) {
+    const key = random.pick(keys)
+    const there = model.find(([one]) => one === key)
+    const sync = random.chance(0.5)
+    switch (random.below(9)) {
+      case 0:
+      case 1:
+      case 2: {
+        const value = `${step}`
+        const isNew = sync ? recent.setSync(key, value) : await recent.set(key, value)
+        assert.equal(isNew, there === undefined)
+        if (there) there[1] = value
+        else model.push([key, value])
+        break
+      }
+      case 3:
+        assert.equal(
+          sync ? recent.promoteSync(key) : await recent.promote(key),
+          there !== undefined,
+        )
+        if (there) model = [...without(key), there]
+        break
+      case 4:
+        assert.equal(sync ? recent.demoteSync(key) : await recent.demote(key), there !== undefined)
+        if (there) model = [there, ...without(key)]
+        break
+      case 5:
+        assert.equal(sync ? recent.deleteSync(key) : await recent.delete(key), there !== undefined)
+        model = without(key)
+        break
+      case 6:
+        assert.deepEqual(sync ? recent.shiftSync() : await recent.shift(), model.shift())
+        break
+      case 7:
+        assert.deepEqual(sync ? recent.popSync() : await recent.pop(), model.pop())
+        break
+      default:
+        if (sync) recent = list(world.again(), 'recent')
+    }
+    const index = random.below(14) - 7
+    assert.deepEqual(sync ? recent.atSync(index) : await recent.at(index), model.at(index))
+    assert.equal(
+      sync ? recent.getSync(key) : await recent.get(key),
+      model.find(([one]) => one === key)?.[1],
+    )
+    assert.equal(await recent.count(), model.length)
+  }
+  assert.deepEqual([...recent.entriesSync()], model)
+  const walked: [string, string][] = []
+  for await (const entry of recent.entries({ reverse: true, limit: 5 })) walked.push(entry)
+  assert.deepEqual(walked, model.toReversed().slice(0, 5))
+  // The ends, and the list of tables.
+  const { entries } = world.db.stats()
+  assert.equal(entries, 2 * model.length + 2, 'nothing is left of what was removed')
+  world.db.closeSync()
+}
 
 /** Calls one after the other and several at once, against an array; one item is in the hand of somebody now and then. */
 async function runModel(engine: 'btree' | 'log', seed: number): Promise<void> {

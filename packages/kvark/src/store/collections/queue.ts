@@ -17,11 +17,11 @@
  * had, the others are found when nothing is left behind it.
  */
 
-import { Effect, type Routine } from '../../environment/routine.ts'
+import type { Routine } from '../../environment/routine.ts'
 import type { Codec, ValueCodecs } from '../codec.ts'
 import { resolveValueCodec } from '../codecs.ts'
 import type { InternalCodec } from '../internal-codec.ts'
-import type { DurabilityOptions, Entry, OrderedTable } from '../types.ts'
+import type { DurabilityOptions, Entry } from '../types.ts'
 import {
   type Change,
   Collection,
@@ -34,13 +34,20 @@ import {
   putOver,
 } from './collection.ts'
 import { type Lease, Leases } from './leases.ts'
+import {
+  decodeEnds,
+  Ends,
+  encodeEnds,
+  endsOf,
+  POSITION_BYTES,
+  Row,
+  readPosition,
+  writePosition,
+} from './row.ts'
 
 const OPTION_NAMES: readonly string[] = ['values', 'leaseMs']
 const TAKE_NAMES: readonly string[] = ['leaseMs', 'waitMs', 'signal']
 const DEFAULT_LEASE_MS = 30_000
-/** Places that are looked at one by one before a cursor does it. */
-const PROBED = 4
-const LOOKED_AT = 64
 
 export interface QueueOptions<VC> {
   /** How items become bytes; default `utf8`. */
@@ -156,27 +163,19 @@ export function queue(
 const ENDS = undefined
 type Key = number | undefined
 
-class Ends {
-  readonly head: number
-  readonly tail: number
-  readonly items: number
-
-  constructor(head: number, tail: number, items: number) {
-    this.head = head
-    this.tail = tail
-    this.items = items
-  }
-}
-
-const EMPTY = new Ends(0, 0, 0)
-
 class StoreQueue<V> implements Queue<V> {
   readonly #collection: Collection<Key, V | Ends, Leases>
+  readonly #row: Row<Key, V | Ends>
   readonly #leaseMs: number
 
   constructor(db: CollectionStore, name: string, values: InternalCodec<V>, leaseMs: number) {
     const codecs = { keys: POSITIONS, values: itemCodec(values) }
     this.#collection = new Collection(db, name, codecs, () => new Leases())
+    this.#row = new Row(
+      this.#collection,
+      (position) => position,
+      (key) => key as number,
+    )
     this.#leaseMs = leaseMs
   }
 
@@ -388,18 +387,8 @@ class StoreQueue<V> implements Queue<V> {
     version: number,
     entry: Entry<V | Ends> | undefined,
   ): Routine<Change<Key, V | Ends, void>['operations']> {
-    const { head, tail, items } = endsOf(entry)
-    const isOther = (at: number): boolean => at !== position
-    let first = head
-    let last = tail
-    if (position === head) first = (yield* this.#next(head, tail, false, isOther)) ?? tail
-    else if (position === tail - 1) {
-      last = ((yield* this.#next(head, tail, true, isOther)) ?? head - 1) + 1
-    }
-    return [
-      { type: 'delete', key: position, ifVersion: version },
-      putOver(ENDS, new Ends(first, last, items - 1), entry),
-    ]
+    const ends = yield* this.#row.without(position, endsOf(entry))
+    return [{ type: 'delete', key: position, ifVersion: version }, putOver(ENDS, ends, entry)]
   }
 
   /** The first item, or the last, that nobody has taken. */
@@ -417,107 +406,42 @@ class StoreQueue<V> implements Queue<V> {
     leases.expire(this.#collection.life.environment.monotonic())
     const isFree = (at: number): boolean => !leases.has(at)
     const from = back ? head : Math.min(tail, Math.max(head, leases.from))
-    let position = yield* this.#next(from, tail, back, isFree)
+    let position = yield* this.#row.next(from, tail, back, isFree)
     if (position === undefined && from > head)
-      position = yield* this.#next(head, from, false, isFree)
+      position = yield* this.#row.next(head, from, false, isFree)
     if (position === undefined) return undefined
     const entry = yield* this.#collection.entry(position)
     return entry && { position, entry, ends }
   }
-
-  /** The first item from `from` on, or the last before `to`, of those that are wanted. */
-  *#next(
-    from: number,
-    to: number,
-    back: boolean,
-    isWanted: (position: number) => boolean,
-  ): Routine<number | undefined> {
-    const { ordered } = this.#collection
-    for (let i = 0; i < to - from; i++) {
-      if (ordered && i === PROBED) {
-        const [least, end] = back ? [from, to - i] : [from + i, to]
-        return yield* this.#nextByOrder(least, end, back, isWanted)
-      }
-      const position = back ? to - 1 - i : from + i
-      if (isWanted(position) && (yield* this.#collection.has(position))) return position
-    }
-    return undefined
-  }
-
-  *#nextByOrder(
-    from: number,
-    to: number,
-    back: boolean,
-    isWanted: (position: number) => boolean,
-  ): Routine<number | undefined> {
-    const table = this.#collection.table as OrderedTable<Key, V | Ends>
-    const cursor = table.keys({ gte: from, lt: to, reverse: back })
-    const more = new Effect(
-      () => cursor.nextManySync(LOOKED_AT),
-      () => cursor.nextMany(LOOKED_AT),
-    )
-    try {
-      for (;;) {
-        const positions = (yield* more) as readonly number[]
-        const found = positions.find(isWanted)
-        if (found !== undefined || positions.length < LOOKED_AT) return found
-      }
-    } finally {
-      cursor.close()
-    }
-  }
 }
-
-function endsOf(entry: Entry<unknown> | undefined): Ends {
-  return entry === undefined ? EMPTY : (entry.value as Ends)
-}
-
-const POSITION_BYTES = 8
-/** Positions go both ways from 0. */
-const MIDDLE = 2 ** 52
-const TWO_32 = 2 ** 32
 
 const POSITIONS: Codec<Key> = {
   name: 'queue',
   encode(position) {
     if (position === undefined) return new Uint8Array(0)
     const bytes = Buffer.alloc(POSITION_BYTES)
-    const number = position + MIDDLE
-    bytes.writeUInt32BE(Math.floor(number / TWO_32), 0)
-    bytes.writeUInt32BE(number % TWO_32, 4)
+    writePosition(bytes, 0, position)
     return bytes
   },
   decode(bytes) {
     if (bytes.length === 0) return ENDS
     if (bytes.length !== POSITION_BYTES) throw new RangeError('it is no key of a queue')
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-    return view.getUint32(0) * TWO_32 + view.getUint32(4) - MIDDLE
+    return readPosition(bytes, 0)
   },
 }
 
-const ITEM = 0
+const ITEM_TAG = 0
 const ENDS_TAG = 1
-const ENDS_BYTES = 25
 
 function itemCodec<V>(codec: InternalCodec<V>): Codec<V | Ends> {
   return {
     name: `queue:${codec.name}`,
-    encode(value) {
-      if (!(value instanceof Ends)) return encodeTagged(codec, ITEM, value)
-      const bytes = Buffer.alloc(ENDS_BYTES)
-      bytes[0] = ENDS_TAG
-      for (const [i, number] of [value.head, value.tail, value.items].entries()) {
-        bytes.writeDoubleLE(number, 1 + 8 * i)
-      }
-      return bytes
-    },
+    encode: (value) =>
+      value instanceof Ends ? encodeEnds(ENDS_TAG, value) : encodeTagged(codec, ITEM_TAG, value),
     decode(bytes) {
-      if (bytes[0] === ITEM) return decodeTagged(codec, bytes)
-      if (bytes[0] !== ENDS_TAG || bytes.length !== ENDS_BYTES)
-        throw new RangeError('it is no value of a queue')
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-      const [head, tail, items] = [1, 9, 17].map((at) => view.getFloat64(at, true))
-      return new Ends(head!, tail!, items!)
+      if (bytes[0] === ITEM_TAG) return decodeTagged(codec, bytes)
+      if (bytes[0] === ENDS_TAG) return decodeEnds(bytes)
+      throw new RangeError('it is no value of a queue')
     },
   }
 }

@@ -165,9 +165,9 @@ export const treeBugs: readonly PlantedBug[] = [
   {
     name: 'the head of a queue passes over what somebody has taken',
     file: 'store/collections/queue.ts',
-    find: '    const isOther = (at: number): boolean => at !== position\n',
+    find: '    const ends = yield* this.#row.without(position, endsOf(entry))\n',
     replace:
-      '    const isOther = (at: number): boolean => at !== position && !this.#leases.has(at)\n',
+      '    let ends = yield* this.#row.without(position, endsOf(entry))\n    while (ends.head < ends.tail && this.#leases.has(ends.head)) ends = new Ends(ends.head + 1, ends.tail, ends.items)\n',
     rows: ['queue-crashes'],
   },
   {
