@@ -113,9 +113,10 @@ test('the examples of docs/observability.md print what they say', () => {
 
 test('docs/collections.md names all verbs of the collections', () => {
   const page = read('docs/collections.md')
-  for (const name of ['queue', 'list', 'set', 'counters']) {
+  for (const name of ['queue', 'list', 'set', 'int-sets', 'counters']) {
     const source = read(`packages/kvark/src/store/collections/${name}.ts`)
-    const [, verbs] = /^export interface (?:Queue|List|SetOf|Counters)<[\w, ]+> {\n(.*?)^}$/ms.exec(source)!
+    const [, verbs] =
+      /^export interface (?:Queue|List|SetOf|IntSets|Counters)<[\w, ]+> {\n(.*?)^}$/ms.exec(source)!
     for (const [, verb] of verbs!.matchAll(/^ {2}(\w+)\(/gm)) {
       const promised = verb!.replace(/Sync$/, '')
       assert.match(page, new RegExp(`\`${promised}\\(`), `${name}.${verb}`)
