@@ -124,9 +124,12 @@ export class Collection<K, V, S extends Shared = Shared> {
       let change: Change<K, V, T>
       let written: Promise<unknown> | undefined
       try {
-        const { changes } = this.shared
-        change = await runAsync(plan())
-        if (changes !== this.shared.changes) continue
+        // Again in the same turn: who came later does not overtake.
+        let changes: number
+        do {
+          changes = this.shared.changes
+          change = await runAsync(plan())
+        } while (changes !== this.shared.changes)
         written = this.#carryOut(change, () => this.table.batch(change.operations, options))
       } finally {
         end()

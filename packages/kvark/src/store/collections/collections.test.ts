@@ -146,6 +146,24 @@ for (const engine of ['btree', 'log'] as const) {
     throws('CLOSED', () => jobs.takeSync())
   })
 
+  test(`who pushes without waiting keeps the order, whatever comes in between, ${engine}`, async () => {
+    const { db } = new World(engine)
+    const jobs = queue(db, 'jobs')
+    const items = Array.from({ length: 60 }, (_, i) => `${i}`)
+    const pushes = items.map((item) => jobs.push(item))
+    // Synchronous calls between any two steps of theirs.
+    for (let i = 0; i < 500; i++) {
+      jobs.takeSync()?.release()
+      if (i % 20 === 0) jobs.pushFrontSync('front')
+      await Promise.resolve()
+    }
+    await Promise.all(pushes)
+    const left: string[] = []
+    for (let item = jobs.popSync(); item !== undefined; item = jobs.popSync()) left.push(item)
+    assert.deepEqual(left.slice(25), items)
+    db.closeSync()
+  })
+
   test(`a queue under many at once is an array, ${engine}`, async () => {
     for (let seed = 1; seed <= 3; seed++) await runModel(engine, seed)
   })

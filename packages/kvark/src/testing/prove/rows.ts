@@ -11,6 +11,7 @@ import { malformedFiles } from './malformed-files.ts'
 import { modelOperations } from './model-operations.ts'
 import { plantedBugsRow } from './planted-bugs.ts'
 import { queueCrashes } from './queue-crashes.ts'
+import { queueKills } from './queue-kills.ts'
 import { realKills } from './real-kills.ts'
 import type { Row } from './row.ts'
 import { sectorFaults } from './sector-faults.ts'
@@ -30,6 +31,7 @@ export const rows: readonly Row[] = [
   modelOperations,
   queueCrashes,
   realKills,
+  queueKills,
   twoProcesses,
   soak,
   encryption,
