@@ -108,11 +108,29 @@ export class WriteBatch {
     return i
   }
 
-  /** Takes back the last operation. */
-  undo(i: number): void {
-    this.count = i
-    this.used = this.keyStart[i]!
-    this.large.length = Math.min(this.large.length, i)
+  /** Takes back operation `from`, also one that was only begun, and all behind it. */
+  truncate(from: number): void {
+    if (from === this.count) return
+    for (let i = from; i < this.count; i++) this.size -= this.keyLength[i]! + this.valueLength[i]!
+    this.count = from
+    this.used = this.keyStart[from]!
+    this.large.length = Math.min(this.large.length, from)
+  }
+
+  /** Adds a copy of operation `i` of another batch, with another key if one is given; a large value is only pointed to. Returns its number. */
+  copy(other: WriteBatch, i: number, key?: Uint8Array): number {
+    const start = other.keyStart[i]!
+    const own = key ?? other.bytes.subarray(start, start + other.keyLength[i]!)
+    const from = other.valueStart[i]!
+    const value = other.source(i).subarray(from, from + other.valueLength[i]!)
+    const to = this.add(other.kind[i] as Kind, other.expected[i], other.expiry[i])
+    // First: it may replace `bytes`.
+    const at = this.reserve(own.length)
+    this.bytes.set(own, at)
+    this.keyWritten(to, own.length)
+    this.setValue(to, value)
+    this.ascii[to] = other.ascii[i]!
+    return to
   }
 
   /** Makes room for `length` more bytes; returns where they go in `bytes`. */

@@ -73,6 +73,12 @@ export class Catalogue {
     return false
   }
 
+  /** The table whose space this is; 0: the root. */
+  numberOf(space: number): number {
+    for (const record of this.tables.values()) if (record.space === space) return record.number
+    return 0
+  }
+
   /** With a table more, or with another record of one. */
   with(record: TableRecord): Catalogue {
     const next = Math.max(this.next, record.number + 1, record.space + 1)

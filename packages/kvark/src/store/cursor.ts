@@ -18,8 +18,7 @@ import type { Core } from './core.ts'
 import { fromRun, gather, newRun, type Projection, wantsValue } from './project.ts'
 import { type Scan, tokenOf } from './range.ts'
 import type { OrderedCursor } from './types.ts'
-import type { View } from './view.ts'
-import { startWalk, type Walk } from './walk.ts'
+import type { Walk } from './walk.ts'
 
 type Step<T> = IteratorResult<T, undefined>
 
@@ -40,12 +39,13 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
   /** Promised steps that run or wait. */
   #waiting = 0
 
-  constructor(core: Core<K, V>, scan: Scan, view: View | undefined, project: Projection<K, V, T>) {
+  /** Takes the walk over; `scan` says how far it goes. */
+  constructor(core: Core<K, V>, scan: Scan, walk: Walk, project: Projection<K, V, T>) {
     this.#core = core
     this.#project = project
     this.#signal = scan.signal
     this.#remaining = scan.limit
-    this.#walk = startWalk(core, scan, view)
+    this.#walk = walk
     this.#run = newRun(core, project)
     this.#found.run = this.#run
     core.life.addLease(this.#walk, this)

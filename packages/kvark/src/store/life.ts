@@ -26,6 +26,7 @@ import { Changes } from './changes.ts'
 import { ExpiryTimer } from './expiry-timer.ts'
 import { KeyBuffer } from './key-buffer.ts'
 import { Tables } from './tables.ts'
+import { Transactions } from './transactions.ts'
 import { WriteQueue } from './write-queue.ts'
 
 /** A larger arena is let go after the call that needed it. */
@@ -81,6 +82,7 @@ export class Life {
   readonly expiry: ExpiryTimer
   readonly tables: Tables
   readonly changes: Changes
+  readonly transactions: Transactions
   unsettled = false
   /** Some table checks what is written into it. */
   hasSchemas = false
@@ -123,6 +125,7 @@ export class Life {
     this.expiry = new ExpiryTimer(environment, readOnly ? undefined : engine, expiryIntervalMs)
     this.tables = new Tables(this)
     this.changes = new Changes(this, engine, environment)
+    this.transactions = new Transactions(this)
     this.#abandoned = new FinalizationRegistry((lease) => {
       this.environment.warn(
         `${lease.what} of the store ${this.path} was forgotten and has been closed. Close it, or leave its loop, as soon as it is done.`,

@@ -21,7 +21,7 @@ export type Projection<K, V, R> = (core: Core<K, V>, found: Found) => R
 /** Whether a projection looks at the bytes of the value. */
 export function wantsValue<K, V, R>(project: Projection<K, V, R>): boolean {
   const one: unknown = project
-  return one !== toKey && one !== toPresence
+  return one !== toKey && one !== toPresence && one !== toVersion
 }
 
 /** Brings the bytes of a value that was found `SPREAD`; none of one that is too long to be handed out as a whole. */
@@ -110,6 +110,11 @@ export function toEntry<K, V>(core: Core<K, V>, found: Found): Entry<V> {
 /** Only that it is there; needs neither key nor value. */
 export function toPresence(): true {
   return true
+}
+
+/** Only which write made it. */
+export function toVersion<K, V>(_core: Core<K, V>, { sequence }: Found): number {
+  return sequence
 }
 
 /** Points `found` to copies that later calls into the engine leave alone. */

@@ -22,7 +22,7 @@ import { planScan, type Scan } from './range.ts'
 import type { Entry, OrderedCursor, OrderedReader, RangeOptions } from './types.ts'
 import { streamValue } from './value-stream.ts'
 import type { View } from './view.ts'
-import { countEntries } from './walk.ts'
+import { countEntries, startWalk } from './walk.ts'
 
 export class StoreReader<K, V> implements OrderedReader<K, V> {
   protected readonly life: Life
@@ -222,7 +222,7 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
     const { core } = this
     const scan = planScan(core, options)
     if (core.life.unsettled) core.life.settle()
-    return new StoreCursor(core, scan, this.view, project)
+    return new StoreCursor(core, scan, startWalk(core, scan, this.view), project)
   }
 
   /** The scan whose first entry is the first, or last, of the range. */
@@ -235,7 +235,7 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
 
   *#take(core: Core<K, V>, scan: Scan): Routine<[K, V] | undefined> {
     yield* core.queue.passed
-    const cursor = new StoreCursor(core, scan, this.view, toPair)
+    const cursor = new StoreCursor(core, scan, startWalk(core, scan, this.view), toPair)
     try {
       return (yield* cursor.advance()).value
     } finally {

@@ -21,16 +21,13 @@ import {
   show,
   unknownName,
 } from './arguments.ts'
+import { askedTable } from './asked-table.ts'
 import { backupStore } from './backup.ts'
 import type { Catalogue } from './catalogue.ts'
-import { resolveKeyCodec, resolveValueCodec } from './codecs.ts'
-import { checkTtl } from './expiry.ts'
 import type { InternalCodec } from './internal-codec.ts'
 import type { Life } from './life.ts'
 import { EXPIRY_INTERVAL, expiryInterval } from './open-plan.ts'
-import { withSchema } from './schema.ts'
 import { KvarkTable } from './table.ts'
-import { checkTableName, type Wanted } from './tables.ts'
 import type {
   BackupOptions,
   Configurable,
@@ -46,7 +43,6 @@ import { checkBatchOptions } from './writes.ts'
 
 const JOB_NAMES: readonly string[] = ['signal', 'progress']
 const BACKUP_NAMES: readonly string[] = [...JOB_NAMES, 'base']
-const TABLE_NAMES: readonly string[] = ['keys', 'values', 'schema', 'ttl']
 
 export class KvarkStore<K, V>
   extends KvarkTable<K, V>
@@ -70,15 +66,7 @@ export class KvarkStore<K, V>
   table(name: string, options?: TableOptions<unknown, unknown> & SchemaOption<unknown>): unknown {
     const { life } = this
     life.checkOpen()
-    checkTableName(name)
-    if (options !== undefined) {
-      checkObject(options, 'The options of a table')
-      checkNames(options, TABLE_NAMES, 'A table')
-    }
-    const keys = resolveKeyCodec(options?.keys)
-    const values = withSchema(resolveValueCodec(options?.values), options?.schema)
-    const ttl = options?.ttl === undefined ? life.ttl : checkTtl(options.ttl)
-    const wanted: Wanted = { name, keys: keys.name, values: values.name, number: 0 }
+    const { wanted, keys, values, ttl } = askedTable(life, name, options)
     const { tables } = life
     const number = tables.find(tables.known(), wanted)?.number ?? 0
     return new KvarkTable(life, keys, values, { ...wanted, number }, ttl)
@@ -224,10 +212,12 @@ export class KvarkStore<K, V>
   }
 
   *#resume(): Routine<void> {
-    const { engine, tables, changes } = this.life
+    const { engine, tables, changes, transactions } = this.life
+    transactions.reset()
     const durable = engine.failure === undefined ? undefined : engine.stats().durableSequence
     yield* engine.resume()
     yield* tables.load()
+    transactions.reset()
     if (durable !== undefined) changes.resumed(durable)
   }
 

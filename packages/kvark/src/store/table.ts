@@ -10,6 +10,7 @@
 
 import type { Durability } from '../engine/engine.ts'
 import type { WriteBatch } from '../engine/write-batch.ts'
+import { type Routine, runSync } from '../environment/routine.ts'
 import { checkDurability, rejected, unsupported } from './arguments.ts'
 import type { Catalogue } from './catalogue.ts'
 import { Core } from './core.ts'
@@ -25,8 +26,10 @@ import { tellSlow } from './slow.ts'
 import { StoreSnapshot } from './snapshot.ts'
 import { NO_SPACE } from './spaces.ts'
 import type { Handle } from './table-argument.ts'
+import { TableCell } from './table-cell.ts'
 import type { Tables, Wanted } from './tables.ts'
 import { touch, touchSync } from './touch.ts'
+import { type Origin, transaction, transactionSync } from './transaction.ts'
 import type {
   BatchOperation,
   ByteSource,
@@ -35,13 +38,17 @@ import type {
   LoadOptions,
   OrderedSnapshot,
   OrderedTable,
+  OrderedTransaction,
   PutOptions,
   TableOperation,
   TouchOptions,
+  TransactionOptions,
+  UpdateOptions,
   Watch,
   WatchOptions,
   WriteOptions,
 } from './types.ts'
+import { type Cell, checkUpdateOptions, getOrPut, increment, update } from './update.ts'
 import { View } from './view.ts'
 import { watch } from './watch.ts'
 import {
@@ -69,6 +76,8 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
   #seen: Catalogue | undefined
   readonly #tables: Tables
   readonly #schema: SchemaCodec | undefined
+  /** As transactions know it, once one has begun here. */
+  #origin: Origin<K, V> | undefined
 
   /** The table `wanted`, or the root. `ttl`: of puts that name no end, ms; 0: they have none. */
   constructor(
@@ -88,6 +97,18 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
       life.hasSchemas = true
     }
     tellSlow(this, life, wanted?.name)
+  }
+
+  get #asOrigin(): Origin<K, V> {
+    if (this.#origin !== undefined) return this.#origin
+    const { life } = this
+    this.#origin = {
+      life,
+      coreNow: () => this.core,
+      coreAt: (at) => this.coreAt(at),
+      handleOf: ({ wanted, keys, values, ttl }) => new KvarkTable(life, keys, values, wanted, ttl),
+    }
+    return this.#origin
   }
 
   protected override get core(): Core<K, V> {
@@ -145,6 +166,38 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
     return loadSync(this.life, () => this.core, entries, options)
   }
 
+  update(
+    key: K,
+    change: (value: V | undefined) => V | undefined,
+    options?: UpdateOptions,
+  ): Promise<V | undefined> {
+    return this.#updating((cell) => update(cell, change, options), key, options)
+  }
+
+  updateSync(
+    key: K,
+    change: (value: V | undefined) => V | undefined,
+    options?: UpdateOptions,
+  ): V | undefined {
+    return this.#updatingSync((cell) => update(cell, change, options), key, options)
+  }
+
+  increment(key: K, by?: number, options?: UpdateOptions): Promise<number> {
+    return this.#updating((cell) => increment(cell, by, options), key, options)
+  }
+
+  incrementSync(key: K, by?: number, options?: UpdateOptions): number {
+    return this.#updatingSync((cell) => increment(cell, by, options), key, options)
+  }
+
+  getOrPut(key: K, value: V | (() => V | Promise<V>), options?: UpdateOptions): Promise<V> {
+    return this.#updating((cell) => getOrPut(cell, value, options), key, options)
+  }
+
+  getOrPutSync(key: K, value: V | (() => V), options?: UpdateOptions): V {
+    return this.#updatingSync((cell) => getOrPut(cell, value, options), key, options)
+  }
+
   delete(key: K, options?: WriteOptions): Promise<number> {
     return this.#write(options, (batch) => this.#fillDelete(batch, key, options))
   }
@@ -188,6 +241,17 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
     this.#writeSync(options, (batch) => this.#fillClear(batch, options))
   }
 
+  transaction<R>(
+    fn: (tx: OrderedTransaction<K, V>) => R | Promise<R>,
+    options?: TransactionOptions,
+  ): Promise<R> {
+    return transaction(this.#asOrigin, fn, options)
+  }
+
+  transactionSync<R>(fn: (tx: OrderedTransaction<K, V>) => R, options?: TransactionOptions): R {
+    return transactionSync(this.#asOrigin, fn, options)
+  }
+
   snapshot(): OrderedSnapshot<K, V> {
     const { core } = this
     const { engine, modules } = core
@@ -212,6 +276,32 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
     options: DurabilityOptions | undefined,
   ): Promise<number> {
     return this.#write(options, (batch) => this.#fillBatch(batch, operations, options))
+  }
+
+  #updating<R>(
+    start: (cell: Cell<V>) => Routine<R>,
+    key: K,
+    options: UpdateOptions | undefined,
+  ): Promise<R> {
+    return this.promise(() => {
+      checkUpdateOptions(options)
+      return this.life.run(() => start(this.#cell(key, options)))
+    })
+  }
+
+  #updatingSync<R>(
+    start: (cell: Cell<V>) => Routine<R>,
+    key: K,
+    options: UpdateOptions | undefined,
+  ): R {
+    this.life.settle()
+    checkUpdateOptions(options)
+    return runSync(start(this.#cell(key, options)))
+  }
+
+  #cell(key: K, options: UpdateOptions | undefined): Cell<V> {
+    const durability = options?.durability ?? this.life.durability
+    return new TableCell(this, () => this.core, key, durability)
   }
 
   #fillPut(batch: WriteBatch, key: K, value: V, options: PutOptions | undefined): undefined {

@@ -150,11 +150,17 @@ export class Tables {
 
   /**
    * The catalogue that has to be written with the batch, and is added to it; `undefined`: it stays as it is, which was `before` when
-   * the batch was begun. `CONFLICT` when the batch has writes to a space that is no longer a table's.
+   * the batch was begun. `CONFLICT` when the batch has writes to a space that is no longer a table's. `changed`: what the batch itself
+   * makes of the catalogue of now.
    */
-  complete(batch: WriteBatch, before: Catalogue): Catalogue | undefined {
-    if (this.catalogue === before && this.#reserved.size === 0) return undefined
-    let next = this.catalogue
+  complete(
+    batch: WriteBatch,
+    before: Catalogue,
+    changed: Catalogue = this.catalogue,
+  ): Catalogue | undefined {
+    const isSame = changed === this.catalogue
+    if (isSame && this.catalogue === before && this.#reserved.size === 0) return undefined
+    let next = changed
     for (let i = 0; i < batch.count; i++) {
       const space = spaceOf(batch, i)
       if (space === NO_SPACE || next.hasSpace(space)) continue
@@ -234,14 +240,18 @@ export class Tables {
   fillClear(batch: WriteBatch, number: number): Catalogue | undefined {
     const { catalogue } = this
     if (catalogue === NO_TABLES) return undefined
-    const space = this.#newNumber()
-    const record = catalogue.tables.get(number)
-    const next =
-      record === undefined
-        ? catalogue.withRoot(space).withDropped(catalogue.root)
-        : catalogue.with({ ...record, space }).withDropped(record.space)
+    const next = this.cleared(catalogue, number)
     addCatalogue(batch, next)
     return next
+  }
+
+  /** The catalogue with a new space for the root (number 0) or a table. */
+  cleared(catalogue: Catalogue, number: number): Catalogue {
+    const space = this.#newNumber()
+    const record = catalogue.tables.get(number)
+    return record === undefined
+      ? catalogue.withRoot(space).withDropped(catalogue.root)
+      : catalogue.with({ ...record, space }).withDropped(record.space)
   }
 
   /** A report of the engine's, and what is wrong with the catalogue itself. */

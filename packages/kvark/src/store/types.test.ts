@@ -19,10 +19,13 @@ import type {
   OrderedReader,
   OrderedStore,
   OrderedTable,
+  OrderedTransaction,
+  OrderedTransactionTable,
   Reader,
   Snapshot,
   Store,
   Table,
+  Transaction,
 } from './types.ts'
 
 type Equal<A, B> =
@@ -153,6 +156,37 @@ async function uses(): Promise<void> {
   const view = db.snapshot().table(users)
   holds<Equal<typeof view, OrderedReader<Tuple, unknown>>>()
   holds<Equal<ReturnType<typeof db.tables>[number]['keys'], string>>()
+  const moved = await db.transaction(async (tx) => {
+    holds<Extends<typeof tx, OrderedTransaction<string, string>>>()
+    const mine = tx.table(users)
+    holds<Equal<typeof mine, OrderedTransactionTable<Tuple, unknown>>>()
+    const byName = tx.table('dates', { keys: dates })
+    holds<Equal<typeof byName, OrderedTransactionTable<Date, string>>>()
+    await tx.put('a', 'b', { ifAbsent: true, ttl: 1 })
+    tx.savepoint().rollback()
+    // @ts-expect-error it becomes durable as a whole
+    await tx.put('a', 'b', { durability: 'os' })
+    // @ts-expect-error keys are strings
+    await tx.get(1)
+    // @ts-expect-error a stream is a write by itself
+    await tx.putStream('a', [])
+    return tx.first({ prefix: 'a' })
+  })
+  holds<Equal<typeof moved, [string, string] | undefined>>()
+  const counted = log.transactionSync((tx) => {
+    holds<Equal<typeof tx, Transaction<string, string>>>()
+    // @ts-expect-error the log engine has no order
+    tx.firstSync()
+    return tx.countSync()
+  })
+  holds<Equal<typeof counted, number>>()
+  // @ts-expect-error not every engine has transactions
+  await any.transaction(() => 1)
+  holds<Equal<Awaited<ReturnType<typeof any.increment>>, number>>()
+  const got = await any1.getOrPut('a', async () => ({ x: 1 }))
+  holds<Equal<typeof got, Point>>()
+  // @ts-expect-error a change gives a value
+  any1.updateSync('a', () => 1)
   // @ts-expect-error tuple is for keys
   db.table('t', { values: 'tuple' })
   // @ts-expect-error the table of a log has no order

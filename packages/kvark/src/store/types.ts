@@ -4,8 +4,10 @@
  *   Reader ◄── Snapshot                          OrderedReader ◄── OrderedSnapshot
  *     ▲                                            ▲
  *   Table ◄── AtomicTable ◄── OrderedTable ────────┘       Table: reads and writes, what all engines have
- *     ▲            ▲               ▲                       Atomic…: batch, snapshot
+ *     ▲            ▲               ▲                       Atomic…: batch, snapshot, transaction
  *   Store ◄── AtomicStore ◄── OrderedStore                 …Store: a root table with a lifetime, and tables of its kind
+ *
+ *   Reader ◄── TransactionTable ◄── Transaction            …and the same Ordered: what a transaction reads and writes
  *
  * What touches the disk is a promise and has a `Sync` twin; what does not is plain.
  */
@@ -49,6 +51,30 @@ export interface Expiry {
 
 /** How to put an entry. */
 export interface PutOptions extends WriteOptions, Expiry {}
+
+/** Under which condition to write. */
+export interface Condition {
+  /** Write only if the key has exactly this version; else `CONFLICT`. */
+  readonly ifVersion?: number
+  /** Write only if the key is absent; else `CONFLICT`. */
+  readonly ifAbsent?: boolean
+}
+
+/** How to change an entry by what it is. */
+export interface UpdateOptions extends Expiry {
+  /** Overrides the store's durability for this call. */
+  readonly durability?: Durability
+  /** How often it may be tried in all, where others write the key meanwhile. Default 100. */
+  readonly attempts?: number
+}
+
+/** How to carry out a transaction. */
+export interface TransactionOptions {
+  /** Overrides the store's durability for this call. */
+  readonly durability?: Durability
+  /** How often its function may run in all, where others change meanwhile what it has read. Default 100. */
+  readonly attempts?: number
+}
 
 /** When an entry is to end that is there, and how to wait for that. */
 export interface TouchOptions extends Expiry {
@@ -379,6 +405,118 @@ export interface Table<K, V, I = V> extends Reader<K, V> {
   /** Removes everything. */
   clear(options?: { readonly durability?: Durability }): Promise<void>
   clearSync(options?: { readonly durability?: Durability }): void
+  /**
+   * Replaces the value of `key` by what `change` makes of it, in one step: nothing comes between reading and writing. `change` gets the
+   * value, `undefined` where the key is missing, and gives the new one; `undefined` removes the entry. The entry keeps its expiry, unless
+   * `options` give another one. Gives the new value when that is durable.
+   *
+   * Where others write the key meanwhile, `change` is called again with what they have written, up to `attempts` times in all; then
+   * `CONFLICT`. What it throws comes through, and nothing is written. `INVALID_ARGUMENT` where it gives a promise.
+   *
+   * @example
+   * await db.update('cart', (cart = '') => `${cart} apple`)
+   */
+  update(
+    key: K,
+    change: (value: V | undefined) => V | undefined,
+    options?: UpdateOptions,
+  ): Promise<V | undefined>
+  updateSync(
+    key: K,
+    change: (value: V | undefined) => V | undefined,
+    options?: UpdateOptions,
+  ): V | undefined
+  /**
+   * Adds `by` (default 1) to the number under `key`, where a missing key counts as 0, and gives the sum. The entry keeps its expiry,
+   * unless `options` give another one.
+   *
+   * With the codec `utf8` the value is the number in decimal digits, as JSON writes it (`12`, `-0.5`, `1e21`); with `json`, or a codec of
+   * your own, a number. `INVALID_VALUE` where the entry holds something else, or where the sum of two whole numbers leaves the range in
+   * which they are exact (±2⁵³); `INVALID_ARGUMENT` for a `by` that is not a finite number, and for the codec `bytes`.
+   *
+   * @example
+   * const visits = await db.increment('visits')
+   */
+  increment(key: K, by?: number, options?: UpdateOptions): Promise<number>
+  incrementSync(key: K, by?: number, options?: UpdateOptions): number
+  /**
+   * The value of `key`; where it is missing, stores `value` (or what it gives, if it is a function, awaited) and gives that. Of several
+   * that do so at the same time one stores its value, and all give that one.
+   *
+   * @example
+   * const page = await db.getOrPut('page', () => render(), { ttl: 60_000 })
+   */
+  getOrPut(key: K, value: V | (() => V | Promise<V>), options?: UpdateOptions): Promise<V>
+  getOrPutSync(key: K, value: V | (() => V), options?: UpdateOptions): V
+}
+
+/** What a transaction does with a table: what it reads is of one moment, with its own writes over it; others see them when it ends. */
+export interface TransactionTable<K, V> extends Reader<K, V> {
+  /** Stores `value` under `key`. Conditions are judged at once, against what the transaction sees. */
+  put(key: K, value: V, options?: Condition & Expiry): Promise<void>
+  putSync(key: K, value: V, options?: Condition & Expiry): void
+  /** `put`. */
+  set(key: K, value: V, options?: Condition & Expiry): Promise<void>
+  setSync(key: K, value: V, options?: Condition & Expiry): void
+  /** Gives the entry of `key` another expiry, or none; whether the key is there. */
+  touch(key: K, options?: Expiry): Promise<boolean>
+  touchSync(key: K, options?: Expiry): boolean
+  /** Removes `key`. */
+  delete(key: K, options?: Condition): Promise<void>
+  deleteSync(key: K, options?: Condition): void
+  /** `delete`. */
+  del(key: K, options?: Condition): Promise<void>
+  delSync(key: K, options?: Condition): void
+  /** Removes everything. */
+  clear(): Promise<void>
+  clearSync(): void
+  /** As `Table.update`. */
+  update(
+    key: K,
+    change: (value: V | undefined) => V | undefined,
+    options?: Expiry,
+  ): Promise<V | undefined>
+  updateSync(
+    key: K,
+    change: (value: V | undefined) => V | undefined,
+    options?: Expiry,
+  ): V | undefined
+  /** As `Table.increment`. */
+  increment(key: K, by?: number, options?: Expiry): Promise<number>
+  incrementSync(key: K, by?: number, options?: Expiry): number
+  /** As `Table.getOrPut`. */
+  getOrPut(key: K, value: V | (() => V | Promise<V>), options?: Expiry): Promise<V>
+  getOrPutSync(key: K, value: V | (() => V), options?: Expiry): V
+}
+
+/** A moment of a transaction to go back to. Those that were made after it end with it. */
+export interface Savepoint {
+  /** Takes back everything that the transaction has written since. The savepoint stays. `CLOSED` when it has ended. */
+  rollback(): void
+  /** Ends the savepoint; what was written since stays. */
+  release(): void
+}
+
+/**
+ * What the function of `transaction` gets. Valid until that ends, then `CLOSED`; and so are its cursors.
+ *
+ * What it has written itself has, in `getEntry`, a version that is of use for its own conditions only.
+ */
+export interface Transaction<K, V> extends TransactionTable<K, V> {
+  /** Another table of the store, by handle or by name and codecs. `NOT_FOUND` where it had been dropped. */
+  readonly table: TableAccess<'transaction'>['table'] &
+    (<TK, TV>(table: Table<TK, TV>) => TransactionTable<TK, TV>)
+  /** The tables of the moment at which the transaction began. */
+  tables(): TableInfo[]
+  /**
+   * A moment to go back to.
+   *
+   * @example
+   * const before = tx.savepoint()
+   * for (const item of order) await tx.update(item, (stock) => stock - 1)
+   * if ((await tx.get('pear')) < 0) before.rollback()
+   */
+  savepoint(): Savepoint
 }
 
 export interface AtomicTable<K, V, I = V> extends Table<K, V, I> {
@@ -422,6 +560,29 @@ export interface AtomicTable<K, V, I = V> extends Table<K, V, I> {
    * }
    */
   watch(options?: WatchOptions<K>): Watch<K, V>
+  /**
+   * Reads and writes as if nobody else did meanwhile: serializable. What `fn` reads through `tx` is of one moment, with its own writes over
+   * it; these take effect together when it has ended, or not at all. Gives what `fn` gives, when the writes are durable.
+   *
+   * Nobody waits for anybody: if others have changed meanwhile what `fn` has read, a key or a range that it has walked, nothing is
+   * written and `fn` runs again, up to `attempts` times in all; then `CONFLICT`. So it should do nothing else that must not happen twice.
+   * One that writes nothing never conflicts. What `fn` throws comes through, and nothing is written. It must await all that it does.
+   *
+   * Writes past `tx` are not part of it. `CLOSED` when the store is closed meanwhile; otherwise it fails as `batch` does.
+   *
+   * @example
+   * await db.transaction(async (tx) => {
+   *   const balance = await tx.increment('alice', -10)
+   *   if (balance < 0) throw new Error('not enough')
+   *   await tx.increment('bob', 10)
+   * })
+   */
+  transaction<R>(
+    fn: (tx: Transaction<K, V>) => R | Promise<R>,
+    options?: TransactionOptions,
+  ): Promise<R>
+  /** The same at once. `INVALID_ARGUMENT` inside another one, or where `fn` gives a promise: nothing is written then. */
+  transactionSync<R>(fn: (tx: Transaction<K, V>) => R, options?: TransactionOptions): R
 }
 
 export interface OrderedReader<K, V> extends Reader<K, V> {
@@ -444,6 +605,29 @@ export interface OrderedSnapshot<K, V> extends Snapshot<K, V>, OrderedReader<K, 
   values(options?: RangeOptions<K>): OrderedCursor<K, V>
   count(options?: RangeOptions<K>): Promise<number>
   countSync(options?: RangeOptions<K>): number
+}
+
+export interface OrderedTransactionTable<K, V> extends TransactionTable<K, V>, OrderedReader<K, V> {
+  entries(options?: RangeOptions<K>): OrderedCursor<K, [K, V]>
+  keys(options?: RangeOptions<K>): OrderedCursor<K, K>
+  values(options?: RangeOptions<K>): OrderedCursor<K, V>
+  count(options?: RangeOptions<K>): Promise<number>
+  countSync(options?: RangeOptions<K>): number
+  /** Removes a range, or everything. */
+  clear(options?: KeyRange<K>): Promise<void>
+  clearSync(options?: KeyRange<K>): void
+}
+
+export interface OrderedTransaction<K, V> extends Transaction<K, V>, OrderedTransactionTable<K, V> {
+  readonly table: TableAccess<'orderedTransaction'>['table'] &
+    (<TK, TV>(table: Table<TK, TV>) => OrderedTransactionTable<TK, TV>)
+  entries(options?: RangeOptions<K>): OrderedCursor<K, [K, V]>
+  keys(options?: RangeOptions<K>): OrderedCursor<K, K>
+  values(options?: RangeOptions<K>): OrderedCursor<K, V>
+  count(options?: RangeOptions<K>): Promise<number>
+  countSync(options?: RangeOptions<K>): number
+  clear(options?: KeyRange<K>): Promise<void>
+  clearSync(options?: KeyRange<K>): void
 }
 
 export interface OrderedTable<K, V, I = V> extends AtomicTable<K, V, I>, OrderedReader<K, V> {
@@ -483,6 +667,11 @@ export interface OrderedTable<K, V, I = V> extends AtomicTable<K, V, I>, Ordered
   /** `load`, at once. */
   loadSync(entries: Iterable<readonly [K, I]>, options?: LoadOptions): number
   snapshot(): OrderedSnapshot<K, V>
+  transaction<R>(
+    fn: (tx: OrderedTransaction<K, V>) => R | Promise<R>,
+    options?: TransactionOptions,
+  ): Promise<R>
+  transactionSync<R>(fn: (tx: OrderedTransaction<K, V>) => R, options?: TransactionOptions): R
 }
 
 /** How the keys and values of a table become bytes. A property of the table, kept by the store. */
@@ -521,10 +710,12 @@ export interface TableKinds<K, V, I = V> {
   plain: Table<K, V, I>
   atomic: AtomicTable<K, V, I>
   ordered: OrderedTable<K, V, I>
+  transaction: TransactionTable<K, V>
+  orderedTransaction: OrderedTransactionTable<K, V>
 }
 
 /** Key spaces of their own, by name, in one store: a key in one of them has nothing to do with the same key in another, or in the root. */
-export interface Tables<Kind extends keyof TableKinds<unknown, unknown>> {
+export interface TableAccess<Kind extends keyof TableKinds<unknown, unknown>> {
   /**
    * The table `name` (1 to 255 bytes of UTF-8). Touches no disk; a table that is not there is made by the first put into it, in one step
    * with that. The handle follows its table when that is renamed; when it is dropped all verbs of the handle are `NOT_FOUND`.
@@ -567,6 +758,10 @@ export interface Tables<Kind extends keyof TableKinds<unknown, unknown>> {
   ): TableKinds<K, V, I>[Kind]
   /** All tables, in the order in which they were made. The root is none of them. */
   tables(): TableInfo[]
+}
+
+/** The tables of a store, and what becomes of them. */
+export interface Tables<Kind extends keyof TableKinds<unknown, unknown>> extends TableAccess<Kind> {
   /**
    * Removes a table with all its entries: all of it or nothing, also when the process or the power fails. `NOT_FOUND`: there is none of
    * that name.

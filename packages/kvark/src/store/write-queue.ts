@@ -34,6 +34,25 @@ const SPARES = WARMING
 const SPARE_BYTES = 8 * 1024
 const SPARE_OPERATIONS = 16
 
+/** What a guarded write gives in place of its version when it must not be carried out any more. Nothing was written. */
+export const OVERTAKEN = -1
+
+/** Goes with a write that depends on others that may come before it. */
+export interface Guard {
+  /** Right before it is carried out, in the same step: whether it may be. */
+  holds(): boolean
+  /** It has been carried out. */
+  done(): void
+}
+
+/** Hears of what the engine is given, one batch after the other. */
+export interface WriteListener {
+  /** A batch may be about to change what there is. */
+  beforeWrite(): void
+  /** The batch, which is valid during the call, has been carried out and is visible: not durable yet. */
+  written(batch: WriteBatch): void
+}
+
 /** How the warming of a write ended. */
 interface Warmth {
   readonly error?: unknown
@@ -50,6 +69,7 @@ export interface Recorder {
 interface QueuedWrite {
   readonly batch: WriteBatch
   readonly durability: Durability
+  readonly guard: Guard | undefined
   /** Gets the version, once durable. */
   readonly resolve: (version: number | Promise<number>) => void
   readonly reject: (error: unknown) => void
@@ -61,6 +81,8 @@ interface QueuedWrite {
 }
 
 export class WriteQueue {
+  /** `undefined`: nobody listens. */
+  listener: WriteListener | undefined = undefined
   readonly #engine: Engine
   readonly #pause: Effect<void>
   readonly #slice: Slice
@@ -91,31 +113,32 @@ export class WriteQueue {
   }
 
   /** Carries the batch out at once when it can, else when its turn comes. The promise gives its version. */
-  write(batch: WriteBatch, durability: Durability): Promise<number> {
+  write(batch: WriteBatch, durability: Durability, guard?: Guard): Promise<number> {
     if (this.#writes.length === 0) {
-      const status = this.#attempt(batch, durability)
+      const status = this.#attempt(batch, durability, guard)
       if (status === DONE) return this.#commit(durability)
       if (status === REFUSED) return Promise.reject(conflict(batch))
+      if (status === OVERTAKEN) return Promise.resolve(OVERTAKEN)
     }
-    return this.#add(batch.detach(this.#spares.pop()), durability)
+    return this.#add(batch.detach(this.#spares.pop()), durability, guard)
   }
 
   /** Carries the batch out before it returns, or throws; the promise gives its version once durable. */
-  writeAtOnce(batch: WriteBatch, durability: Durability): Promise<number> {
-    this.writeSync(batch, durability)
-    return this.#commit(durability)
+  writeAtOnce(batch: WriteBatch, durability: Durability, guard?: Guard): Promise<number> {
+    const version = this.writeSync(batch, durability, guard)
+    return version === OVERTAKEN ? Promise.resolve(version) : this.#commit(durability)
   }
 
   /** Carries the batch out before it returns; to wait for `durability` is the caller's. */
-  writeSync(batch: WriteBatch, durability: Durability): number {
+  writeSync(batch: WriteBatch, durability: Durability, guard?: Guard): number {
     this.drain()
-    return this.#writeNow(batch, durability)
+    return this.#writeNow(batch, durability, guard)
   }
 
   /** Carries out everything that waits. */
   drain(): void {
     for (let write = this.#writes[0]; write !== undefined; write = this.#writes[0]) {
-      this.#carryOut(write, () => this.#writeNow(write.batch, write.durability))
+      this.#carryOut(write, () => this.#writeNow(write.batch, write.durability, write.guard))
     }
   }
 
@@ -128,24 +151,6 @@ export class WriteQueue {
       return new Promise((resolve) => last.passed.push(resolve))
     },
   )
-
-  /** Nothing to write is done at once. */
-  #attempt(batch: WriteBatch, durability: Durability): Status {
-    if (batch.count === 0) return DONE
-    const status = this.#engine.write(batch)
-    if (status === DONE && this.recorder !== undefined) this.recorder.record(batch, durability)
-    return status
-  }
-
-  #writeNow(batch: WriteBatch, durability: Durability): number {
-    let status = this.#attempt(batch, durability)
-    while (status !== DONE) {
-      if (status === REFUSED) throw conflict(batch)
-      runSync(this.#engine.warm(batch))
-      status = this.#attempt(batch, durability)
-    }
-    return this.#engine.sequence
-  }
 
   #commit(durability: Durability): Promise<number> {
     const version = this.#engine.sequence
@@ -164,12 +169,47 @@ export class WriteQueue {
     return committed.then(() => (turn ? turn.then(() => version) : version))
   }
 
-  #add(batch: WriteBatch, durability: Durability): Promise<number> {
+  /** Nothing to write is done at once. */
+  #attempt(
+    batch: WriteBatch,
+    durability: Durability,
+    guard: Guard | undefined,
+  ): Status | typeof OVERTAKEN {
+    if (guard !== undefined && !guard.holds()) return OVERTAKEN
+    if (batch.count === 0) return DONE
+    const engine = this.#engine
+    const { recorder } = this
+    if (this.listener === undefined && guard === undefined && recorder === undefined) {
+      return engine.write(batch)
+    }
+    this.listener?.beforeWrite()
+    const before = engine.sequence
+    const status = engine.write(batch)
+    if (status !== DONE) return status
+    guard?.done()
+    if (engine.sequence !== before) this.listener?.written(batch)
+    recorder?.record(batch, durability)
+    return DONE
+  }
+
+  #writeNow(batch: WriteBatch, durability: Durability, guard: Guard | undefined): number {
+    let status = this.#attempt(batch, durability, guard)
+    while (status !== DONE) {
+      if (status === OVERTAKEN) return OVERTAKEN
+      if (status === REFUSED) throw conflict(batch)
+      runSync(this.#engine.warm(batch))
+      status = this.#attempt(batch, durability, guard)
+    }
+    return this.#engine.sequence
+  }
+
+  #add(batch: WriteBatch, durability: Durability, guard: Guard | undefined): Promise<number> {
     return new Promise((resolve, reject) => {
       const passed: (() => void)[] = []
       this.#writes.push({
         batch,
         durability,
+        guard,
         resolve,
         reject,
         passed,
@@ -202,9 +242,9 @@ export class WriteQueue {
 
   /** Leaves the write where it is when it is still blocked: then it is warmed again. */
   #carryOutWarm(write: QueuedWrite): void {
-    let status: Status
+    let status: Status | typeof OVERTAKEN
     try {
-      status = this.#attempt(write.batch, write.durability)
+      status = this.#attempt(write.batch, write.durability, write.guard)
     } catch (error) {
       this.#carryOut(write, () => {
         throw error
@@ -217,7 +257,7 @@ export class WriteQueue {
     }
     this.#carryOut(write, () => {
       if (status === REFUSED) throw conflict(write.batch)
-      return this.#engine.sequence
+      return status === OVERTAKEN ? OVERTAKEN : this.#engine.sequence
     })
     this.#keep(write.batch)
   }
@@ -235,8 +275,8 @@ export class WriteQueue {
     this.#writes.shift()
     write.gone = true
     try {
-      act()
-      write.resolve(this.#commit(write.durability))
+      const version = act()
+      write.resolve(version === OVERTAKEN ? version : this.#commit(write.durability))
     } catch (error) {
       write.reject(error)
     }
@@ -263,10 +303,13 @@ function conflict(batch: WriteBatch): KvarkError {
         'clear that range first, or write the entries with batch().',
     )
   }
-  const expected = batch.expected[batch.conflict]!
-  const found = batch.conflictVersion
   const which =
     batch.count === 1 ? 'The key' : `The key of operation ${batch.conflict} of the batch`
+  return conditionFailed(which, batch.expected[batch.conflict]!, batch.conflictVersion)
+}
+
+/** `CONFLICT`: a key has another version than it was to have; 0: absent. */
+export function conditionFailed(which: string, expected: number, found: number): KvarkError {
   const state = found === 0 ? 'is absent' : `has version ${found}`
   const wanted = expected === 0 ? 'it was to be absent' : `it was to have version ${expected}`
   return new KvarkError(

@@ -26,6 +26,8 @@ import { salvage } from './contract/salvage.ts'
 import { snapshots } from './contract/snapshots.ts'
 import { streams } from './contract/streams.ts'
 import { tables } from './contract/tables.ts'
+import { transactions } from './contract/transactions.ts'
+import { updates } from './contract/updates.ts'
 import { watches } from './contract/watch.ts'
 import { writes } from './contract/writes.ts'
 
@@ -48,6 +50,8 @@ const CHAPTERS: readonly Chapter[] = [
   loads,
   tables,
   watches,
+  transactions,
+  updates,
 ]
 
 /** Runs the whole contract on an engine. */

@@ -61,7 +61,7 @@ export const REFERENCE_SUPPORTS: Supports = {
   order: true,
   snapshots: true,
   atomicBatch: true,
-  transactions: false,
+  transactions: true,
   watch: true,
   search: false,
   threads: false,

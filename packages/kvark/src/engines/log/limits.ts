@@ -6,7 +6,7 @@ export const SUPPORTS: Supports = {
   order: false,
   snapshots: true,
   atomicBatch: true,
-  transactions: false,
+  transactions: true,
   watch: true,
   search: false,
   threads: false,

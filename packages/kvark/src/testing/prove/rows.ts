@@ -7,6 +7,7 @@ import { crashRecovery } from './crash-recovery.ts'
 import { crashStates } from './crash-states.ts'
 import { encryption } from './encryption.ts'
 import { faults, syncFailures } from './faults.ts'
+import { isolation } from './isolation.ts'
 import { malformedFiles } from './malformed-files.ts'
 import { modelOperations } from './model-operations.ts'
 import { plantedBugsRow } from './planted-bugs.ts'
@@ -30,6 +31,7 @@ export const rows: readonly Row[] = [
   apiMisuse,
   modelOperations,
   queueCrashes,
+  isolation,
   realKills,
   queueKills,
   twoProcesses,

@@ -177,4 +177,25 @@ export const treeBugs: readonly PlantedBug[] = [
     replace: '        return change.result\n',
     rows: ['queue-crashes'],
   },
+  {
+    name: 'what a transaction has read is not judged',
+    file: 'store/transaction-state.ts',
+    find: '!this.reads.isChangedSince(this.begun, transactions.history)',
+    replace: 'transactions.history.knows(this.begun)',
+    rows: ['isolation'],
+  },
+  {
+    name: 'a walk of a transaction leaves no trace',
+    file: 'store/merged-cursor.ts',
+    find: '    else reads.addRange(this.#begin, to)\n',
+    replace: '',
+    rows: ['isolation'],
+  },
+  {
+    name: 'a transaction goes on with the newest state when others write',
+    file: 'store/transactions.ts',
+    find: '      if (!one.isBare) continue\n',
+    replace: '      if (one.isBare) continue\n',
+    rows: ['isolation'],
+  },
 ]

@@ -192,4 +192,18 @@ export const logBugs: readonly PlantedBug[] = [
     replace: '        return change.result\n',
     rows: ['queue-crashes'],
   },
+  {
+    name: 'nobody hears of writes any more when some transaction has ended',
+    file: 'store/transactions.ts',
+    find: '      this.history.trim(oldest.begun)\n',
+    replace: '      this.history.trim(oldest.begun)\n      this.#life.queue.listener = undefined\n',
+    rows: ['isolation'],
+  },
+  {
+    name: 'a savepoint does not take everything back',
+    file: 'store/pending-writes.ts',
+    find: '      this.#last[key] = before\n',
+    replace: '      this.#last[key] = before < 0 ? 0 : before\n',
+    rows: ['isolation'],
+  },
 ]

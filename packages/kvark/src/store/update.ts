@@ -1,0 +1,173 @@
+/**
+ * Changes of one entry by what it is: `update`, `increment`, `getOrPut`. Built on a conditional write of one key, so that every engine has
+ * them.
+ *
+ *   read ─► entry, its version ─► the new value ─► write, if the key still has that version ─┬─► done
+ *    ▲                                                                                       │
+ *    └────────────────────── others have written the key meanwhile: up to `attempts` times ──┘
+ *
+ * 1. What is in memory is read and written in one step: then nothing can come between.
+ * 2. The entry keeps its expiry, unless the caller says otherwise.
+ */
+
+import { Effect, type Routine } from '../environment/routine.ts'
+import { KvarkError } from '../errors.ts'
+import { checkDurability, checkNames, checkObject, invalid, show } from './arguments.ts'
+import type { Entry, Expiry, UpdateOptions } from './types.ts'
+
+/** How often something is tried that others can upset, in all. */
+const ATTEMPTS = 100
+
+const UPDATE_NAMES: readonly string[] = ['durability', 'ttl', 'expiresAt', 'attempts']
+/** A number as JSON writes it. */
+const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/
+
+/** Where an entry is read and written. */
+export interface Cell<V> {
+  /** Name of the codec of values. */
+  readonly codec: string
+  read(): Routine<Entry<V> | undefined>
+  /** Puts `value`, or removes the entry (`undefined`), if it still is `entry`; else false. */
+  write(value: V | undefined, entry: Entry<V> | undefined, expiry: Expiry): Routine<boolean>
+}
+
+export function checkUpdateOptions(options: UpdateOptions | undefined): void {
+  if (options === undefined) return
+  checkObject(options, 'The options of an update')
+  checkNames(options, UPDATE_NAMES, 'An update')
+  if (options.durability !== undefined) checkDurability(options.durability)
+}
+
+/** The option `attempts`. */
+export function attemptsOf(options: { readonly attempts?: number } | undefined): number {
+  const attempts = options?.attempts ?? ATTEMPTS
+  if (Number.isSafeInteger(attempts) && attempts >= 1) return attempts
+  throw invalid(`The option 'attempts' must be a whole number from 1, not ${show(attempts)}.`)
+}
+
+export function* update<V>(
+  cell: Cell<V>,
+  change: (value: V | undefined) => V | undefined,
+  options: UpdateOptions | undefined,
+): Routine<V | undefined> {
+  if (typeof change !== 'function') throw invalid(`update needs a function, not ${show(change)}.`)
+  const attempts = attemptsOf(options)
+  for (let n = 0; n < attempts; n++) {
+    const entry = yield* cell.read()
+    const value = change(entry?.value)
+    if (isPromise(value)) {
+      throw invalid(
+        'The function of update has given a promise, so nothing was written. Let it give the value, or use a transaction.',
+      )
+    }
+    if (value === undefined && entry === undefined) return undefined
+    if (yield* cell.write(value, entry, expiryOfUpdate(entry, options))) return value
+  }
+  throw upset(attempts)
+}
+
+export function* increment<V>(
+  cell: Cell<V>,
+  by: number | undefined,
+  options: UpdateOptions | undefined,
+): Routine<number> {
+  if (by !== undefined && !Number.isFinite(by)) {
+    throw invalid(`increment adds a finite number, not ${show(by)}.`)
+  }
+  if (cell.codec === 'bytes') {
+    throw invalid(
+      "Bytes are no number. Keep counters in a table with the codec 'utf8' or 'json' for values.",
+    )
+  }
+  const isText = cell.codec === 'utf8'
+  let sum = 0
+  const add = (value: V | undefined): V => {
+    sum = added(value, by ?? 1, isText)
+    return (isText ? String(sum) : sum) as V
+  }
+  yield* update(cell, add, options)
+  return sum
+}
+
+export function* getOrPut<V>(
+  cell: Cell<V>,
+  value: V | (() => V | Promise<V>),
+  options: UpdateOptions | undefined,
+): Routine<V> {
+  const attempts = attemptsOf(options)
+  let made: { readonly value: V } | undefined
+  for (let n = 0; n < attempts; n++) {
+    const entry = yield* cell.read()
+    if (entry !== undefined) return entry.value
+    made ??= { value: yield* settled(isFunction(value) ? value() : value) }
+    // Not awaited since the reading, unless it was the first time: the write knows.
+    if (yield* cell.write(made.value, undefined, options ?? {})) return made.value
+  }
+  throw upset(attempts)
+}
+
+/** Whether something was given that has to be awaited. */
+export function isPromise(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as { then?: unknown }).then === 'function'
+  )
+}
+
+/** Awaited if need be. */
+function* settled<V>(value: V | Promise<V>): Routine<V> {
+  if (!isPromise(value)) return value
+  return yield* new Effect(
+    () => {
+      value.then(undefined, () => {})
+      throw invalid(
+        'The function of getOrPutSync has given a promise, so nothing was written. Use getOrPut.',
+      )
+    },
+    async () => await value,
+  )
+}
+
+function isFunction<V>(value: V | (() => V | Promise<V>)): value is () => V | Promise<V> {
+  return typeof value === 'function'
+}
+
+function added(value: unknown, by: number, isText: boolean): number {
+  const number = value === undefined ? 0 : isText ? numberOf(value) : value
+  if (typeof number !== 'number') {
+    throw new KvarkError(
+      'INVALID_VALUE',
+      `increment found ${show(value)}, which is no number. Nothing was written: put a number first, or use another key.`,
+      { expected: 'a number', found: value },
+    )
+  }
+  const sum = number + by
+  const isExact = Number.isSafeInteger(sum) || !Number.isInteger(number) || !Number.isInteger(by)
+  if (Number.isFinite(sum) && isExact) return sum
+  throw new KvarkError(
+    'INVALID_VALUE',
+    `The sum of ${number} and ${by} is beyond what numbers are exact for (±2^53). Nothing was written: count in another unit.`,
+    { expected: Number.MAX_SAFE_INTEGER, found: sum },
+  )
+}
+
+function numberOf(text: unknown): number | undefined {
+  return typeof text === 'string' && NUMBER.test(text) ? Number(text) : undefined
+}
+
+function expiryOfUpdate<V>(
+  entry: Entry<V> | undefined,
+  options: UpdateOptions | undefined,
+): Expiry {
+  if (options?.ttl !== undefined || options?.expiresAt !== undefined) return options
+  if (entry === undefined) return {}
+  return entry.expiresAt === undefined ? { ttl: 'never' } : { expiresAt: entry.expiresAt }
+}
+
+function upset(attempts: number): KvarkError {
+  return new KvarkError(
+    'CONFLICT',
+    `Others have written the key each time, ${attempts} times. Nothing was written: try it again later, or allow more with 'attempts'.`,
+  )
+}

@@ -1,0 +1,198 @@
+/** Contract, chapter 19: entries that are changed by what they are. */
+
+import assert from 'node:assert/strict'
+import { bytes, content, rejects, throws, turn } from './check.ts'
+import type { Case, Chapter } from './place.ts'
+
+const cases: readonly Case[] = [
+  {
+    name: 'update replaces, makes and removes, and gives the new value',
+    async run(place) {
+      const db = await place.open({ durability: 'os' })
+      assert.equal(await db.update('a', (value = '') => `${value}+`), '+')
+      assert.equal(
+        db.updateSync('a', (value) => `${value}+`),
+        '++',
+      )
+      assert.equal(await db.update('a', () => undefined), undefined)
+      const { sequence } = db.stats()
+      assert.equal(
+        db.updateSync('a', () => undefined),
+        undefined,
+      )
+      assert.equal(db.stats().sequence, sequence, 'nothing was written')
+      const t = db.table('t')
+      await t.update('a', () => 'new')
+      assert.deepEqual([await content(db), await content(t)], [{}, { a: 'new' }])
+      const error = new Error('no more')
+      const fail = (): never => {
+        throw error
+      }
+      await assert.rejects(db.update('a', fail), error)
+      assert.throws(() => db.updateSync('a', fail), error)
+      await rejects('INVALID_ARGUMENT', () => db.update('a', (async () => '1') as never))
+      throws('INVALID_ARGUMENT', () => db.updateSync('a', 1 as never))
+      throws('INVALID_VALUE', () => db.updateSync('a', () => 1 as never))
+      await rejects('INVALID_ARGUMENT', () => db.update('a', () => '1', { retry: 1 } as object))
+      await rejects('INVALID_ARGUMENT', () => db.update('a', () => '1', { attempts: 0 }))
+      await rejects('INVALID_ARGUMENT', () => db.update('a', () => '1', { ttl: 0 }))
+      assert.equal(db.countSync(), 0)
+    },
+  },
+  {
+    name: 'update runs again when the key was written meanwhile, and then gives up with CONFLICT',
+    async run(place) {
+      const db = await place.open({ durability: 'none' })
+      let runs = 0
+      const meanwhile = (value: string | undefined): string => {
+        if (runs++ === 0) db.putSync('a', 'other')
+        return `${value}+`
+      }
+      assert.equal(await db.update('a', meanwhile), 'other+')
+      assert.equal(runs, 2)
+      runs = 0
+      const error = throws('CONFLICT', () =>
+        db.updateSync(
+          'a',
+          (value) => {
+            db.putSync('a', String(runs++))
+            return `${value}+`
+          },
+          { attempts: 3 },
+        ),
+      )
+      assert.deepEqual([runs, error.retryable, db.getSync('a')], [3, true, '2'])
+    },
+  },
+  {
+    name: 'no increment of many at the same time is lost',
+    async run(place) {
+      const db = await place.open<string, number>({ values: 'json', durability: 'none' })
+      const t = db.table('t')
+      await Promise.all([
+        ...Array.from({ length: 40 }, () => db.increment('a')),
+        ...Array.from({ length: 40 }, (_, i) => t.increment(`key${i % 3}`, 2)),
+        ...Array.from({ length: 40 }, () => db.update('a', (n = 0) => n + 1)),
+      ])
+      assert.equal(db.getSync('a'), 80)
+      assert.deepEqual(await content(t), { key0: '28', key1: '26', key2: '26' })
+    },
+  },
+  {
+    name: 'increment adds to numbers, as text or as they are, and to nothing else',
+    async run(place) {
+      const db = await place.open({ durability: 'none' })
+      assert.equal(await db.increment('a'), 1)
+      assert.equal(db.incrementSync('a', -2.5), -1.5)
+      assert.equal(db.getSync('a'), '-1.5')
+      db.putSync('a', '1e2')
+      assert.equal(db.incrementSync('a'), 101)
+      for (const value of ['', 'x', '01', ' 1', '0x10', 'NaN', 'Infinity', '1_000']) {
+        db.putSync('a', value)
+        throws('INVALID_VALUE', () => db.incrementSync('a'))
+        assert.equal(db.getSync('a'), value)
+      }
+      for (const by of [Number.NaN, Number.POSITIVE_INFINITY, '1', 1n]) {
+        await rejects('INVALID_ARGUMENT', () => db.increment('b', by as number))
+      }
+      db.putSync('a', String(Number.MAX_SAFE_INTEGER))
+      await rejects('INVALID_VALUE', () => db.increment('a'))
+      assert.equal(db.incrementSync('a', -1), Number.MAX_SAFE_INTEGER - 1)
+      throws('INVALID_VALUE', () => db.incrementSync('a', 1e308 * 1.7))
+      const json = db.table('json', { values: 'json' })
+      json.putSync('a', '1')
+      throws('INVALID_VALUE', () => json.incrementSync('a'))
+      json.putSync('a', 0.5)
+      assert.equal(json.incrementSync('a'), 1.5)
+      const raw = db.table('bytes', { values: 'bytes' })
+      await rejects('INVALID_ARGUMENT', () => raw.increment('a'))
+      assert.equal(raw.countSync(), 0)
+    },
+  },
+  {
+    name: 'getOrPut gives what is there, or stores the value',
+    async run(place) {
+      const db = await place.open({ durability: 'none' })
+      assert.equal(await db.getOrPut('a', '1'), '1')
+      assert.equal(await db.getOrPut('a', '2'), '1')
+      let calls = 0
+      const make = async (): Promise<string> => {
+        await turn()
+        return String(++calls)
+      }
+      assert.equal(await db.getOrPut('a', make), '1')
+      assert.equal(calls, 0)
+      const all = await Promise.all(Array.from({ length: 5 }, () => db.getOrPut('b', make)))
+      assert.equal(new Set(all).size, 1)
+      assert.equal(db.getSync('b'), all[0])
+      assert.equal(
+        db.getOrPutSync('c', () => 'made'),
+        'made',
+      )
+      throws('INVALID_ARGUMENT', () => db.getOrPutSync('d', make as never))
+      const error = new Error('not made')
+      await assert.rejects(
+        db.getOrPut('d', () => Promise.reject(error)),
+        error,
+      )
+      assert.deepEqual(Object.keys(await content(db)), ['a', 'b', 'c'])
+    },
+  },
+  {
+    name: 'an entry keeps its expiry unless it is given another one',
+    async run(place) {
+      const db = await place.open({ durability: 'none' })
+      const expiresAt = Date.now() + 1e6
+      const ending = (): number | undefined => db.getEntrySync('a')!.expiresAt
+      db.putSync('a', '1', { expiresAt })
+      db.updateSync('a', (value) => `${value}0`)
+      await db.increment('a')
+      assert.equal(ending(), expiresAt)
+      await db.increment('a', 1, { expiresAt: expiresAt + 1 })
+      assert.equal(ending(), expiresAt + 1)
+      db.updateSync('a', (value) => value, { ttl: 2e6 })
+      assert.ok(ending()! > expiresAt + 1)
+      db.deleteSync('a')
+      await db.getOrPut('a', '1', { expiresAt })
+      assert.equal(ending(), expiresAt)
+      db.putSync('a', '1', { expiresAt: 1 })
+      assert.equal(db.incrementSync('a'), 1)
+      assert.equal(ending(), undefined)
+    },
+  },
+  {
+    name: 'the same in a transaction, also side by side',
+    needs: ['transactions'],
+    async run(place) {
+      const db = await place.open({ durability: 'none' })
+      db.putSync('old', '5', { expiresAt: Date.now() + 1e6 })
+      await db.transaction(async (tx) => {
+        await Promise.all(Array.from({ length: 10 }, () => tx.increment('n')))
+        assert.equal(tx.incrementSync('old', 2), 7)
+        assert.ok(tx.getEntrySync('old')!.expiresAt !== undefined)
+        assert.equal(await tx.update('s', (value = '') => `${value}x`), 'x')
+        assert.equal(
+          tx.updateSync('s', () => undefined),
+          undefined,
+        )
+        const made = Array.from({ length: 3 }, (_, i) => tx.getOrPut('m', async () => String(i)))
+        assert.equal(new Set(await Promise.all(made)).size, 1)
+        assert.equal(tx.getOrPutSync('m', 'other'), await tx.get('m'))
+        throws('INVALID_ARGUMENT', () => tx.incrementSync('n', 1, { attempts: 2 } as object))
+        throws('INVALID_ARGUMENT', () => tx.updateSync('n', (async () => '1') as never))
+        const raw = tx.table('raw', { values: 'bytes' })
+        throws('INVALID_ARGUMENT', () => raw.incrementSync('a'))
+        assert.deepEqual(
+          raw.updateSync('a', () => bytes('x')),
+          bytes('x'),
+        )
+        assert.equal(db.getSync('n'), undefined)
+      })
+      const { m, ...rest } = await content(db)
+      assert.deepEqual(rest, { n: '10', old: '7' })
+      assert.match(m!, /^[012]$/)
+    },
+  },
+]
+
+export const updates: Chapter = { name: 'updates', cases }
