@@ -37,16 +37,14 @@ export function rate({ row, samples, bounds }, subjects, judged) {
   const named = (/** @type {string} */ kind) =>
     subjects.filter((one) => one.kind === kind && one.name in medians).map(({ name }) => name)
   const best = named('rival').toSorted((a, b) => of(medians, a) - of(medians, b))[0]
-  const plain = subjects.flatMap(({ name, of: engine }) =>
-    engine !== undefined && name in medians && engine in medians
-      ? [{ engine: name, rival: engine, times: of(medians, engine) / of(medians, name) }]
-      : [],
-  )
-  const ratings = named('engine').map((engine) => {
-    const target = targets[engine]?.[row.name]
-    const { ok, ...rest } = rating(engine, medians, best, target)
+  const rated = (/** @type {string} */ engine, /** @type {string | undefined} */ than) => {
+    const { ok, ...rest } = rating(engine, medians, than, targets[engine]?.[row.name])
     return judged && ok !== undefined ? { ...rest, ok } : rest
-  })
+  }
+  const plain = subjects.flatMap(({ name, of: engine }) =>
+    engine !== undefined && name in medians && engine in medians ? [rated(name, engine)] : [],
+  )
+  const ratings = named('engine').map((engine) => rated(engine, best))
   return {
     row: row.name,
     what: row.what,

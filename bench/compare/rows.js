@@ -3,7 +3,8 @@
 
 import { inKeyOrder } from '../data.js'
 import { mixed } from './measure/mixed.js'
-import { get, getAwaited, getMany, getMissing, scan, view } from './measure/reads.js'
+import { get, getAwaited, getMany, getMissing, ranges, scan, view } from './measure/reads.js'
+import { transact, transactConcurrently } from './measure/transactions.js'
 import { diskBytes, memory, open, openAwaited, privateMemory } from './measure/whole.js'
 import {
   deleteMany,
@@ -101,6 +102,19 @@ export const rows = [
     bounds: READ_BOUNDS,
     measure: get,
   },
+  {
+    name: 'scan-bytes',
+    what: 'full scan, keys and values as bytes',
+    data: '100 B bytes',
+    measure: scan,
+  },
+  {
+    name: 'range-bytes',
+    what: 'an entry in ranges of 100 from a random key on, values as bytes',
+    data: '100 B bytes',
+    rounds: 5,
+    measure: ranges,
+  },
   ...large(),
 ]
 
@@ -160,6 +174,13 @@ function strings() {
     { name: 'get-missing', what: 'get of a missing key', data, rounds: 5, measure: getMissing },
     { name: 'get-many', what: 'get of 100 strings at once, random', data, measure: getMany },
     { name: 'scan', what: 'full scan, keys and values', data, variants: true, measure: scan },
+    {
+      name: 'range',
+      what: 'an entry in ranges of 100 from a random key on',
+      data,
+      rounds: 5,
+      measure: ranges,
+    },
     {
       name: 'zipfian-50',
       what: 'half gets, half puts, zipfian',
@@ -245,6 +266,34 @@ function strings() {
       warmUp: PART,
       bounds: SYNC_BOUNDS,
       measure: putConcurrently(64),
+    },
+    {
+      name: 'transact',
+      what: 'transaction of 2 gets and 2 puts, random, at once',
+      data,
+      durability: 'os',
+      warmUp: PART,
+      measure: transact,
+    },
+    {
+      name: 'transact-1',
+      what: 'durable transaction of 2 gets and 2 puts, one caller',
+      data,
+      durability: 'disk',
+      rounds: 5,
+      warmUp: PART,
+      bounds: SYNC_BOUNDS,
+      measure: transactConcurrently(1),
+    },
+    {
+      name: 'transact-64',
+      what: 'durable transaction of 2 gets and 2 puts, 64 callers',
+      data,
+      durability: 'disk',
+      rounds: 5,
+      warmUp: PART,
+      bounds: SYNC_BOUNDS,
+      measure: transactConcurrently(64),
     },
   ]
 }

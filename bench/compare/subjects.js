@@ -13,14 +13,21 @@
  * @property {import('../rivals/index.js').Rival} [package] what has to be installed for it
  */
 
+/** So that entries may end, and none does while it is measured. */
+const WEEK_MS = 604_800_000
+
 /** @type {readonly Subject[]} */
 export const subjects = [
   { name: 'btree', kind: 'engine', adapter: 'kvark', options: { engine: 'btree' } },
   { name: 'log', kind: 'engine', adapter: 'kvark', options: { engine: 'log' } },
-  variant('lz4', { compression: 'lz4' }),
-  variant('deflate', { compression: 'deflate' }),
-  variant('aes', { encrypted: true }),
-  variant('lz4+aes', { compression: 'lz4', encrypted: true }),
+  variant('btree', 'table', { table: true }),
+  variant('btree', 'ttl', { ttl: WEEK_MS }),
+  variant('log', 'table', { table: true }),
+  variant('log', 'ttl', { ttl: WEEK_MS }),
+  variant('log', 'lz4', { compression: 'lz4' }),
+  variant('log', 'deflate', { compression: 'deflate' }),
+  variant('log', 'aes', { encrypted: true }),
+  variant('log', 'lz4+aes', { compression: 'lz4', encrypted: true }),
   { name: 'lmdb', kind: 'rival', adapter: 'lmdb', options: {}, package: 'lmdb' },
   { name: 'level', kind: 'rival', adapter: 'level', options: {}, package: 'classic-level' },
   { name: 'sqlite', kind: 'rival', adapter: 'sqlite', options: {}, package: 'better-sqlite3' },
@@ -28,16 +35,17 @@ export const subjects = [
 ]
 
 /**
+ * @param {string} engine
  * @param {string} form
  * @param {object} options
  * @returns {Subject}
  */
-function variant(form, options) {
+function variant(engine, form, options) {
   return {
-    name: `log+${form}`,
+    name: `${engine}+${form}`,
     kind: 'variant',
-    of: 'log',
+    of: engine,
     adapter: 'kvark',
-    options: { engine: 'log', ...options },
+    options: { engine, ...options },
   }
 }

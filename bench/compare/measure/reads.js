@@ -1,6 +1,7 @@
 // @ts-check
 // Reading a store that is loaded.
 
+import { inKeyOrder, key, shuffled } from '../../data.js'
 import { taste, tasteBytes } from '../work.js'
 import { checksum, keysOf, timeAwaitedReads, timeReads } from './timing.js'
 
@@ -9,6 +10,8 @@ import { checksum, keysOf, timeAwaitedReads, timeReads } from './timing.js'
 const GETS = 250_000
 const AWAITED = 100_000
 const KEYS_AT_ONCE = 100
+const RANGES = 2500
+const RANGE_ENTRIES = 100
 
 /** @param {Job} job */
 export async function get({ work, seed }) {
@@ -76,4 +79,39 @@ export async function scan({ work }) {
   const time = performance.now() - before
   if (sum !== expected || seen !== work.entries) throw new Error('the scan met wrong entries')
   return (time * 1e6) / seen
+}
+
+/** @type {Uint32Array | undefined} */
+let sorted
+
+/**
+ * Ranges from a random key on; ns for each entry.
+ *
+ * @param {Job} job
+ */
+export async function ranges({ work, seed, share }) {
+  const { range } = work.store
+  if (range === undefined) return undefined
+  const all = (sorted ??= inKeyOrder(work.entries))
+  const places = shuffled(work.entries - RANGE_ENTRIES, seed).subarray(0, Math.ceil(RANGES * share))
+  let expected = 0
+  for (const place of places) {
+    for (const i of all.subarray(place, place + RANGE_ENTRIES)) {
+      expected = (Math.imul(expected, 31) + work.expected(i)) | 0
+    }
+  }
+  const keys = Array.from(places, (place) => key(/** @type {number} */ (all[place])))
+  globalThis.gc?.()
+  let sum = 0
+  const visit = (/** @type {import('../stores/store.js').Value} */ value) => {
+    sum = (Math.imul(sum, 31) + taste(value)) | 0
+  }
+  const before = performance.now()
+  for (const from of keys) {
+    const pending = range(from, RANGE_ENTRIES, visit)
+    if (pending !== undefined) await pending
+  }
+  const time = performance.now() - before
+  if (sum !== expected) throw new Error('the ranges met wrong entries')
+  return (time * 1e6) / (keys.length * RANGE_ENTRIES)
 }

@@ -3,6 +3,12 @@
 
 import { open as openKvark, openSync as openKvarkSync } from '../../../packages/kvark/dist/index.js'
 
+/**
+ * What a subject may ask for besides options of `open`.
+ *
+ * @typedef {{ encrypted?: boolean, table?: boolean }} KvarkOptions table: entries go into a table
+ */
+
 /** The same in each process that opens the store. */
 const KEY = new Uint8Array(32).fill(7)
 
@@ -10,12 +16,12 @@ export const durabilities = { none: "'none'", os: "'os'", disk: "'disk'" }
 
 /** @type {import('./store.js').Adapter['open']} */
 export function open(opening) {
-  return storeOf(openKvarkSync(opening.folder, settingsOf(opening)))
+  return storeOf(openKvarkSync(opening.folder, settingsOf(opening)), opening)
 }
 
 /** @param {import('./store.js').Opening} opening */
 export async function openAwaited(opening) {
-  return storeOf(await openKvark(opening.folder, settingsOf(opening)))
+  return storeOf(await openKvark(opening.folder, settingsOf(opening)), opening)
 }
 
 /**
@@ -24,16 +30,20 @@ export async function openAwaited(opening) {
  */
 function settingsOf({ durability, form, cacheBytes, options }) {
   const values = form === 'text' ? 'utf8' : 'bytes'
-  const { encrypted, ...rest } = /** @type {{ encrypted?: boolean }} */ (options)
+  const { encrypted, table: _, ...rest } = /** @type {KvarkOptions} */ (options)
   const encryption = encrypted ? { encryption: { key: KEY } } : {}
   return { ...rest, ...encryption, durability, cacheBytes, values }
 }
 
 /**
- * @param {import('../../../packages/kvark/dist/index.js').AtomicStore<string, any>} db
+ * @param {import('../../../packages/kvark/dist/index.js').AtomicStore<string, any>} store
+ * @param {import('./store.js').Opening} opening
  * @returns {import('./store.js').Store}
  */
-function storeOf(db) {
+function storeOf(store, { form, options }) {
+  const { table } = /** @type {KvarkOptions} */ (options)
+  /** @type {import('../../../packages/kvark/dist/index.js').AtomicTable<string, any>} */
+  const db = table ? store.table('entries', { values: form === 'text' ? 'utf8' : 'bytes' }) : store
   return {
     get: (key) => db.getSync(key),
     getAwaited: (key) => db.get(key),
@@ -47,16 +57,33 @@ function storeOf(db) {
     },
     putAwaited: (key, value) => db.put(key, value),
     batch: (puts) => db.batch(puts),
-    ...(db.supports.order && { load: (entries) => orderedOf(db).load(entries) }),
+    ...(store.supports.order && {
+      load: (entries) => orderedOf(db).load(entries),
+      range(from, count, visit) {
+        for (const [, value] of orderedOf(db).entries({ gte: from, limit: count })) visit(value)
+      },
+    }),
+    transact: (keys, puts) =>
+      db.transactionSync((tx) => {
+        const found = keys.map((key) => tx.getSync(key))
+        for (const { key, value } of puts) tx.putSync(key, value)
+        return found
+      }),
+    transactAwaited: (keys, puts) =>
+      db.transaction((tx) => {
+        const found = keys.map((key) => tx.getSync(key))
+        for (const { key, value } of puts) tx.putSync(key, value)
+        return found
+      }),
     removeMany: (keys) => db.batch(keys.map((key) => ({ type: 'delete', key }))),
-    busy: () => db.stats().compacting,
-    close: () => db.close(),
+    busy: () => store.stats().compacting,
+    close: () => store.close(),
   }
 }
 
 /**
- * @param {import('../../../packages/kvark/dist/index.js').AtomicStore<string, any>} db of an engine with order
- * @returns {import('../../../packages/kvark/dist/index.js').OrderedStore<string, any>}
+ * @param {import('../../../packages/kvark/dist/index.js').AtomicTable<string, any>} db of an engine with order
+ * @returns {import('../../../packages/kvark/dist/index.js').OrderedTable<string, any>}
  */
 function orderedOf(db) {
   return /** @type {any} */ (db)

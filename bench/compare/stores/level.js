@@ -29,6 +29,9 @@ export async function open({ folder, durability, form, cacheBytes }) {
       }
       await cursor.close()
     },
+    async range(from, count, visit) {
+      for (const [, value] of await db.iterator({ gte: from, limit: count }).all()) visit(value)
+    },
     putAwaited: (key, value) => db.put(key, value, how),
     batch: (puts) => db.batch(puts, how),
     removeMany: (keys) =>

@@ -30,6 +30,24 @@ export async function open({ folder, durability, form }) {
     scan(visit) {
       for (const { value } of db.getRange()) visit(value)
     },
+    range(from, count, visit) {
+      for (const { value } of db.getRange({ start: from, limit: count })) visit(value)
+    },
+    transact: (keys, puts) =>
+      db.transactionSync(() => {
+        const found = keys.map((key) => db.get(key))
+        for (const { key, value } of puts) db.putSync(key, value)
+        return found
+      }, SYNCHRONOUS_COMMIT),
+    transactAwaited(keys, puts) {
+      const done = db.transaction(() => {
+        const found = keys.map((key) => db.get(key))
+        for (const { key, value } of puts) db.put(key, value)
+        return found
+      })
+      // It has been flushed when all that was committed before has been.
+      return disk ? done.then((/** @type {any} */ found) => db.flushed.then(() => found)) : done
+    },
     put: (key, value) => {
       db.putSync(key, value)
     },

@@ -34,6 +34,16 @@ export async function open({ folder, durability, form, valueBytes, cacheBytes })
   const insert = db.prepare('INSERT OR REPLACE INTO entries VALUES (?, ?)')
   const remove = db.prepare('DELETE FROM entries WHERE key = ?')
   const all = db.prepare('SELECT key, value FROM entries').raw()
+  const range = db
+    .prepare('SELECT key, value FROM entries WHERE key >= ? ORDER BY key LIMIT ?')
+    .raw()
+  const transact = db.transaction(
+    (/** @type {string[]} */ keys, /** @type {import('./store.js').Put[]} */ puts) => {
+      const found = keys.map((key) => select.get(key))
+      for (const { key, value } of puts) insert.run(key, value)
+      return found
+    },
+  ).immediate
   const put = (/** @type {string} */ key, /** @type {unknown} */ value) => {
     insert.run(key, value)
   }
@@ -44,6 +54,11 @@ export async function open({ folder, durability, form, valueBytes, cacheBytes })
     scan(visit) {
       for (const [, value] of all.iterate()) visit(value)
     },
+    range(from, count, visit) {
+      for (const [, value] of range.all(from, count)) visit(value)
+    },
+    transact,
+    transactAwaited: transact,
     put,
     putAwaited: put,
     batch: db.transaction((/** @type {import('./store.js').Put[]} */ puts) => {

@@ -27,6 +27,10 @@
  *   copy
  * @property {(keys: string[]) => Promise<(Value | undefined)[]> | (Value | undefined)[]} getMany
  * @property {(visit: (value: Value) => void) => Promise<void> | void} scan every entry, with its key
+ * @property {(from: string, count: number, visit: (value: Value) => void) => Promise<void> | void} [range] `count` entries from a key on, with their
+ *   keys
+ * @property {(keys: string[], puts: Put[]) => (Value | undefined)[]} [transact] gets and puts as one transaction; gives what the gets found
+ * @property {(keys: string[], puts: Put[]) => Promise<(Value | undefined)[]> | (Value | undefined)[]} [transactAwaited]
  * @property {(key: string, value: Value) => void} [put]
  * @property {(key: string, value: Value) => unknown} putAwaited what it returns is awaited
  * @property {(puts: Put[]) => unknown} batch what it returns is awaited
