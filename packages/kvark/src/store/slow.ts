@@ -11,7 +11,7 @@ import type { Life } from './life.ts'
 
 /** Promised verbs, which have a twin with `Sync`. Those that are only another name for one of them call it. */
 const VERBS: readonly string[] =
-  'get getMany getEntry has count first last put touch delete batch clear sync dropTable renameTable'.split(
+  'get getMany getEntry has count first last put touch delete batch clear update increment getOrPut transaction sync dropTable renameTable'.split(
     ' ',
   )
 
