@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Effect } from '../environment/routine.ts'
-import { Cache, PAGE_BITS, PAGE_BYTES, PageTable, SLAB_BITS, SLAB_MASK } from './cache.ts'
+import { Effect, immediate } from '../environment/routine.ts'
+import {
+  type Block,
+  Cache,
+  PAGE_BITS,
+  PAGE_BYTES,
+  PageTable,
+  SLAB_BITS,
+  SLAB_MASK,
+} from './cache.ts'
 
 const SOURCE = {
   readPage: () =>
@@ -63,4 +71,35 @@ test('the first memory grows while pages are being loaded into it', async () => 
       `page ${page}`,
     )
   }
+})
+
+test('many who wait for more pages than there is room for all get theirs', async () => {
+  const cache = new Cache(PAGES * PAGE_BYTES)
+  const fill = (page: number, target: Buffer, at: number): void => {
+    target.fill(page, at, at + PAGE_BYTES)
+  }
+  const table = new PageTable(
+    { readPage: (page, target, at) => immediate(() => fill(page, target, at)) },
+    100,
+  )
+  // As a lookup does: the root, then the page that it leads to; from the start when something is missing.
+  const read = async (page: number): Promise<number> => {
+    const blocks: Block[] = []
+    try {
+      for (;;) {
+        const missing = [0, page].find((one) => table.frames[one]! < 0)
+        const frame = table.frames[page]!
+        if (missing === undefined) {
+          return cache.slabs[frame >> SLAB_BITS]![(frame & SLAB_MASK) << PAGE_BITS]!
+        }
+        const block = cache.block(table, missing, missing === 0 ? [] : [0])
+        blocks.push(block)
+        await block.load.async()
+      }
+    } finally {
+      for (const block of blocks) block.release()
+    }
+  }
+  const pages = Array.from({ length: 200 }, (_, i) => 1 + (i % 60))
+  assert.deepEqual(await Promise.all(pages.map(read)), pages)
 })

@@ -32,6 +32,8 @@ export const SLAB_BYTES: number = 1 << SLAB_BYTES_BITS
 /** What the first slab begins with: a small store needs no more. */
 const FIRST_BYTES = 8 * PAGE_BYTES
 const LOADS_AT_ONCE = 32
+/** So many microtasks are waited for a frame when all are pinned. */
+const PATIENCE = 100
 /** Frames that cannot be claimed: a quarter of all, and what a few readers need. */
 const LEAST_UNCLAIMED = 12
 const NO_SLAB: Buffer = Buffer.alloc(0)
@@ -52,13 +54,19 @@ export interface PageSource {
   readPage(page: number, target: Buffer, at: number): Effect<void>
 }
 
+/** A page that is being loaded, for so many. */
+interface Loading {
+  frame: Promise<number> | -1
+  waiters: number
+}
+
 /** Which pages of one file are in memory. */
 export class PageTable {
   /** Page → frame, −1 where absent. */
   frames: Int32Array
   readonly source: PageSource
   /** Loads under way, by page. */
-  readonly loading: Map<number, Promise<number>> = new Map()
+  readonly loading: Map<number, Loading> = new Map()
   dropped = false
 
   constructor(source: PageSource, pages: number) {
@@ -203,22 +211,43 @@ export class Cache {
     if (frame < this.#capacity && this.#owners[frame] === table) this.#disown(frame)
   }
 
-  /** What brings a page into memory, for a `Found`. */
-  block(table: PageTable, page: number): Block {
-    let pinned = -1
+  /**
+   * What brings a page into memory, for a `Found`. Pages that have led to it stay there, too, as far as they still are: many callers who
+   * each hold their page and wait for one above it would wait for each other.
+   */
+  block(table: PageTable, page: number, above: Iterable<number> = []): Block {
+    const pinned: number[] = []
+    const begin = (): void => {
+      for (const one of above) {
+        const frame = table.frames[one]!
+        if (frame >= 0) pinned.push(this.#pin(frame))
+      }
+    }
+    const release = (): void => {
+      for (const frame of pinned.splice(0)) if (frame >= 0) this.#unpin(frame)
+    }
     return {
       load: new Effect(
         () => {
-          pinned = this.#loadSync(table, page)
+          begin()
+          try {
+            pinned.push(this.#loadSync(table, page))
+          } catch (error) {
+            release()
+            throw error
+          }
         },
         async () => {
-          pinned = await this.#load(table, page)
+          begin()
+          try {
+            pinned.push(await this.#load(table, page))
+          } catch (error) {
+            release()
+            throw error
+          }
         },
       ),
-      release: () => {
-        if (pinned >= 0) this.#unpin(pinned)
-        pinned = -1
-      },
+      release,
     }
   }
 
@@ -280,21 +309,20 @@ export class Cache {
     if (present >= 0) return this.#pin(present)
     let loading = table.loading.get(page)
     if (!loading) {
-      loading = this.#read(table, page).finally(() => table.loading.delete(page))
+      loading = { frame: -1, waiters: 0 }
       table.loading.set(page, loading)
+      loading.frame = this.#read(table, page)
     }
-    let frame: number
+    loading.waiters++
     try {
-      frame = await loading
+      return await loading.frame
     } catch (error) {
       if (table.dropped) return -1
       throw error
     }
-    // Several may have waited; the page may even have gone again before this one's turn came.
-    const now = table.frames[page]!
-    return now === frame ? this.#pin(frame) : this.#load(table, page)
   }
 
+  /** The frame of a page, pinned for everybody who waits for it: their turn comes later, and others make room meanwhile. −1: none. */
   async #read(table: PageTable, page: number): Promise<number> {
     if (this.#loads >= LOADS_AT_ONCE || this.#loads >= (this.#capacity - this.#claimed) >> 1) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
@@ -302,6 +330,11 @@ export class Cache {
     let frame = -1
     try {
       frame = this.#allocate()
+      // Who has just got a page lets go of it within some turns.
+      for (let turns = PATIENCE; frame < 0 && turns > 0; turns--) {
+        await undefined
+        frame = this.#allocate()
+      }
       if (frame < 0) throw exhausted()
       this.counts[1]!++
       this.#pin(frame)
@@ -311,11 +344,15 @@ export class Cache {
       await table.source.readPage(page, memory, at).async()
       if (this.slabs[slab] !== memory)
         memory.copy(this.slabs[slab]!, at, at, at + (1 << this.pageBits))
+      if (table.dropped) return -1
       const other = table.frames[page]!
-      if (other >= 0) return other // A synchronous read was faster.
-      if (!table.dropped) this.#own(frame, table, page)
-      return frame
+      // A synchronous read was faster.
+      const kept = other >= 0 ? other : frame
+      if (other < 0) this.#own(frame, table, page)
+      for (let waiters = table.loading.get(page)!.waiters; waiters > 0; waiters--) this.#pin(kept)
+      return kept
     } finally {
+      table.loading.delete(page)
       if (frame >= 0) this.#unpin(frame)
       const next = this.#waiting.shift()
       if (next) next()

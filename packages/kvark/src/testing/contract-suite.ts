@@ -20,7 +20,13 @@ import { limits } from './contract/limits.ts'
 import { loads } from './contract/loads.ts'
 import { model } from './contract/model.ts'
 import { order } from './contract/order.ts'
-import { type Case, type Chapter, Place, type Subject } from './contract/place.ts'
+import {
+  type Case,
+  type Chapter,
+  type EnvironmentName,
+  Place,
+  type Subject,
+} from './contract/place.ts'
 import { reads } from './contract/reads.ts'
 import { salvage } from './contract/salvage.ts'
 import { snapshots } from './contract/snapshots.ts'
@@ -61,7 +67,7 @@ export function contractSuite(subject: Subject): void {
       const form = subject.form === undefined ? '' : `, ${subject.form.name}`
       describe(`${subject.engine.name}${form} on ${environment} files: ${chapter.name}`, () => {
         for (const one of chapter.cases) {
-          test(one.name, { skip: reasonToSkip(one, subject) }, async (t) => {
+          test(one.name, { skip: reasonToSkip(one, subject, environment) }, async (t) => {
             const place = new Place(subject, environment)
             try {
               await one.run(place, t)
@@ -75,8 +81,9 @@ export function contractSuite(subject: Subject): void {
   }
 }
 
-function reasonToSkip(one: Case, subject: Subject): string | false {
+function reasonToSkip(one: Case, subject: Subject, environment: EnvironmentName): string | false {
   const { engine } = subject
+  if (one.memoryOnly && environment !== 'memory') return 'files in memory have it'
   if (one.plainOnly && subject.form !== undefined) return 'the plain store has it'
   const lacking = (one.needs ?? []).filter((need) =>
     need === 'salvage' ? engine.salvage === undefined : !engine.supports[need],

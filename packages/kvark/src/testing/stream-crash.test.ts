@@ -15,6 +15,7 @@ import type { AtomicStore } from '../store/types.ts'
 import { type FileCall, SimulatedFiles } from '../vfs/simulated.ts'
 import type { CrashMode } from '../vfs/simulated-disk.ts'
 import { pattern } from './contract/check.ts'
+import { oneOf, partOf } from './crash/seeds.ts'
 
 type Store = AtomicStore<string, Uint8Array>
 
@@ -33,7 +34,7 @@ const MODES: readonly CrashMode[] = ['drop', 'prefix', 'subset']
 
 const FAILING: readonly FileCall['call'][] = ['open', 'write', 'sync', 'rename', 'syncFolder']
 /** About so many of the calls before the last are tried, and so many of the last. */
-const MOST_EACH = 12
+const MOST_EACH = partOf(12, 0.4)
 
 /** Just long enough to be spooled. */
 const LONG = 2 * 1024 * 1024 + 5000
@@ -182,7 +183,7 @@ for (const { engine, name, form } of subjects) {
           files.failNext(({ call }: FileCall) => {
             // What changes nothing leaves nothing new behind. Compressed blocks have holes between them, so many writes.
             if (['read', 'stat', 'list', 'size', 'close'].includes(call)) return undefined
-            if (call === 'write' && writes++ % 32 !== 0) return undefined
+            if (call === 'write' && writes++ % (32 * oneOf(2)) !== 0) return undefined
             images.push({ image: files.afterCrash({ mode, random }), least: acknowledged })
             return undefined
           })

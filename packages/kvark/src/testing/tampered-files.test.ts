@@ -3,6 +3,7 @@ import { describe, test } from 'node:test'
 import { parseArgs } from 'node:util'
 import { SeededRandom } from '../bytes/random.ts'
 import { FILE_HEADER_BYTES, SECTOR_BYTES } from '../storage/segment-format.ts'
+import { partOf } from './crash/seeds.ts'
 import { type Content, type DamagedForm, openAt } from './damage.ts'
 import {
   blocksOf,
@@ -29,8 +30,8 @@ const ENCRYPTED: readonly [string, DamagedForm][] = [
   ['encrypted', { encryption: { key } }],
   ['encrypted and compressed', { encryption: { key }, compression: 'lz4' }],
 ]
-const SOME_BYTES = 4
-const BITS = [1, 0x80, 0xff]
+const SOME_BYTES = partOf(4, 0.5)
+const BITS = [1, 0x80, 0xff].slice(0, partOf(3, 0.6))
 
 function noticed({ refused, later }: Told): boolean {
   return refused !== undefined || later.length > 0

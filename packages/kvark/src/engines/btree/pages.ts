@@ -106,13 +106,13 @@ export class Pages {
     return true
   }
 
-  /** What brings a page into memory. */
-  block(number: number): Block {
+  /** What brings a page into memory, and keeps those `above` it there that are. */
+  block(number: number, above?: Iterable<number>): Block {
     if (this.table.dropped) {
       throw new KvarkError('CLOSED', 'The store was closed, or resumed, before this was done.')
     }
     this.#reach(number)
-    return this.cache.block(this.table, number)
+    return this.cache.block(this.table, number, above)
   }
 
   sum(number: number): number {

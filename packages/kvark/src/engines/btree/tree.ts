@@ -81,6 +81,7 @@ export class Tree {
   #depth = 0
   /** After `AWAY`: the page that is not in memory; `NO_PAGE`: the rest of a key is. */
   #missing: number = NO_PAGE
+  #missingDepth = 0
   readonly #page: Page
   readonly #other: Page
   readonly #old: Page
@@ -113,6 +114,7 @@ export class Tree {
       if (!pages.look(page, number)) {
         pages.expect(number, sum)
         this.#missing = number
+        this.#missingDepth = depth
         return AWAY
       }
       if (level === 0 || (level > 0 && page.level !== level - 1)) throw misplaced()
@@ -160,6 +162,7 @@ export class Tree {
       if (!this.#pages.look(page, number)) {
         this.#pages.expect(number, sum)
         this.#missing = number
+        this.#missingDepth = depth
         return AWAY
       }
       if (level === 0 || (level > 0 && page.level !== level - 1)) throw misplaced()
@@ -238,7 +241,8 @@ export class Tree {
 
   /** After `AWAY`: what reads what is missing. */
   block(): Block {
-    return this.#missing === NO_PAGE ? this.#keys.block() : this.#pages.block(this.#missing)
+    if (this.#missing === NO_PAGE) return this.#keys.block()
+    return this.#pages.block(this.#missing, this.#path.slice(0, this.#missingDepth))
   }
 
   /** `search`, which reads what is missing at once. */

@@ -38,6 +38,7 @@ export class TreeWalk {
   readonly #slots: number[] = []
   #depth = 0
   #missing: number = NO_PAGE
+  #missingDepth = 0
   /** In the leaf: the next slot, and the one at which the walk ends. */
   #next = 0
   #stop = 0
@@ -209,7 +210,8 @@ export class TreeWalk {
 
   /** After `AWAY`: what reads what is missing. */
   block(): Block {
-    return this.#missing === NO_PAGE ? this.#keys.block() : this.#pages.block(this.#missing)
+    if (this.#missing === NO_PAGE) return this.#keys.block()
+    return this.#pages.block(this.#missing, this.#path.slice(0, this.#missingDepth))
   }
 
   #unread(): Search {
@@ -219,6 +221,7 @@ export class TreeWalk {
 
   #away(depth: number): Search {
     this.#missing = this.#path[depth]!
+    this.#missingDepth = depth
     return AWAY
   }
 }

@@ -139,6 +139,7 @@ const cases: readonly Case[] = [
     name: 'batchOperations, refused as soon as there is one too many',
     needs: ['atomicBatch'],
     plainOnly: true,
+    memoryOnly: true,
     async run(place) {
       const db = await place.open({ durability: 'os' })
       const limit = db.limits.batchOperations

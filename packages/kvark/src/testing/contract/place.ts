@@ -45,6 +45,8 @@ export interface Case {
   readonly needs?: readonly (keyof Supports | 'salvage')[]
   /** It has nothing to do with how bytes lie in files, and takes long. */
   readonly plainOnly?: boolean
+  /** It has nothing to do with whose files they are, and takes long. */
+  readonly memoryOnly?: boolean
   run(place: Place, t: TestContext): Promise<void> | void
 }
 
