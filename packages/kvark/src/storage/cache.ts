@@ -36,6 +36,8 @@ const LOADS_AT_ONCE = 32
 const PATIENCE = 100
 /** Frames that cannot be claimed: a quarter of all, and what a few readers need. */
 const LEAST_UNCLAIMED = 12
+const NOT_BEGUN: Promise<number> = Promise.resolve(-1)
+const TURN: Promise<void> = Promise.resolve()
 const NO_SLAB: Buffer = Buffer.alloc(0)
 
 /** Something on disk that has to be in memory before a call can go on. */
@@ -56,7 +58,7 @@ export interface PageSource {
 
 /** A page that is being loaded, for so many. */
 interface Loading {
-  frame: Promise<number> | -1
+  frame: Promise<number>
   waiters: number
 }
 
@@ -309,7 +311,7 @@ export class Cache {
     if (present >= 0) return this.#pin(present)
     let loading = table.loading.get(page)
     if (!loading) {
-      loading = { frame: -1, waiters: 0 }
+      loading = { frame: NOT_BEGUN, waiters: 0 }
       table.loading.set(page, loading)
       loading.frame = this.#read(table, page)
     }
@@ -332,7 +334,7 @@ export class Cache {
       frame = this.#allocate()
       // Who has just got a page lets go of it within some turns.
       for (let turns = PATIENCE; frame < 0 && turns > 0; turns--) {
-        await undefined
+        await TURN
         frame = this.#allocate()
       }
       if (frame < 0) throw exhausted()
