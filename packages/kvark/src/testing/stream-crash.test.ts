@@ -34,7 +34,7 @@ const MODES: readonly CrashMode[] = ['drop', 'prefix', 'subset']
 
 const FAILING: readonly FileCall['call'][] = ['open', 'write', 'sync', 'rename', 'syncFolder']
 /** About so many of the calls before the last are tried, and so many of the last. */
-const MOST_EACH = partOf(12, 0.4)
+const MOST_EACH = partOf(12, 0.25)
 
 /** Just long enough to be spooled. */
 const LONG = 2 * 1024 * 1024 + 5000
@@ -183,7 +183,7 @@ for (const { engine, name, form } of subjects) {
           files.failNext(({ call }: FileCall) => {
             // What changes nothing leaves nothing new behind. Compressed blocks have holes between them, so many writes.
             if (['read', 'stat', 'list', 'size', 'close'].includes(call)) return undefined
-            if (call === 'write' && writes++ % (32 * oneOf(2)) !== 0) return undefined
+            if (call === 'write' && writes++ % (32 * oneOf(4)) !== 0) return undefined
             images.push({ image: files.afterCrash({ mode, random }), least: acknowledged })
             return undefined
           })

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url'
 const CHILD = fileURLToPath(new URL('stream-memory-child.js', import.meta.url))
 const MIB = 1024 * 1024
 /** Long enough to be seen in what is held. */
-const VALUE_BYTES = 128 * MIB
+const VALUE_BYTES = 64 * MIB
 /** What is held besides; caches are part of it. */
 const CACHE_BYTES = MIB
 const MOST_BYTES = 8 * MIB

@@ -28,7 +28,7 @@ const COPY = '/backups/copy'
 const MODES: readonly CrashMode[] = ['drop', 'prefix', 'subset']
 const POWER_SEEDS = partOf(5, 0.2)
 const FAULT_SEEDS = 1
-const STRIDE = oneOf(3)
+const STRIDE = oneOf(5)
 const WRITES = 60
 /** So many bytes of each file are damaged, one at a time. */
 const DAMAGES = 60

@@ -33,7 +33,7 @@ import { contentOf } from './workload.ts'
 const SWEEPS = 2
 const STEPS = 30
 /** One call of so many fails; which ones, is another one for each test. */
-const STRIDE = oneOf(5)
+const STRIDE = oneOf(7)
 
 const FULL_BYTES = 2 * 1024 * 1024
 const VALUE = 'full'.padEnd(3000, 'kvark')
