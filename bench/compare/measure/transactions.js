@@ -85,12 +85,14 @@ export async function transact({ work, seed, share }) {
  * Callers who each wait for one after the other, as long as there is time.
  *
  * @param {number} callers
+ * @param {boolean} [atOnce] by the call that returns when it is durable, where that is another one
  * @returns {(job: Job) => Promise<number | undefined>}
  */
-export function transactConcurrently(callers) {
+export function transactConcurrently(callers, atOnce = false) {
   return async ({ work, seed, share }) => {
-    const { transactAwaited } = work.store
-    if (transactAwaited === undefined) return undefined
+    const { transactAwaited, transactDurable } = work.store
+    const act = (atOnce && transactDurable) || transactAwaited
+    if (act === undefined) return undefined
     const { all, version } = plan(work, seed, share)
     globalThis.gc?.()
     let next = 0
@@ -99,7 +101,7 @@ export function transactConcurrently(callers) {
     const caller = async () => {
       while (next < all.length && performance.now() < end) {
         const one = /** @type {typeof all[number]} */ (all[next++])
-        mustBe(one.expected, await transactAwaited(one.keys, one.puts))
+        mustBe(one.expected, await act(one.keys, one.puts))
       }
     }
     await Promise.all(Array.from({ length: callers }, caller))

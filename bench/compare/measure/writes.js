@@ -87,11 +87,14 @@ export async function putOutstanding({ work, seed, share }) {
  * Callers who each put one entry after the other, as long as there is time.
  *
  * @param {number} callers
+ * @param {boolean} [atOnce] by the call that returns when the entry is durable, where that is another one
  * @returns {(job: Job) => Promise<number>}
  */
-export function putConcurrently(callers) {
+export function putConcurrently(callers, atOnce = false) {
   return async ({ work, seed, share }) => {
     const { store, version } = work
+    /** @type {(key: string, value: import('../stores/store.js').Value) => unknown} */
+    const put = (atOnce && store.putDurable) || store.putAwaited
     const order = work.pick(CONCURRENT_PUTS, seed)
     const puts = Array.from(order, (i, n) => work.put(i, version + 1 + n))
     let next = 0
@@ -100,7 +103,7 @@ export function putConcurrently(callers) {
     const caller = async () => {
       while (next < puts.length && performance.now() < end) {
         const { key, value } = /** @type {import('../stores/store.js').Put} */ (puts[next++])
-        await store.putAwaited(key, value)
+        await put(key, value)
       }
     }
     await Promise.all(Array.from({ length: callers }, caller))

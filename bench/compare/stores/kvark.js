@@ -44,6 +44,13 @@ function storeOf(store, { form, options }) {
   const { table } = /** @type {KvarkOptions} */ (options)
   /** @type {import('../../../packages/kvark/dist/index.js').AtomicTable<string, any>} */
   const db = table ? store.table('entries', { values: form === 'text' ? 'utf8' : 'bytes' }) : store
+  /** @type {(keys: string[], puts: import('./store.js').Put[]) => any[]} */
+  const transact = (keys, puts) =>
+    db.transactionSync((tx) => {
+      const found = keys.map((key) => tx.getSync(key))
+      for (const { key, value } of puts) tx.putSync(key, value)
+      return found
+    })
   return {
     get: (key) => db.getSync(key),
     getAwaited: (key) => db.get(key),
@@ -55,6 +62,9 @@ function storeOf(store, { form, options }) {
     put: (key, value) => {
       db.putSync(key, value)
     },
+    putDurable: (key, value) => {
+      db.putSync(key, value)
+    },
     putAwaited: (key, value) => db.put(key, value),
     batch: (puts) => db.batch(puts),
     ...(store.supports.order && {
@@ -63,12 +73,8 @@ function storeOf(store, { form, options }) {
         for (const [, value] of orderedOf(db).entries({ gte: from, limit: count })) visit(value)
       },
     }),
-    transact: (keys, puts) =>
-      db.transactionSync((tx) => {
-        const found = keys.map((key) => tx.getSync(key))
-        for (const { key, value } of puts) tx.putSync(key, value)
-        return found
-      }),
+    transact,
+    transactDurable: transact,
     transactAwaited: (keys, puts) =>
       db.transaction((tx) => {
         const found = keys.map((key) => tx.getSync(key))

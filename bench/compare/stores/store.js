@@ -33,6 +33,9 @@
  * @property {(keys: string[], puts: Put[]) => Promise<(Value | undefined)[]> | (Value | undefined)[]} [transactAwaited]
  * @property {(key: string, value: Value) => void} [put]
  * @property {(key: string, value: Value) => unknown} putAwaited what it returns is awaited
+ * @property {(key: string, value: Value) => void} [putDurable] opened with `disk`: it is on the disk when the call returns. Only where `putAwaited`
+ *   is another way
+ * @property {(keys: string[], puts: Put[]) => (Value | undefined)[]} [transactDurable] the same for a transaction
  * @property {(puts: Put[]) => unknown} batch what it returns is awaited
  * @property {(entries: Iterable<[string, Value]>) => unknown} [load] entries in the order of their keys; what it returns is awaited
  * @property {(keys: string[]) => unknown} removeMany what it returns is awaited
