@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { HashIndex } from '../../engines/log/hash-index.ts'
 import { asKvarkError, KvarkError } from '../../errors.ts'
 import { optionSets } from '../crash/subjects.ts'
-import { guarded } from './guard.ts'
+import { guarded, guardedAgain, TookLong } from './guard.ts'
 import { malformedFiles, malformedFilesRow } from './malformed-files.ts'
 import { withPlanted } from './with-planted.ts'
 
@@ -59,4 +59,17 @@ test('the guard lets our errors pass, and no others, no large buffers and no lon
     () => guarded(1000, () => void Atomics.wait(wait, 0, 0, 1100)),
     /it took 1\d\d\d ms/,
   )
+})
+
+test('what takes long is tried again, and what takes long each time is told', () => {
+  const wait = new Int32Array(new SharedArrayBuffer(4))
+  let tries = 0
+  const slow = (times: number) => (): void => {
+    if (tries++ < times) Atomics.wait(wait, 0, 0, 1010)
+  }
+  guardedAgain(1000, slow(1))
+  assert.equal(tries, 2)
+  tries = 0
+  assert.throws(() => guardedAgain(1000, slow(Number.POSITIVE_INFINITY)), TookLong)
+  assert.equal(tries, 3)
 })
