@@ -3,7 +3,16 @@
 
 import { inKeyOrder } from '../data.js'
 import { mixed } from './measure/mixed.js'
-import { get, getAwaited, getMany, getMissing, ranges, scan, view } from './measure/reads.js'
+import {
+  get,
+  getAwaited,
+  getForms,
+  getMany,
+  getMissing,
+  ranges,
+  scan,
+  view,
+} from './measure/reads.js'
 import { transact, transactConcurrently } from './measure/transactions.js'
 import { diskBytes, memory, open, openAwaited, privateMemory } from './measure/whole.js'
 import {
@@ -16,13 +25,14 @@ import {
   putSync,
 } from './measure/writes.js'
 
+/** @typedef {number | { plain: number, [form: string]: number } | undefined} Measured undefined: the subject has no such verb */
+
 /**
  * @typedef {object} Row
  * @property {string} name
  * @property {string} what
  * @property {string} data the name of a data set
- * @property {(job: import('./measure/timing.js').Job) => Promise<number | undefined>} measure `undefined`: the subject
- *   has no such verb
+ * @property {(job: import('./measure/timing.js').Job) => Promise<Measured>} measure
  * @property {import('./stores/store.js').Durability} [durability] of rows that write
  * @property {'fresh' | 'loaded' | 'alone'} [store] `fresh`: makes its own; `loaded` (if not said otherwise): goes on with
  *   the loaded one; `alone`: the loaded one in a new process
@@ -168,6 +178,16 @@ function strings() {
       rounds: 5,
       bounds: READ_BOUNDS,
       measure: get,
+    },
+    {
+      name: 'get-forms',
+      what: 'get of a string, random; a quarter of all is plain, a quarter in a table, two quarters are the same but end some time',
+      data,
+      store: 'fresh',
+      durability: 'none',
+      rounds: 5,
+      warmUp: 0,
+      measure: getForms,
     },
     { name: 'view', what: "view of the value's bytes, random", data, rounds: 5, measure: view },
     { name: 'get-awaited', what: 'awaited get of a string, random', data, measure: getAwaited },

@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { remove } from '../common.js'
 import { SubjectProcess } from './process.js'
+import { formName } from './subjects.js'
 
 /** @typedef {import('./rows.js').Row} Row */
 /** @typedef {import('./subjects.js').Subject} Subject */
@@ -43,7 +44,7 @@ export class Session {
    */
   constructor(data, subjects, settings) {
     this.data = data
-    this.subjects = subjects
+    this.subjects = subjects.filter(({ kind }) => kind !== 'form')
     this.settings = settings
     /** @type {Map<string, SubjectProcess>} those that have not failed */
     this.processes = new Map()
@@ -95,7 +96,12 @@ export class Session {
       for (const subject of rotated(subjects, round)) {
         await this.attempt(subject, row.name, async () => {
           const value = await this.once(subject, row, { name: row.name, seed: round + 1, share })
-          if (round > 0 && value !== undefined) add(result.samples, subject.name, value)
+          if (round === 0 || value === undefined) return
+          const { plain, ...forms } = typeof value === 'number' ? { plain: value } : value
+          add(result.samples, subject.name, plain)
+          for (const [name, time] of Object.entries(forms)) {
+            add(result.samples, formName(subject.name, name), time)
+          }
         })
       }
       for (const name of row.bounds ?? []) {
@@ -112,7 +118,7 @@ export class Session {
    * @param {Subject} subject
    * @param {Row} row
    * @param {{ name: string, seed: number, share: number }} args
-   * @returns {Promise<number | undefined>}
+   * @returns {Promise<import('./rows.js').Measured>}
    */
   async once(subject, row, args) {
     const child = this.processes.get(subject.name)

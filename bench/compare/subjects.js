@@ -5,25 +5,25 @@
 /**
  * @typedef {object} Subject
  * @property {string} name
- * @property {'engine' | 'variant' | 'rival' | 'reference'} kind engines are ours and are rated, rivals are what they are rated
- *   by, references only stand beside; a variant is an engine with other options and is compared with the plain one
- * @property {string} [of] the engine of a variant
+ * @property {'engine' | 'variant' | 'form' | 'rival' | 'reference'} kind engines are ours and are rated, rivals are what they are rated
+ *   by, references only stand beside; a variant is an engine with other options and is compared with the plain one; so is a form,
+ *   which are entries of another kind in a store of the engine: it has no process of its own
+ * @property {string} [of] the engine of a variant or form
  * @property {string} adapter a file in stores/
  * @property {object} options handed to the adapter
  * @property {import('../rivals/index.js').Rival} [package] what has to be installed for it
  */
 
-/** So that entries may end, and none does while it is measured. */
-const WEEK_MS = 604_800_000
-
 /** @type {readonly Subject[]} */
 export const subjects = [
   { name: 'btree', kind: 'engine', adapter: 'kvark', options: { engine: 'btree' } },
   { name: 'log', kind: 'engine', adapter: 'kvark', options: { engine: 'log' } },
-  variant('btree', 'table', { table: true }),
-  variant('btree', 'ttl', { ttl: WEEK_MS }),
-  variant('log', 'table', { table: true }),
-  variant('log', 'ttl', { ttl: WEEK_MS }),
+  form('btree', 'table'),
+  form('btree', 'ttl'),
+  form('btree', 'table+ttl'),
+  form('log', 'table'),
+  form('log', 'ttl'),
+  form('log', 'table+ttl'),
   variant('log', 'lz4', { compression: 'lz4' }),
   variant('log', 'deflate', { compression: 'deflate' }),
   variant('log', 'aes', { encrypted: true }),
@@ -48,4 +48,21 @@ function variant(engine, form, options) {
     adapter: 'kvark',
     options: { engine, ...options },
   }
+}
+
+/**
+ * @param {string} engine
+ * @param {string} name what the adapter calls it
+ * @returns {Subject}
+ */
+function form(engine, name) {
+  return { name: formName(engine, name), kind: 'form', of: engine, adapter: 'kvark', options: {} }
+}
+
+/**
+ * @param {string} engine
+ * @param {string} form
+ */
+export function formName(engine, form) {
+  return `${engine}+${form}`
 }

@@ -27,10 +27,10 @@ export const targets = {
     '4k-get-bytes': { times: 2 },
   },
   // A get of a table, and of an entry that ends, by a plain one.
-  'btree+table': { 'get-string': { times: 1 / 1.1, than: 'btree' } },
-  'btree+ttl': { 'get-string': { times: 1 / 1.1, than: 'btree' } },
-  'log+table': { 'get-string': { times: 1 / 1.1, than: 'log' } },
-  'log+ttl': { 'get-string': { times: 1 / 1.1, than: 'log' } },
+  'btree+table': { 'get-forms': { times: 1 / 1.1, than: 'btree' } },
+  'btree+ttl': { 'get-forms': { times: 1 / 1.1, than: 'btree' } },
+  'log+table': { 'get-forms': { times: 1 / 1.1, than: 'log' } },
+  'log+ttl': { 'get-forms': { times: 1 / 1.1, than: 'log' } },
   btree: {
     'load-sorted': { times: 1.5, than: 'lmdb' },
     load: { times: 1.5, than: 'lmdb' },

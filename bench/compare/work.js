@@ -90,8 +90,9 @@ export class Work {
   /**
    * Runs `act` on a new, empty store, which is removed afterwards.
    *
+   * @template T
    * @param {Durability} durability
-   * @param {(store: Store) => Promise<number>} act
+   * @param {(store: Store) => Promise<T>} act
    */
   async fresh(durability, act) {
     const folder = join(this.task.folder, 'fresh')

@@ -2,13 +2,15 @@
 // Reading a store that is loaded.
 
 import { inKeyOrder, key, shuffled } from '../../data.js'
-import { taste, tasteBytes } from '../work.js'
+import { BATCH, taste, tasteBytes } from '../work.js'
 import { checksum, keysOf, timeAwaitedReads, timeReads } from './timing.js'
 
 /** @typedef {import('./timing.js').Job} Job */
 
 const GETS = 250_000
 const AWAITED = 100_000
+/** Gets of one form, before it is the next one's turn. */
+const FORM_GETS = 25_000
 const KEYS_AT_ONCE = 100
 const RANGES = 2500
 const RANGE_ENTRIES = 100
@@ -18,6 +20,54 @@ export async function get({ work, seed }) {
   const { store } = work
   const order = work.pick(GETS, seed)
   return timeReads(keysOf(order), checksum(work, order), (key) => taste(store.get(key)))
+}
+
+/**
+ * A store whose entries are of all forms: what the machine, the memory and the size of the index do is the same for all.
+ *
+ * @param {Job} job
+ */
+export async function getForms({ work, row, seed }) {
+  return work.fresh(row.durability ?? 'none', async (store) => {
+    if (store.forms === undefined) return undefined
+    const forms = Object.entries({ plain: store, ...store.forms })
+    const loaded = shuffled(work.entries, seed)
+    const read = shuffled(work.entries, seed + 1)
+    const parts = forms.map(([name, form], n) => ({
+      name,
+      form,
+      loaded: loaded.filter((i) => i % forms.length === n),
+      read: read.filter((i) => i % forms.length === n).subarray(0, GETS),
+      time: 0,
+    }))
+    for (let at = 0; at < work.entries; at += BATCH) {
+      for (const { form, loaded } of parts) {
+        await form.batch(Array.from(loaded.subarray(at, at + BATCH), (i) => work.put(i, 0)))
+      }
+    }
+    await work.settle()
+    // The first time to warm up.
+    for (let run = 0; run < 2; run++) {
+      for (const part of parts) part.time = 0
+      for (let at = 0; at < GETS; at += FORM_GETS) {
+        parts.push(/** @type {typeof parts[number]} */ (parts.shift()))
+        for (const part of parts)
+          part.time += timeForm(work, part.form, part.read.subarray(at, at + FORM_GETS))
+      }
+    }
+    const times = parts.map(({ name, read, time }) => [name, time / read.length])
+    return /** @type {{ plain: number }} */ (Object.fromEntries(times))
+  })
+}
+
+/**
+ * @param {import('../work.js').Work} work
+ * @param {import('../stores/store.js').Form} form
+ * @param {Uint32Array} order
+ */
+function timeForm(work, form, order) {
+  const expected = order.reduce((sum, i) => (Math.imul(sum, 31) + taste(work.text(i, 0))) | 0, 0)
+  return order.length * timeReads(keysOf(order), expected, (key) => taste(form.get(key)))
 }
 
 /** @param {Job} job */

@@ -6,8 +6,11 @@ import { open as openKvark, openSync as openKvarkSync } from '../../../packages/
 /**
  * What a subject may ask for besides options of `open`.
  *
- * @typedef {{ encrypted?: boolean, table?: boolean }} KvarkOptions table: entries go into a table
+ * @typedef {{ encrypted?: boolean }} KvarkOptions
  */
+
+/** So that entries may end, and none does while it is measured. */
+const WEEK_MS = 604_800_000
 
 /** The same in each process that opens the store. */
 const KEY = new Uint8Array(32).fill(7)
@@ -30,20 +33,17 @@ export async function openAwaited(opening) {
  */
 function settingsOf({ durability, form, cacheBytes, options }) {
   const values = form === 'text' ? 'utf8' : 'bytes'
-  const { encrypted, table: _, ...rest } = /** @type {KvarkOptions} */ (options)
+  const { encrypted, ...rest } = /** @type {KvarkOptions} */ (options)
   const encryption = encrypted ? { encryption: { key: KEY } } : {}
   return { ...rest, ...encryption, durability, cacheBytes, values }
 }
 
 /**
- * @param {import('../../../packages/kvark/dist/index.js').AtomicStore<string, any>} store
+ * @param {import('../../../packages/kvark/dist/index.js').AtomicStore<string, any>} db
  * @param {import('./store.js').Opening} opening
  * @returns {import('./store.js').Store}
  */
-function storeOf(store, { form, options }) {
-  const { table } = /** @type {KvarkOptions} */ (options)
-  /** @type {import('../../../packages/kvark/dist/index.js').AtomicTable<string, any>} */
-  const db = table ? store.table('entries', { values: form === 'text' ? 'utf8' : 'bytes' }) : store
+function storeOf(db, { form }) {
   /** @type {(keys: string[], puts: import('./store.js').Put[]) => any[]} */
   const transact = (keys, puts) =>
     db.transactionSync((tx) => {
@@ -67,7 +67,7 @@ function storeOf(store, { form, options }) {
     },
     putAwaited: (key, value) => db.put(key, value),
     batch: (puts) => db.batch(puts),
-    ...(store.supports.order && {
+    ...(db.supports.order && {
       load: (entries) => orderedOf(db).load(entries),
       range(from, count, visit) {
         for (const [, value] of orderedOf(db).entries({ gte: from, limit: count })) visit(value)
@@ -82,8 +82,11 @@ function storeOf(store, { form, options }) {
         return found
       }),
     removeMany: (keys) => db.batch(keys.map((key) => ({ type: 'delete', key }))),
-    busy: () => store.stats().compacting,
-    close: () => store.close(),
+    get forms() {
+      return formsOf(db, form)
+    },
+    busy: () => db.stats().compacting,
+    close: () => db.close(),
   }
 }
 
@@ -93,4 +96,23 @@ function storeOf(store, { form, options }) {
  */
 function orderedOf(db) {
   return /** @type {any} */ (db)
+}
+
+/**
+ * @param {import('../../../packages/kvark/dist/index.js').AtomicStore<string, any>} db
+ * @param {import('./store.js').Opening['form']} form
+ * @returns {Readonly<Record<string, import('./store.js').Form>>}
+ */
+function formsOf(db, form) {
+  const table = db.table('entries', { values: form === 'text' ? 'utf8' : 'bytes' })
+  const ending = (/** @type {import('./store.js').Put[]} */ puts) =>
+    puts.map((put) => ({ ...put, ttl: WEEK_MS }))
+  return {
+    table: { get: (key) => table.getSync(key), batch: (puts) => table.batch(puts) },
+    ttl: { get: (key) => db.getSync(key), batch: (puts) => db.batch(ending(puts)) },
+    'table+ttl': {
+      get: (key) => table.getSync(key),
+      batch: (puts) => table.batch(ending(puts)),
+    },
+  }
 }

@@ -19,6 +19,14 @@
  */
 
 /**
+ * Entries of one kind. Their keys are not those of another kind.
+ *
+ * @typedef {object} Form
+ * @property {(key: string) => Value | undefined} get
+ * @property {(puts: Put[]) => unknown} batch what it returns is awaited
+ */
+
+/**
  * @typedef {object} Store
  * @property {(key: string) => Value | undefined} get
  * @property {(key: string) => Promise<Value | undefined> | Value | undefined} getAwaited the usual way in an async
@@ -39,6 +47,7 @@
  * @property {(puts: Put[]) => unknown} batch what it returns is awaited
  * @property {(entries: Iterable<[string, Value]>) => unknown} [load] entries in the order of their keys; what it returns is awaited
  * @property {(keys: string[]) => unknown} removeMany what it returns is awaited
+ * @property {Readonly<Record<string, Form>>} [forms] entries of other kinds beside the plain ones
  * @property {() => boolean} [busy] whether it works in the background
  * @property {() => unknown} close
  */
