@@ -47,6 +47,7 @@ export {
   destroy,
   destroySync,
 } from './store/destroy.ts'
+export { type Follower, type FollowOptions, follow } from './store/follow.ts'
 export {
   type DescribeOptions,
   describe,
@@ -85,6 +86,7 @@ export type {
   Entry,
   Expiry,
   ExpiryInterval,
+  Followed,
   Gap,
   JobOptions,
   KeyRange,

@@ -247,6 +247,8 @@ export interface EngineModule {
   readonly options: Readonly<Record<string, OptionRule>>
   /** Names of the files that it makes in its folder. Half-written ones have `TEMPORARY_SUFFIX` behind, and perhaps hex digits before that. */
   readonly files: RegExp
+  /** The last key of a load, from the value of its entry in the journal. Absent: the journal has no entry that only says where bytes are. */
+  lastLoaded?(value: Buffer): Uint8Array
   /** Functions over plain data that may run in another thread, by name. */
   readonly jobs: Readonly<
     Record<string, (environment: Environment, args: never) => Routine<unknown>>

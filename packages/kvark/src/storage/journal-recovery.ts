@@ -96,6 +96,9 @@ export const journalName = (number: number): string => `${number}.log`
 
 const JOURNAL_NAME = /^(\d+)\.log$/
 
+/** Of a segment of that name; 0: it is none. */
+export const journalNumber = (name: string): number => Number(JOURNAL_NAME.exec(name)?.[1] ?? 0)
+
 export class JournalRecovery {
   /** The journal's segments, oldest first. `replay` removes some at the end. */
   readonly row: Segment[] = []
@@ -134,9 +137,7 @@ export class JournalRecovery {
   *open(names: readonly string[]): Routine<void> {
     const { folder } = this.#store
     const { nextFile } = this.#known
-    const newer = names
-      .map((name) => Number(JOURNAL_NAME.exec(name)?.[1] ?? 0))
-      .filter((number) => number >= nextFile)
+    const newer = names.map(journalNumber).filter((number) => number >= nextFile)
     for (const number of [...this.#listed.keys(), ...newer].sort((a, b) => a - b)) {
       const path = `${folder}/${journalName(number)}`
       const file = yield* openSegment(this.#store, path, number, number >= nextFile)
@@ -217,12 +218,9 @@ export class JournalRecovery {
 
   /** Whether a file is a segment that is not the journal's any more. */
   isLeftover(name: string): boolean {
-    const number = JOURNAL_NAME.exec(name)?.[1]
-    return (
-      number !== undefined &&
-      Number(number) < this.#known.nextFile &&
-      !this.#listed.has(Number(number))
-    )
+    const isSegment = JOURNAL_NAME.test(name)
+    const number = journalNumber(name)
+    return isSegment && number < this.#known.nextFile && !this.#listed.has(number)
   }
 
   /** Returns the segment to go on in. */

@@ -58,6 +58,8 @@ export interface Listener {
   readonly bufferBytes: number
   /** The commit at his position leaves: he moves on, and is owed a gap if it was anything to him. */
   miss(commit: Commit): void
+  /** Nothing more can be told, for this reason. */
+  fail(reason: unknown): void
   /** There is more to be told, or there will be nothing any more. */
   wake(): void
 }
@@ -87,11 +89,28 @@ export class Changes implements Recorder {
   #era = 0
   #timer: Timer | undefined
   #ended = false
+  /** Of a store that another process writes: what is known of it. */
+  #followed: number | undefined
 
   constructor(life: Life, engine: Engine, environment: Environment) {
     this.#life = life
     this.#engine = engine
     this.#environment = environment
+  }
+
+  /** The version of the last write. */
+  get sequence(): number {
+    return this.#followed ?? this.#engine.sequence
+  }
+
+  set sequence(version: number) {
+    this.#followed = version
+  }
+
+  /** Whether nobody has come to the end of what he may be told. */
+  get waiting(): boolean {
+    for (const { position } of this.#listeners) if (position >= this.#told) return false
+    return this.#listeners.size > 0
   }
 
   /** Commits before this one may be told. */
@@ -116,7 +135,7 @@ export class Changes implements Recorder {
   add(listener: Listener, since: number): number {
     const { queue } = this.#life
     if (queue.recorder === undefined) {
-      this.#keptFrom = this.#engine.sequence
+      this.#keptFrom = this.sequence
       queue.recorder = this
     }
     this.#limit = this.#listeners.size === 0 ? listener.bufferBytes : this.#limit
@@ -150,6 +169,19 @@ export class Changes implements Recorder {
     const entries = gap ? NO_ENTRIES : encode(batch, first, size)
     this.#push({ first, version: sequence, durability, entries, before, after, gap })
     this.tellAt(durability)
+  }
+
+  /** What another process has written is told at once: see `follow.ts`. */
+  tell(commit: Commit): void {
+    this.#followed = commit.version
+    if (this.#life.queue.recorder !== this) return
+    this.#push(commit)
+    this.#reached('os', this.#end)
+  }
+
+  /** All who watch end with this. */
+  fail(reason: unknown): void {
+    for (const listener of this.#listeners) listener.fail(reason)
   }
 
   /** Tells what has been recorded so far as soon as it is as durable as that. */

@@ -140,7 +140,8 @@ export interface Identity {
   readonly form: StoreForm
 }
 
-function* readChecked(plan: OpenPlan): Routine<Identity> {
+/** Who the store is, if it is what the options want. */
+export function* readChecked(plan: OpenPlan): Routine<Identity> {
   const { environment, folder } = plan
   const descriptor = yield* readDescriptor(environment, folder)
   if (descriptor === undefined) throw noStore(folder)

@@ -89,7 +89,7 @@ export class Telling<K, V> implements Listener {
 
   /** Of the table `wanted`, or of the root. */
   constructor(core: Core<K, V>, wanted: Wanted | undefined, watched: Watched<K>) {
-    const { life, engine } = core
+    const { life } = core
     this.core = core
     this.bufferBytes = watched.bufferBytes
     this.#changes = life.changes
@@ -100,7 +100,7 @@ export class Telling<K, V> implements Listener {
     this.#header.references = true
     // Writes that were called before are before it. A codec of the user's may have written just now.
     if (life.unsettled) life.settle()
-    const { sequence } = engine
+    const { sequence } = this.#changes
     const since = watched.since ?? sequence
     this.#since = Math.min(since, sequence)
     this.version = this.#since
@@ -179,9 +179,9 @@ export class Telling<K, V> implements Listener {
     this.wake()
   }
 
-  readonly #abort = (): void => this.#fail(this.#signal!.reason)
+  readonly #abort = (): void => this.fail(this.#signal!.reason)
 
-  #fail(reason: unknown): void {
+  fail(reason: unknown): void {
     this.#failure ??= { reason }
     this.stop()
   }
@@ -207,7 +207,7 @@ export class Telling<K, V> implements Listener {
     try {
       return this.#change(commit, item, last)
     } catch (error) {
-      this.#fail(error)
+      this.fail(error)
       throw error
     } finally {
       if (last) {
@@ -244,7 +244,7 @@ export class Telling<K, V> implements Listener {
         if (this.#concerns(entries, at + header.length, now.space)) items.push(at)
       }
     } catch (error) {
-      this.#fail(error)
+      this.fail(error)
     }
     return items
   }

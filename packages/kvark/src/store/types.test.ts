@@ -9,6 +9,7 @@ import type { BackupReport } from '../engine/facts.ts'
 import { engines } from '../engines.ts'
 import type { Codec, Tuple } from './codec.ts'
 import { type DestroyReport, destroy, destroySync } from './destroy.ts'
+import { type Follower, follow } from './follow.ts'
 import { describe, open, openSync } from './open.ts'
 import type { EngineMap, EngineName } from './options.ts'
 import { rekey, rekeySync } from './rekey.ts'
@@ -306,4 +307,17 @@ test('the store type of each engine is what the engine supports', () => {
     const expected = supports.order ? 'ordered' : atomic ? 'atomic' : 'plain'
     assert.equal(stores[name as EngineName], expected, name)
   }
+})
+
+test('follow', () => {
+  const plain = () => follow('./none')
+  holds<Equal<ReturnType<typeof plain>, Promise<Follower<string, string>>>>()
+  const json = () => follow('./none', { keys: 'tuple', values: 'json' })
+  holds<Equal<ReturnType<typeof json>, Promise<Follower<Tuple, unknown>>>>()
+  const table = (follower: Follower<string, string>) => follower.table('t', { values: 'bytes' })
+  const next = (follower: Follower<string, string>) => table(follower).watch().next()
+  type Next = Awaited<ReturnType<typeof next>>
+  holds<Equal<Next, IteratorResult<Change<string, Uint8Array>, undefined>>>()
+  // @ts-expect-error what is followed is not written
+  assert.throws(() => table(undefined as never).put)
 })

@@ -297,6 +297,12 @@ export interface Watch<K, V>
   close(): void
 }
 
+/** A table that another process writes. */
+export interface Followed<K, V> {
+  /** Tells what changes in it from now on. See `WatchOptions` and `Change`. */
+  watch(options?: WatchOptions<K>): Watch<K, V>
+}
+
 /** What can be read, from the store now or from a snapshot. */
 export interface Reader<K, V> {
   /** The value, `undefined` when the key is missing. */
@@ -712,6 +718,7 @@ export interface TableKinds<K, V, I = V> {
   ordered: OrderedTable<K, V, I>
   transaction: TransactionTable<K, V>
   orderedTransaction: OrderedTransactionTable<K, V>
+  followed: Followed<K, V>
 }
 
 /** Key spaces of their own, by name, in one store: a key in one of them has nothing to do with the same key in another, or in the root. */

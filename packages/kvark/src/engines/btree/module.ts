@@ -3,6 +3,7 @@
 import type { EngineModule } from '../../engine/engine.ts'
 import { TreeEngine } from './engine.ts'
 import { isPageSize } from './format.ts'
+import { decodeLoaded } from './graft.ts'
 import { LIMITS, SUPPORTS } from './limits.ts'
 import { salvage } from './salvage.ts'
 import { identify } from './salvage-file.ts'
@@ -30,6 +31,7 @@ export const btree: EngineModule = {
     },
   },
   files: /^(?:TREE|\d+\.log)$/,
+  lastLoaded: (value) => decodeLoaded(value, 'the journal').last,
   jobs: {},
   open: (context) => TreeEngine.open(context),
   salvage,

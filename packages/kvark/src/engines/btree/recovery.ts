@@ -22,6 +22,7 @@ import {
   type FrameReader,
   JournalRecovery,
   journalName,
+  journalNumber,
   type KnownJournal,
   readPart,
 } from '../../storage/journal-recovery.ts'
@@ -158,7 +159,7 @@ class Recovery {
     const { environment, descriptor, form } = this.#context
     const { files } = environment
     if (!names.includes(TREE_NAME)) {
-      const journal = names.find((name) => /^\d+\.log$/.test(name))
+      const journal = names.find((name) => journalNumber(name) > 0)
       if (journal !== undefined)
         throw corruption(this.#path, 0, 'the file is missing, and there is a journal beside it')
       yield* this.#make(options.pageBytes)
@@ -277,11 +278,6 @@ class Recovery {
     if (root.page !== NO_PAGE) pages.setSum(root.page, root.sum)
     return state
   }
-}
-
-/** 0 where it is none. */
-function journalNumber(name: string): number {
-  return Number(/^(\d+)\.log$/.exec(name)?.[1] ?? 0)
 }
 
 /** One entry of a frame that is not complete yet. */
