@@ -30,6 +30,7 @@ import { stats } from './commands/stats.ts'
 import { tables } from './commands/tables.ts'
 import { touch } from './commands/touch.ts'
 import { verify } from './commands/verify.ts'
+import { type WatchArguments, watch } from './commands/watch.ts'
 import {
   type CodecOptions,
   type ConditionOptions,
@@ -261,6 +262,26 @@ function addEntryCommands(program: Command, run: Run): void {
   addRangeOptions(program.command('count').description('print the number of entries'))
     .action((options: RangeArguments) => run((context) => count(context, options)))
     .addHelpText('after', examples(['kvark count', 'how many entries there are']))
+  addBoundOptions(
+    addTableOption(
+      program
+        .command('watch')
+        .description('print what another process changes, one change a line, until Ctrl-C'),
+    ).argument('[key]', 'only this key'),
+    'Ranges:',
+  )
+    .optionsGroup('Options:')
+    .action((key: string | undefined, options: WatchArguments) =>
+      run((context) => watch(context, key, options)),
+    )
+    .addHelpText(
+      'after',
+      examples(
+        ['kvark watch', 'all changes of the root, from now on'],
+        ['kvark watch --prefix user:', 'of keys that begin with this'],
+        ['kvark watch --table users --json', 'of a table, with versions'],
+      ),
+    )
 }
 
 function addTablesCommand(program: Command, run: Run): void {
@@ -457,16 +478,22 @@ function addTableOption(command: Command): Command {
 }
 
 function addRangeOptions(command: Command): Command {
-  return addTableOption(command)
-    .option('--limit <n>', 'at most this many', wholeNumber)
-    .optionsGroup('Ranges (engines that keep keys in order):')
+  return addBoundOptions(
+    addTableOption(command).option('--limit <n>', 'at most this many', wholeNumber),
+    'Ranges (engines that keep keys in order):',
+  )
+    .option('--reverse', 'from the last to the first')
+    .optionsGroup('Options:')
+}
+
+function addBoundOptions(command: Command, group: string): Command {
+  return command
+    .optionsGroup(group)
     .option('--prefix <key>', 'only keys that begin with this')
     .option('--gte <key>', 'from this key')
     .option('--gt <key>', 'after this key')
     .option('--lte <key>', 'up to this key')
     .option('--lt <key>', 'before this key')
-    .option('--reverse', 'from the last to the first')
-    .optionsGroup('Options:')
 }
 
 const EXPIRY_HELP = 'let it expire after a time: 500ms, 90s, 30m, 12h, 7d'

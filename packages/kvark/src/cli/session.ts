@@ -9,6 +9,9 @@ import {
   type Durability,
   describe,
   type Encryption,
+  type Followed,
+  type Follower,
+  follow,
   KvarkError,
   open,
   type Store,
@@ -128,17 +131,19 @@ export async function locate(context: Context, request: StoreRequest = {}): Prom
   if (table === undefined) return place
   const made = found && (await listTables(place)).find(({ name }) => name === table)
   if (made === undefined) {
-    if (!request.create) {
-      throw new KvarkError(
-        'NOT_FOUND',
-        `There is no table ${JSON.stringify(table)} in ${path}. \`kvark tables --data-dir ${path}\` lists those that there are.`,
-        { path },
-      )
-    }
+    if (!request.create) throw noTable(table, path)
     checkCodec('keys', request.keys, KEY_CODECS)
     checkCodec('values', request.values, VALUE_CODECS)
   }
   return { ...place, ...notations('table', request, made) }
+}
+
+function noTable(table: string, path: string): KvarkError {
+  return new KvarkError(
+    'NOT_FOUND',
+    `There is no table ${JSON.stringify(table)} in ${path}. \`kvark tables --data-dir ${path}\` lists those that there are.`,
+    { path },
+  )
 }
 
 /** The tables of a store that is there. The codecs of one are known only to the open store. */
@@ -230,6 +235,42 @@ export async function withStore<T>(
   }
 }
 
+/** `follow` with options that are known only now. */
+const followRaw: (path: string, options: object) => Promise<Follower<Key, Uint8Array>> = follow
+
+/** Follows the store of `--data-dir`, which may be open elsewhere; `use` gets the table, or the root, and its notations. */
+export async function withFollower<T>(
+  context: Context,
+  table: string | undefined,
+  use: (followed: Followed<Key, Uint8Array>, place: Place) => Promise<T>,
+): Promise<T> {
+  const { io, options } = context
+  const place = await locate(context)
+  const { keys, values } = place.root
+  io.signal.throwIfAborted()
+  const follower = await followRaw(options.dataDir, {
+    engine: place.engine,
+    keys: keys.codec,
+    values: values.codec,
+    compression: options.compression,
+    encryption: place.encryption,
+  })
+  try {
+    if (table === undefined) return await use(follower, place)
+    const made = follower.tables().find(({ name }) => name === table)
+    if (made === undefined) throw noTable(table, options.dataDir)
+    const own = {
+      keys: keyNotation({ name: made.keys, named: false }, options.encoding),
+      values: valueNotation({ name: made.values, named: false }, options.encoding),
+    }
+    const codecs = { keys: own.keys.codec, values: own.values.codec }
+    const followed: Followed<Key, Uint8Array> = anyTable(follower, table, codecs)
+    return await use(followed, { ...place, ...own, table })
+  } finally {
+    await follower.close()
+  }
+}
+
 function tableOf(store: RawStore, { table, keys, values }: Place): RawTable {
   return table === undefined ? store : tableNamed(store, table, keys, values)
 }
@@ -241,12 +282,12 @@ export function tableNamed(
   keys: Notation<Key>,
   values: Notation<Uint8Array>,
 ): RawTable {
-  return (store as unknown as AnyTables).table(name, { keys: keys.codec, values: values.codec })
+  return anyTable(store, name, { keys: keys.codec, values: values.codec })
 }
 
 /** `table` with codecs that are known only now. */
-interface AnyTables {
-  table(name: string, options: object): RawTable
+function anyTable<T>(of: object, name: string, codecs: object): T {
+  return (of as { table(name: string, options: object): T }).table(name, codecs)
 }
 
 /** The table with batches and snapshots, `undefined` where the engine has none. */
