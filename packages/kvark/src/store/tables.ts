@@ -75,6 +75,8 @@ export class Tables {
   /** Above every number that was given out since the store was opened. */
   #next = 0
   #purging = false
+  /** Called when a table is gone. */
+  readonly onDrop: Set<() => void> = new Set()
 
   constructor(life: Life) {
     this.#life = life
@@ -82,6 +84,7 @@ export class Tables {
 
   /** Reads the catalogue: at open, and when the engine has loaded its state anew. */
   *load(): Routine<void> {
+    const before = this.catalogue
     this.#reserved.clear()
     this.failure = undefined
     const { folder } = this.#life
@@ -95,6 +98,7 @@ export class Tables {
     }
     this.#next = Math.max(this.#next, this.catalogue.next)
     this.#purgeLater()
+    this.#tellDrops(before)
   }
 
   /** The catalogue, or why it is not known. */
@@ -180,6 +184,7 @@ export class Tables {
 
   /** A catalogue that was made here has been written. */
   install(catalogue: Catalogue): void {
+    const before = this.catalogue
     this.catalogue = catalogue
     this.#purgeLater()
     for (const [name, { record, wanted }] of this.#reserved) {
@@ -187,6 +192,7 @@ export class Tables {
       for (const one of wanted) one.number = record.number
       this.#reserved.delete(name)
     }
+    this.#tellDrops(before)
   }
 
   /** `CONFLICT` when the batch, which changes no catalogue, has writes to a space that is no longer a table's. */
@@ -218,8 +224,8 @@ export class Tables {
 
   /** Adds to the batch what gives a table another name. */
   fillRename(batch: WriteBatch, from: string, to: string): Catalogue {
-    const record = this.#named(from)
     checkTableName(to)
+    const record = this.#named(from)
     if (from === to) return this.catalogue
     if (this.catalogue.named(to) !== undefined) {
       throw new KvarkError(
@@ -347,6 +353,15 @@ export class Tables {
     // What follows it is waited for.
     this.#life.queue.writeSync(batch, 'none')
     this.install(catalogue)
+  }
+
+  #tellDrops(before: Catalogue): void {
+    if (this.onDrop.size === 0 || before === this.catalogue) return
+    for (const number of before.tables.keys()) {
+      if (this.catalogue.tables.has(number)) continue
+      for (const tell of this.onDrop) tell()
+      return
+    }
   }
 
   #named(name: string): TableRecord {

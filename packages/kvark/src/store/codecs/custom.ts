@@ -3,10 +3,14 @@
  * `decode` throws is `DECODE`.
  */
 
+import { type ErrorCode, KvarkError } from '../../errors.ts'
 import type { Codec } from '../codec.ts'
 import type { InternalCodec, Sink } from '../internal-codec.ts'
 import { checkBytes, copyInto } from './bytes.ts'
 import { brief, type Role, refusal, undecodable } from './refuse.ts'
+
+const ENCODING: readonly ErrorCode[] = ['INVALID_KEY', 'INVALID_VALUE']
+const DECODING: readonly ErrorCode[] = ['DECODE']
 
 export class CustomCodec implements InternalCodec<unknown> {
   readonly name: string
@@ -31,6 +35,7 @@ export class CustomCodec implements InternalCodec<unknown> {
     try {
       encoded = this.#codec.encode(value)
     } catch (error) {
+      if (isSaid(error, ENCODING)) throw error
       throw refusal(this.#role, `what the codec '${this.name}' takes`, 'this', brief(error), error)
     }
     checkBytes(encoded, this.#role, `It is what \`encode\` of the codec '${this.name}' returned.`)
@@ -41,7 +46,13 @@ export class CustomCodec implements InternalCodec<unknown> {
     try {
       return this.#codec.decode(new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start))
     } catch (error) {
+      if (isSaid(error, DECODING)) throw error
       throw undecodable(this.#role, this.name, brief(error), error)
     }
   }
+}
+
+/** A codec of the store's, around which the user's is, has said it better already. */
+function isSaid(error: unknown, codes: readonly ErrorCode[]): boolean {
+  return error instanceof KvarkError && codes.includes(error.code)
 }

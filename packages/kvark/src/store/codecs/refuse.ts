@@ -59,5 +59,9 @@ const SHOWN_CHARACTERS = 200
 
 /** The beginning of what somebody else's code threw, for a message; the whole is the `cause`. */
 export function brief(error: unknown): string {
-  return String(error).slice(0, SHOWN_CHARACTERS)
+  try {
+    return String(error).slice(0, SHOWN_CHARACTERS)
+  } catch {
+    return 'it threw what has no text'
+  }
 }

@@ -9,7 +9,7 @@
  * 1. A change takes effect as a whole, also when the power fails. What it read is as it was when it is written: promised changes take
  *    turns, synchronous ones come in between and are noticed, and whatever else writes to the table is met by conditions.
  * 2. A turn ends when the batch is handed over, not when it is durable: many who change a collection at once share one sync.
- * 3. Handles of one collection share what is kept of it in memory, where they were given the same name by the same store.
+ * 3. Handles of one collection share what is kept of it in memory: those of one table, whatever it is called by now.
  */
 
 import { Effect, type Routine, runAsync, runSync } from '../../environment/routine.ts'
@@ -23,6 +23,7 @@ import {
   unsupported,
 } from '../arguments.ts'
 import type { Codec } from '../codec.ts'
+import type { Core } from '../core.ts'
 import type { InternalCodec, Sink } from '../internal-codec.ts'
 import type { Life } from '../life.ts'
 import type { Handle } from '../table-argument.ts'
@@ -69,14 +70,25 @@ export class Shared {
     await before
     return end
   }
+
+  /** The table is gone. */
+  dropped(): void {}
 }
 
-const shared = new WeakMap<Life, Map<string, Shared>>()
+/** By the number of the table, for a name can come to be that of another one; of those that are not made yet, by the name. */
+type AllShared = Map<number | string, Shared>
+
+const shared = new WeakMap<Life, AllShared>()
 
 export class Collection<K, V, S extends Shared = Shared> {
   readonly table: AtomicTable<K, V>
   readonly life: Life
-  readonly shared: S
+  readonly #handle: Handle
+  readonly #name: string
+  readonly #makeShared: () => S
+  /** Those that it was bound to last. */
+  #core: Core<unknown, unknown> | undefined
+  #shared: S | undefined
 
   constructor(
     db: CollectionStore,
@@ -84,18 +96,29 @@ export class Collection<K, V, S extends Shared = Shared> {
     codecs: { readonly keys: Codec<K>; readonly values: Codec<V> },
     makeShared: () => S,
   ) {
-    this.table = db.table(name, { ...codecs, ttl: 'never' })
-    this.life = (this.table as AtomicTable<K, V> & Handle).coreAt(undefined).life
+    if (!isStore(db)) {
+      throw invalid(`A collection is in a store that open() has given, not in ${show(db)}.`)
+    }
+    const table = db.table(name, { ...codecs, ttl: 'never' }) as AtomicTable<K, V> & Handle
+    this.table = table
+    this.#handle = table
+    this.#name = name
+    this.#makeShared = makeShared
+    this.life = table.coreAt(undefined).life
     const { engine, modules } = this.life
     if (!engine.supports.atomicBatch) {
       throw unsupported(engine.name, 'collections', 'atomicBatch', modules)
     }
-    let all = shared.get(this.life)
-    if (all === undefined) shared.set(this.life, (all = new Map()))
-    // A table has one kind of collection only: its codecs say which.
-    let own = all.get(name) as S | undefined
-    if (own === undefined) all.set(name, (own = makeShared()))
-    this.shared = own
+  }
+
+  /** `NOT_FOUND` when the table was dropped. */
+  get shared(): S {
+    const core = this.#handle.coreAt(undefined)
+    if (core !== this.#core || this.#shared === undefined) {
+      this.#core = core
+      this.#shared = this.#find(core)
+    }
+    return this.#shared
   }
 
   /** Whether keys have an order here. */
@@ -158,6 +181,20 @@ export class Collection<K, V, S extends Shared = Shared> {
     }
   }
 
+  #find({ number, unmade }: Core<unknown, unknown>): S {
+    const all = allShared(this.life)
+    const key = unmade === undefined ? number : this.#name
+    let own = all.get(key)
+    if (own === undefined) {
+      // It may just have been made.
+      own = all.get(this.#name) ?? this.#makeShared()
+      all.delete(this.#name)
+      all.set(key, own)
+    }
+    // A table has one kind of collection only: its codecs say which.
+    return own as S
+  }
+
   /** What the write gives, if there is anything to write. */
   #carryOut<R>({ operations, act }: Change<K, V, unknown>, write: () => R): R | undefined {
     if (operations.length === 0 && act === undefined) return undefined
@@ -188,6 +225,18 @@ export function checkOptions(options: unknown, known: readonly string[], what: s
 export function checkWaiting(options: DurabilityOptions | undefined): void {
   checkOptions(options, DURABILITY_NAMES, 'This write')
   if (options?.durability !== undefined) checkDurability(options.durability)
+}
+
+/** What many values are given in. A text has characters, but is one value. */
+export function checkItems(values: unknown): void {
+  if (typeof values === 'object' && values !== null && Symbol.iterator in values) return
+  throw invalid(`Give an array of values, or another iterable, not ${show(values)}.`)
+}
+
+/** All of them, before anything is written. */
+export function itemsOf<T>(values: Iterable<T>): T[] {
+  checkItems(values)
+  return [...values]
 }
 
 /** A time in ms. */
@@ -222,6 +271,28 @@ class Scratch implements Sink {
     }
     return this.used
   }
+}
+
+function allShared(life: Life): AllShared {
+  let all = shared.get(life)
+  if (all === undefined) {
+    const made: AllShared = new Map()
+    all = made
+    shared.set(life, made)
+    life.tables.onDrop.add(() => {
+      for (const [key, one] of made) {
+        if (typeof key === 'string' || life.tables.catalogue.tables.has(key)) continue
+        made.delete(key)
+        one.dropped()
+      }
+    })
+  }
+  return all
+}
+
+/** A transaction has tables, too, but nothing stays of those. */
+function isStore(db: unknown): boolean {
+  return typeof db === 'object' && db !== null && 'coreAt' in db && 'table' in db
 }
 
 function isConflict(error: unknown): boolean {

@@ -196,6 +196,66 @@ for (const engine of ['btree', 'log'] as const) {
     db.closeSync()
   })
 
+  test(`what is taken belongs to the table, whatever it is called, ${engine}`, async () => {
+    const { db } = new World(engine)
+    const jobs = queue(db, 'jobs')
+    const unmade = queue(db, 'jobs')
+    await jobs.pushMany(['a', 'b'])
+    assert.equal((await unmade.take())?.value, 'a')
+    await db.renameTable('jobs', 'work')
+    const work = queue(db, 'work')
+    assert.equal((await work.take())?.value, 'b', 'what was taken is taken under the new name')
+    const other = queue(db, 'jobs')
+    await other.pushMany(['x', 'y'])
+    assert.equal((await other.take())?.value, 'x', 'a new one of the old name knows nothing of it')
+    const waiting = work.take({ waitMs: Number.POSITIVE_INFINITY })
+    await new Promise((resolve) => setImmediate(resolve))
+    await jobs.push('c')
+    assert.equal((await waiting)?.value, 'c', 'both handles are of one queue')
+    const lost = work.takeSync({ leaseMs: 0 })
+    assert.equal(lost, undefined)
+    const ended = rejects('NOT_FOUND', () => jobs.take({ waitMs: Number.POSITIVE_INFINITY }))
+    await new Promise((resolve) => setImmediate(resolve))
+    await db.dropTable('work')
+    await ended
+    throws('NOT_FOUND', () => work.pushSync('d'))
+    const again = queue(db, 'work')
+    await again.pushMany(['e', 'f'])
+    assert.equal(again.takeSync()?.value, 'e', 'one that is made anew has nothing taken')
+    db.closeSync()
+  })
+
+  test(`collections refuse what is no store, no list of values and no option, ${engine}`, async () => {
+    const { db } = new World(engine)
+    const stores = [undefined, null, 1, 'db', {}, db.table('t'), { table: () => ({}) }] as never[]
+    for (const make of [queue, list, set, intSets, counters] as ((
+      ...given: never[]
+    ) => unknown)[]) {
+      for (const none of stores) throws('INVALID_ARGUMENT', () => make(none, 'a' as never))
+      throws('INVALID_ARGUMENT', () => db.transactionSync((tx) => make(tx as never, 'a' as never)))
+    }
+    const jobs = queue(db, 'jobs', { values: 'json' })
+    const members = set(db, 'members')
+    const pages = intSets(db, 'pages')
+    for (const none of [undefined, null, 1, 'abc', {}, () => []] as never[]) {
+      await rejects('INVALID_ARGUMENT', () => jobs.pushMany(none))
+      throws('INVALID_ARGUMENT', () => jobs.pushManySync(none))
+      await rejects('INVALID_ARGUMENT', () => members.addMany(none))
+      throws('INVALID_ARGUMENT', () => members.addManySync(none))
+      await rejects('INVALID_ARGUMENT', () => pages.addMany('a', none))
+      throws('INVALID_ARGUMENT', () => pages.addManySync('a', none))
+    }
+    for (const signal of [null, 1, {}] as never[]) {
+      await rejects('INVALID_ARGUMENT', () => jobs.take({ signal }))
+    }
+    throws('INVALID_ARGUMENT', () => queue(db, 'jobs', { leaseMs: null as never }))
+    throws('INVALID_ARGUMENT', () => list(db, 'recent').entriesSync({ limit: 0.5 }).next())
+    const { message } = await rejects('INVALID_VALUE', () => jobs.push(() => 1))
+    assert.doesNotMatch(message, /queue:/, 'what the codec says comes through')
+    assert.deepEqual([db.tables(), db.stats().sequence], [[], 0])
+    db.closeSync()
+  })
+
   test(`a list is an array of entries with keys, ${engine}`, async () => {
     for (let seed = 1; seed <= 2; seed++) await runListModel(engine, seed)
   })

@@ -30,6 +30,7 @@ import {
   checkOptions,
   decodeTagged,
   encodeTagged,
+  itemsOf,
   putOver,
   Shared,
 } from './collection.ts'
@@ -156,12 +157,12 @@ class StoreIntSets<K> implements IntSets<K> {
   }
 
   async addMany(key: K, values: Iterable<number>, options?: DurabilityOptions): Promise<number> {
-    const all = [...values]
+    const all = itemsOf(values)
     return await this.#collection.change(() => this.#adding(key, all), options)
   }
 
   addManySync(key: K, values: Iterable<number>, options?: DurabilityOptions): number {
-    const all = [...values]
+    const all = itemsOf(values)
     return this.#collection.changeSync(() => this.#adding(key, all), options)
   }
 

@@ -76,6 +76,11 @@ export class Leases extends Shared {
     this.changes++
   }
 
+  override dropped(): void {
+    this.clear()
+    this.#wake()
+  }
+
   /** Until something may be there to be taken, or so many ms. Throws the signal's reason. */
   async wait(environment: Environment, ms: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()

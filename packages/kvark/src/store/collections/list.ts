@@ -403,10 +403,10 @@ class Walk {
     const { reverse = false, limit = Number.POSITIVE_INFINITY } = options ?? {}
     if (typeof reverse !== 'boolean')
       throw invalid(`'reverse' must be true or false, not ${show(reverse)}.`)
-    if (typeof limit !== 'number' || !(limit >= 0))
-      throw invalid(`'limit' must be a number from 0 on, not ${show(limit)}.`)
+    if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit >= 0))
+      throw invalid(`'limit' must be a whole number from 0 on, not ${show(limit)}.`)
     this.reverse = reverse
-    this.left = Math.ceil(limit)
+    this.left = limit
   }
 
   passed(position: number): void {

@@ -18,6 +18,7 @@
  */
 
 import type { Routine } from '../../environment/routine.ts'
+import { checkJobOptions } from '../arguments.ts'
 import type { Codec, ValueCodecs } from '../codec.ts'
 import { resolveValueCodec } from '../codecs.ts'
 import type { InternalCodec } from '../internal-codec.ts'
@@ -31,6 +32,7 @@ import {
   checkWaiting,
   decodeTagged,
   encodeTagged,
+  itemsOf,
   putOver,
 } from './collection.ts'
 import { type Lease, Leases } from './leases.ts'
@@ -154,7 +156,7 @@ export function queue(
   options?: QueueOptions<unknown>,
 ): Queue<unknown> {
   checkOptions(options, OPTION_NAMES, 'A queue')
-  const leaseMs = options?.leaseMs ?? DEFAULT_LEASE_MS
+  const { leaseMs = DEFAULT_LEASE_MS } = options ?? {}
   checkMs('leaseMs', leaseMs, 0)
   return new StoreQueue(db, name, resolveValueCodec(options?.values), leaseMs)
 }
@@ -188,12 +190,12 @@ class StoreQueue<V> implements Queue<V> {
   }
 
   async pushMany(values: Iterable<V>, options?: DurabilityOptions): Promise<void> {
-    const all = [...values]
+    const all = itemsOf(values)
     await this.#change(() => this.#adding(all, false), options)
   }
 
   pushManySync(values: Iterable<V>, options?: DurabilityOptions): void {
-    const all = [...values]
+    const all = itemsOf(values)
     this.#changeSync(() => this.#adding(all, false), options)
   }
 
@@ -242,6 +244,7 @@ class StoreQueue<V> implements Queue<V> {
     const { waitMs = 0, signal } = options ?? {}
     const leaseMs = this.#leaseMsOf(options)
     checkMs('waitMs', waitMs, 0)
+    checkJobOptions(options ?? {})
     const { environment } = this.#collection.life
     const until = environment.monotonic() + waitMs
     for (;;) {
@@ -297,7 +300,7 @@ class StoreQueue<V> implements Queue<V> {
   }
 
   #leaseMsOf(options: Pick<TakeOptions, 'leaseMs'> | undefined): number {
-    const leaseMs = options?.leaseMs ?? this.#leaseMs
+    const { leaseMs = this.#leaseMs } = options ?? {}
     checkMs('leaseMs', leaseMs, 0)
     return leaseMs
   }
@@ -350,28 +353,29 @@ class StoreQueue<V> implements Queue<V> {
     if (found === undefined) return { operations: [], result: undefined }
     const { position, entry } = found
     const { environment } = this.#collection.life
+    const leases = this.#leases
     const until = environment.monotonic() + leaseMs
     const lease: Lease = { position, version: entry.version, until }
     const result: Taken<V> = {
       value: entry.value as V,
       ack: async (options) => {
         const removed = await this.#change(() => this.#acking(lease), options)
-        this.#leases.end(lease)
+        leases.end(lease)
         return removed
       },
       ackSync: (options) => {
         const removed = this.#changeSync(() => this.#acking(lease), options)
-        this.#leases.end(lease)
+        leases.end(lease)
         return removed
       },
-      release: () => this.#leases.release(lease),
+      release: () => leases.release(lease),
       renew: (ms = leaseMs) => {
         checkMs('leaseMs', ms, 0)
         const now = environment.monotonic()
-        return this.#leases.renew(lease, now, now + ms)
+        return leases.renew(lease, now, now + ms)
       },
     }
-    return { operations: [], result, act: () => this.#leases.take(lease) }
+    return { operations: [], result, act: () => leases.take(lease) }
   }
 
   *#acking({ position, version }: Lease): Routine<Change<Key, V | Ends, boolean>> {

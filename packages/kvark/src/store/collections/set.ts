@@ -20,6 +20,7 @@ import {
   type Change,
   Collection,
   type CollectionStore,
+  checkItems,
   checkOptions,
   checkWaiting,
   putOver,
@@ -180,5 +181,6 @@ class StoreSet<T> implements OrderedSet<T> {
 }
 
 function* putsOf<T>(values: Iterable<T>): Generator<BatchOperation<T, undefined>> {
+  checkItems(values)
   for (const key of values) yield { type: 'put', key, value: undefined }
 }

@@ -348,6 +348,7 @@ const cases: readonly Case[] = [
       assert.equal(refused.retryable, false)
       await rejects('NOT_FOUND', () => db.renameTable('none', 'new'))
       await rejects('INVALID_ARGUMENT', () => db.renameTable('old', ''))
+      await rejects('INVALID_ARGUMENT', () => db.renameTable('none', 1 as never))
       await db.renameTable('old', 'old')
       await db.renameTable('old', 'new')
       assert.deepEqual(table.getSync('a'), [1])
