@@ -13,6 +13,17 @@ export function invalid(
   return new KvarkError('INVALID_ARGUMENT', message, fields)
 }
 
+/** Whether something was given that has to be awaited. */
+export function isPromise(value: unknown): value is PromiseLike<unknown> {
+  const isObject = typeof value === 'object' ? value !== null : typeof value === 'function'
+  return isObject && typeof (value as { then?: unknown }).then === 'function'
+}
+
+/** What comes of it is nobody's any more: that it rejects is no fault of the process. */
+export function abandon(promise: PromiseLike<unknown>): void {
+  Promise.resolve(promise).catch(() => {})
+}
+
 /** Throwing, for verbs that promise. */
 export async function rejected(error: unknown): Promise<never> {
   throw error

@@ -22,17 +22,30 @@ const NEVER = 'never'
 export function expiryOf<K, V>(core: Core<K, V>, options: Expiry | undefined): number {
   if (options === undefined) return endOf(core, core.ttl)
   const { ttl, expiresAt } = options
+  check(ttl, expiresAt)
+  return expiresAt ?? endOf(core, ttl === undefined ? core.ttl : checkTtl(ttl))
+}
+
+/** Refuses what is no end of an entry, also where nothing comes to be written. */
+export function checkExpiry(options: Expiry | undefined): void {
+  check(options?.ttl, options?.expiresAt)
+}
+
+function check(ttl: unknown, expiresAt: unknown): void {
   if (ttl !== undefined) {
     if (expiresAt !== undefined) throw invalid("Give 'ttl' or 'expiresAt', not both.")
-    return endOf(core, checkTtl(ttl))
+    checkTtl(ttl)
   }
-  if (expiresAt === undefined) return endOf(core, core.ttl)
-  if (!Number.isSafeInteger(expiresAt) || expiresAt < 1 || expiresAt > LATEST) {
+  if (expiresAt === undefined) return
+  if (!isWhole(expiresAt) || expiresAt < 1 || expiresAt > LATEST) {
     throw invalid(
       `'expiresAt' must be a whole number of milliseconds since 1970, from 1 to ${LATEST}, not ${show(expiresAt)}. Leave it out for an entry that does not expire.`,
     )
   }
-  return expiresAt
+}
+
+function isWhole(value: unknown): value is number {
+  return Number.isSafeInteger(value)
 }
 
 /** How long an entry is to live, ms; 0: for ever. */

@@ -177,12 +177,39 @@ test('schemas that fail, answer nonsense, or are none', async () => {
     () => Promise.reject(new Error('broken')),
     () => undefined,
     () => 'yes',
+    () => ({ issues: null }),
+    () => ({ issues: 'many' }),
+    () => ({ issues: [null] }),
+    async () => ({ issues: [undefined] }),
+    () => ({
+      get issues(): never {
+        throw new Error('broken')
+      },
+    }),
+    () => {
+      throw Object.create(null)
+    },
   ]
   for (const validate of wrong) {
     const db = await open(':memory:', { values: 'json', schema: schema(validate as () => never) })
     await assert.rejects(db.put('a', 1), { code: 'INVALID_VALUE', message: /schema failed/ })
     assert.equal(db.stats().sequence, 0)
     await db.close()
+  }
+  // Not as it should be, and still it says what does not fit.
+  const odd: readonly (readonly [issue: object, said: string])[] = [
+    [{}, 'undefined'],
+    [{ message: 'no', path: null }, 'no'],
+    [{ message: 'no', path: ['a', null, { key: 1 }] }, 'a.null.1: no'],
+  ]
+  for (const [issue, said] of odd) {
+    const validate = (() => ({ issues: [issue] })) as () => never
+    const db = openSync(':memory:', { values: 'json', schema: schema(validate) })
+    assert.throws(() => db.putSync('a', 'b'), {
+      code: 'INVALID_VALUE',
+      message: new RegExp(`schema: ${said}\\.`),
+    })
+    db.closeSync()
   }
   for (const none of [null, 1, {}, () => 1, { '~standard': { version: 2, validate: () => 1 } }]) {
     const options: object = { schema: none }

@@ -14,7 +14,7 @@
  */
 
 import { KvarkError } from '../errors.ts'
-import { invalid, show } from './arguments.ts'
+import { abandon, invalid, isPromise, show } from './arguments.ts'
 import { brief } from './codecs/refuse.ts'
 import type { Core } from './core.ts'
 import type { InternalCodec, Sink } from './internal-codec.ts'
@@ -64,24 +64,22 @@ export class SchemaCodec implements InternalCodec<unknown> {
 
   /** What to write for `value`, now or later; `INVALID_VALUE` where it does not fit. */
   check(value: unknown): Checked | Promise<Checked> {
-    let result: unknown
+    let verdict: Checked | KvarkError
     try {
-      result = this.#validate(value)
+      const answer = this.#validate(value)
+      if (isPromise(answer)) return Promise.resolve(answer).then(judge).catch(failed).then(passed)
+      verdict = judge(answer)
     } catch (error) {
-      throw failed(error)
+      verdict = failed(error)
     }
-    if (!isThenable(result)) return judge(result)
-    return Promise.resolve(result).then(judge, (error: unknown) => {
-      throw failed(error)
-    })
+    return passed(verdict)
   }
 
   #valid(value: unknown): unknown {
     if (value instanceof Checked) return value.value
     const checked = this.check(value)
     if (checked instanceof Checked) return checked.value
-    // Nobody waits for it.
-    checked.catch(() => {})
+    abandon(checked)
     throw invalid(
       'The schema answers with a promise, and this call cannot wait for it. Write with a verb that gives a promise itself (put, batch, load), or take a schema that answers at once.',
     )
@@ -157,29 +155,36 @@ function isSchema(schema: unknown): schema is StandardSchema {
   return standard?.version === 1 && typeof standard.validate === 'function'
 }
 
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
-}
-
-function judge(answer: unknown): Checked {
+/** The value, or why it does not fit. Throws where the answer is none of a Standard Schema. */
+function judge(answer: unknown): Checked | KvarkError {
   if (typeof answer !== 'object' || answer === null) {
-    throw failed(new TypeError(`it answers ${show(answer)}`))
+    throw new TypeError(`it answers ${show(answer)}`)
   }
   const { issues, value } = answer as StandardResult<unknown> & { value?: unknown }
   if (issues === undefined) return new Checked(value)
+  if (typeof issues !== 'object' || issues === null) {
+    throw new TypeError(`its issues are ${show(issues)}`)
+  }
   const told = Array.from(issues, inWords)
   const more = told.length - ISSUES_TOLD
-  throw new KvarkError(
+  return new KvarkError(
     'INVALID_VALUE',
-    `The value does not fit the schema: ${told.slice(0, ISSUES_TOLD).join('; ')}${more > 0 ? `; and ${more} more` : ''}. Change the value; nothing was written.`,
+    `The value does not fit the schema: ${told.slice(0, ISSUES_TOLD).join('; ') || 'it does not say why'}${more > 0 ? `; and ${more} more` : ''}. Change the value; nothing was written.`,
     { found: told },
   )
 }
 
-function inWords({ message, path = [] }: StandardIssue): string {
-  const place = Array.from(path, (part) => String(typeof part === 'object' ? part.key : part))
+function inWords({ message, path }: StandardIssue): string {
+  const place = Array.from(path ?? [], (part) =>
+    String(typeof part === 'object' && part !== null ? part.key : part),
+  )
   const text = String(message).replace(/\.$/, '')
   return place.length === 0 ? text : `${place.join('.')}: ${text}`
+}
+
+function passed(verdict: Checked | KvarkError): Checked {
+  if (verdict instanceof KvarkError) throw verdict
+  return verdict
 }
 
 function failed(error: unknown): KvarkError {

@@ -17,7 +17,7 @@ import { type Routine, runSync } from '../environment/routine.ts'
 import { checkNames, checkObject, invalid, rejected, show, unsupported } from './arguments.ts'
 import type { Core } from './core.ts'
 import { StoreCursor } from './cursor.ts'
-import { expiryOf } from './expiry.ts'
+import { checkExpiry, expiryOf } from './expiry.ts'
 import { hashOf } from './key-table.ts'
 import { locate, lookup, lookupMany } from './lookup.ts'
 import { mergedCursor, showPending } from './merged-cursor.ts'
@@ -224,8 +224,8 @@ export class TransactionTable<K, V> implements OrderedTransactionTable<K, V> {
   clearSync(options?: KeyRange<K>): void {
     this.state.check()
     const core = this.#now
-    if (options !== undefined && 'durability' in options) throw ownDurability()
     const bounds = planClear(core, options)
+    if (options !== undefined && 'durability' in options) throw ownDurability()
     if (core.unmade !== undefined) return
     this.state.write((batch) => addClear(batch, bounds), bounds)
   }
@@ -437,6 +437,7 @@ export class TransactionTable<K, V> implements OrderedTransactionTable<K, V> {
   #cell(key: K, options: Expiry | undefined): Cell<V> {
     this.state.check()
     if (options !== undefined) checkOptions(options, EXPIRY)
+    checkExpiry(options)
     return {
       codec: this.#core.values.name,
       read: () => this.#look<Entry<V>>(key, toEntry),

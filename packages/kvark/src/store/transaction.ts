@@ -14,10 +14,12 @@
 
 import { KvarkError } from '../errors.ts'
 import {
+  abandon,
   checkDurability,
   checkNames,
   checkObject,
   invalid,
+  isPromise,
   show,
   unsupported,
 } from './arguments.ts'
@@ -36,7 +38,7 @@ import type {
   TableOptions,
   TransactionOptions,
 } from './types.ts'
-import { attemptsOf, isPromise } from './update.ts'
+import { attemptsOf } from './update.ts'
 import { OVERTAKEN } from './write-queue.ts'
 
 const OPTION_NAMES: readonly string[] = ['durability', 'attempts']
@@ -268,8 +270,8 @@ function checked(life: Life, fn: unknown, options: TransactionOptions | undefine
 }
 
 function promised(result: PromiseLike<unknown>): KvarkError {
-  // What it goes on to do with the transaction fails, and nobody waits for it.
-  result.then(undefined, () => {})
+  // What it goes on to do with the transaction fails.
+  abandon(result)
   return invalid(
     'The function of transactionSync has given a promise, so nothing was written. Use transaction for what has to be awaited.',
   )

@@ -12,7 +12,16 @@
 
 import { Effect, type Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
-import { checkDurability, checkNames, checkObject, invalid, show } from './arguments.ts'
+import {
+  abandon,
+  checkDurability,
+  checkNames,
+  checkObject,
+  invalid,
+  isPromise,
+  show,
+} from './arguments.ts'
+import { checkExpiry } from './expiry.ts'
 import type { Entry, Expiry, UpdateOptions } from './types.ts'
 
 /** How often something is tried that others can upset, in all. */
@@ -36,11 +45,13 @@ export function checkUpdateOptions(options: UpdateOptions | undefined): void {
   checkObject(options, 'The options of an update')
   checkNames(options, UPDATE_NAMES, 'An update')
   if (options.durability !== undefined) checkDurability(options.durability)
+  // Also where nothing comes to be written, and before the caller's function runs.
+  checkExpiry(options)
 }
 
 /** The option `attempts`. */
 export function attemptsOf(options: { readonly attempts?: number } | undefined): number {
-  const attempts = options?.attempts ?? ATTEMPTS
+  const { attempts = ATTEMPTS } = options ?? {}
   if (Number.isSafeInteger(attempts) && attempts >= 1) return attempts
   throw invalid(`The option 'attempts' must be a whole number from 1, not ${show(attempts)}.`)
 }
@@ -56,6 +67,7 @@ export function* update<V>(
     const entry = yield* cell.read()
     const value = change(entry?.value)
     if (isPromise(value)) {
+      abandon(value)
       throw invalid(
         'The function of update has given a promise, so nothing was written. Let it give the value, or use a transaction.',
       )
@@ -100,19 +112,16 @@ export function* getOrPut<V>(
     const entry = yield* cell.read()
     if (entry !== undefined) return entry.value
     made ??= { value: yield* settled(isFunction(value) ? value() : value) }
+    if (made.value === undefined) {
+      throw new KvarkError(
+        'INVALID_VALUE',
+        'getOrPut was to store undefined, which is how a missing key reads. Nothing was written: give a value, or let the function give one.',
+      )
+    }
     // Not awaited since the reading, unless it was the first time: the write knows.
     if (yield* cell.write(made.value, undefined, options ?? {})) return made.value
   }
   throw upset(attempts)
-}
-
-/** Whether something was given that has to be awaited. */
-export function isPromise(value: unknown): value is PromiseLike<unknown> {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    typeof (value as { then?: unknown }).then === 'function'
-  )
 }
 
 /** Awaited if need be. */
@@ -120,7 +129,7 @@ function* settled<V>(value: V | Promise<V>): Routine<V> {
   if (!isPromise(value)) return value
   return yield* new Effect(
     () => {
-      value.then(undefined, () => {})
+      abandon(value)
       throw invalid(
         'The function of getOrPutSync has given a promise, so nothing was written. Use getOrPut.',
       )

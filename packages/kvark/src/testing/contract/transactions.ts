@@ -676,9 +676,32 @@ const cases: readonly Case[] = [
           late.putSync('a', '3')
         }),
       )
+      for (const then of [
+        () => {},
+        () => {
+          throw new Error('not even that')
+        },
+      ]) {
+        // What can be awaited need not be an object.
+        for (const target of [{}, () => 1]) {
+          // oxlint-disable-next-line unicorn/no-thenable -- this is what is refused
+          const promise = Object.defineProperty(target, 'then', { value: then })
+          throws('INVALID_ARGUMENT', () =>
+            db.transactionSync((late) => {
+              late.putSync('a', '2')
+              return promise
+            }),
+          )
+        }
+      }
+      for (const range of [null, 1, 'a'] as never[]) {
+        throws('INVALID_ARGUMENT', () => db.transactionSync((one) => one.clearSync(range)))
+        await rejects('INVALID_ARGUMENT', () => db.transaction((one) => one.clear(range)))
+      }
       for (const options of [
         { attempts: 0 },
         { attempts: 1.5 },
+        { attempts: null },
         { durability: 'x' },
         { retry: 1 },
       ]) {

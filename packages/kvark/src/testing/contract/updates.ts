@@ -139,6 +139,47 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'what makes no sense is refused at once, also where nothing would be written, and nobody is left to fail',
+    async run(place) {
+      const db = await place.open({ durability: 'none' })
+      db.putSync('a', '1')
+      const { sequence } = db.stats()
+      let calls = 0
+      const make = (): string => String(++calls)
+      const ends = [{ ttl: 0 }, { ttl: '5' }, { expiresAt: 0.5 }, { ttl: 1, expiresAt: 1 }]
+      for (const options of [...ends, { attempts: null }] as object[]) {
+        await rejects('INVALID_ARGUMENT', () => db.getOrPut('a', '2', options))
+        throws('INVALID_ARGUMENT', () => db.getOrPutSync('b', make, options))
+        throws('INVALID_ARGUMENT', () => db.updateSync('b', () => undefined, options))
+      }
+      assert.equal(calls, 0, 'refused before the function is called')
+      for (const nothing of [undefined, () => undefined, async () => undefined]) {
+        await rejects('INVALID_VALUE', () => db.getOrPut('b', nothing as never))
+      }
+      // A rejection that nobody hears of would end the process.
+      const fails = async (): Promise<never> => {
+        throw new Error('too late')
+      }
+      await rejects('INVALID_ARGUMENT', () => db.update('a', fails as never))
+      throws('INVALID_ARGUMENT', () => db.updateSync('a', fails as never))
+      assert.deepEqual([db.stats().sequence, await content(db)], [sequence, { a: '1' }])
+      if (!db.supports.transactions) return
+      for (const options of ends as object[]) {
+        await rejects('INVALID_ARGUMENT', () =>
+          db.transaction((tx) => tx.getOrPut('a', '2', options)),
+        )
+      }
+      throws('INVALID_VALUE', () =>
+        db.transactionSync((tx) => tx.getOrPutSync('b', undefined as never)),
+      )
+      throws('INVALID_ARGUMENT', () =>
+        db.transactionSync((tx) => tx.updateSync('a', fails as never)),
+      )
+      assert.equal(db.stats().sequence, sequence)
+      await turn()
+    },
+  },
+  {
     name: 'an entry keeps its expiry unless it is given another one',
     async run(place) {
       const db = await place.open({ durability: 'none' })
