@@ -1,5 +1,5 @@
 /**
- * Row: what callers should not do (`misuse-cases.ts`), one case after the other on the same few stores in memory.
+ * Row: what callers should not do (`misuse-cases.ts`, `misuse-layer.ts`), one case after the other on the same few stores in memory.
  *
  *   case ─► refused with a typed error, or as the case says ─► the store takes a write and gives it back ─► next case
  *   portion ─► all stores hold what they should, verify, and again after opening them anew

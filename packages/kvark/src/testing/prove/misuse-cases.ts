@@ -9,6 +9,7 @@
 
 import type { ErrorCode } from '../../errors.ts'
 import { describe, describeSync, destroy, destroySync, rekey, rekeySync } from '../../index.ts'
+import { layerMisuses } from './misuse-layer.ts'
 import * as wrong from './misuse-values.ts'
 import { OWN, throwOwn, type Wrong } from './misuse-values.ts'
 
@@ -987,4 +988,5 @@ export const misuses: readonly Misuse[] = [
   ...closed(),
   ...reentrancy(),
   ...opening(),
+  ...layerMisuses(),
 ]

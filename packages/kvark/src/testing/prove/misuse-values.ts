@@ -154,7 +154,7 @@ export const oddBytes: Wrong = {
 }
 
 /** What is no object of options. */
-const NO_OPTIONS: Wrong = {
+export const noOptions: Wrong = {
   null: () => null,
   text: () => 'disk',
   'a number': () => 1,
@@ -176,13 +176,13 @@ const WRONG_DURABILITY: Wrong = {
 }
 
 export const wrongBatchOptions: Wrong = {
-  ...NO_OPTIONS,
+  ...noOptions,
   ...WRONG_DURABILITY,
   'a condition of one write': () => ({ ifAbsent: true }),
 }
 
 export const wrongWriteOptions: Wrong = {
-  ...NO_OPTIONS,
+  ...noOptions,
   ...WRONG_DURABILITY,
   'a version below 0': () => ({ ifVersion: -1 }),
   'a version that is no whole number': () => ({ ifVersion: 1.5 }),
@@ -198,7 +198,7 @@ export const wrongWriteOptions: Wrong = {
 }
 
 export const wrongScanOptions: Wrong = {
-  ...NO_OPTIONS,
+  ...noOptions,
   'a limit below 0': () => ({ limit: -1 }),
   'a limit that is no whole number': () => ({ limit: 0.5 }),
   'a limit that is NaN': () => ({ limit: Number.NaN }),
@@ -218,7 +218,7 @@ export const wrongScanOptions: Wrong = {
 }
 
 export const wrongJobOptions: Wrong = {
-  ...NO_OPTIONS,
+  ...noOptions,
   'a signal that is none': () => ({ signal: { aborted: false } }),
   'a signal that is true': () => ({ signal: true }),
   'progress that is no function': () => ({ progress: 'loud' }),
@@ -227,7 +227,7 @@ export const wrongJobOptions: Wrong = {
 }
 
 export const wrongWatchOptions: Wrong = {
-  ...NO_OPTIONS,
+  ...noOptions,
   'a signal that is none': () => ({ signal: { aborted: false } }),
   'a version below 0': () => ({ since: -1 }),
   'half a version': () => ({ since: 0.5 }),
@@ -252,6 +252,123 @@ export const wrongCounts: Wrong = {
   'a bigint': () => 1n,
   'a number that is too large': () => 2 ** 53,
   'an object': () => ({ valueOf: () => 1 }),
+}
+
+/** Ends of an entry. */
+export const wrongEnds: Wrong = {
+  'a ttl of 0': () => ({ ttl: 0 }),
+  'a ttl below 0': () => ({ ttl: -1 }),
+  'a ttl that is NaN': () => ({ ttl: Number.NaN }),
+  'a ttl that is infinite': () => ({ ttl: Number.POSITIVE_INFINITY }),
+  'a ttl that is too large': () => ({ ttl: 2 ** 50 }),
+  'a ttl that is text': () => ({ ttl: '1000' }),
+  'a ttl that is a bigint': () => ({ ttl: 1000n }),
+  'a ttl that is null': () => ({ ttl: null }),
+  'an end of 0': () => ({ expiresAt: 0 }),
+  'an end that is no whole number': () => ({ expiresAt: 0.5 }),
+  'an end that is too large': () => ({ expiresAt: 2 ** 50 }),
+  'an end that is a date': () => ({ expiresAt: new Date() }),
+  'an end that is null': () => ({ expiresAt: null }),
+  'two ends': () => ({ ttl: 1, expiresAt: 1 }),
+}
+
+export const wrongAttempts: Wrong = {
+  'no attempts': () => ({ attempts: 0 }),
+  'attempts below 0': () => ({ attempts: -1 }),
+  'half an attempt': () => ({ attempts: 0.5 }),
+  'attempts that are NaN': () => ({ attempts: Number.NaN }),
+  'attempts that are infinite': () => ({ attempts: Number.POSITIVE_INFINITY }),
+  'attempts that are text': () => ({ attempts: '3' }),
+  'attempts that are null': () => ({ attempts: null }),
+}
+
+/** Of `transaction`. */
+export const wrongTransactionOptions: Wrong = {
+  ...noOptions,
+  ...WRONG_DURABILITY,
+  ...wrongAttempts,
+  'a ttl': () => ({ ttl: 1 }),
+}
+
+/** Of `update`, `increment` and `getOrPut`. */
+export const wrongUpdateOptions: Wrong = {
+  ...noOptions,
+  ...WRONG_DURABILITY,
+  ...wrongAttempts,
+  ...wrongEnds,
+  'a condition': () => ({ ifAbsent: true }),
+}
+
+/** Of a write of a transaction. */
+export const wrongPendingOptions: Wrong = {
+  ...noOptions,
+  ...wrongEnds,
+  'a durability of its own': () => ({ durability: 'disk' }),
+  'attempts of its own': () => ({ attempts: 1 }),
+  'an option that is misspelt': () => ({ tll: 1 }),
+}
+
+export const wrongTableOptions: Wrong = {
+  ...noOptions,
+  'keys that no codec takes': () => ({ keys: 'json' }),
+  'values that no codec takes': () => ({ values: 'tuple' }),
+  'a codec without decode': () => ({ values: { name: 'x', encode: throwOwn } }),
+  'a codec without a name': () => ({ values: { encode: throwOwn, decode: throwOwn } }),
+  'a ttl of 0': () => ({ ttl: 0 }),
+  'a ttl that is text': () => ({ ttl: '1' }),
+  'a schema that is null': () => ({ schema: null }),
+  'a schema that is a function': () => ({ schema: () => ({ value: 1 }) }),
+  'a schema of another version': () => ({
+    schema: { '~standard': { version: 2, validate: throwOwn } },
+  }),
+  'a schema that does not validate': () => ({ schema: { '~standard': { version: 1 } } }),
+  'an end': () => ({ expiresAt: 1 }),
+  'an option that is misspelt': () => ({ vales: 'json' }),
+}
+
+/** Of tables. */
+export const wrongNames: Wrong = {
+  undefined: () => undefined,
+  null: () => null,
+  'a number': () => 1,
+  'an object': () => ({ toString: () => 'a' }),
+  'a String object': () => new String('a'),
+  'an array': () => ['a'],
+  'a symbol': () => Symbol('a'),
+  'no text': () => '',
+  'too long a text': () => 'n'.repeat(256),
+  'too many bytes': () => 'ä'.repeat(128),
+  'half a surrogate pair': () => 'a\uD800',
+}
+
+/** What is no store, for a collection. */
+export const noStores: Wrong = {
+  undefined: () => undefined,
+  null: () => null,
+  'a path': () => '/store',
+  'an object': () => ({}),
+  'an object with tables': () => ({ table: () => ({}) }),
+  'a map': () => new Map(),
+  'a function': () => () => ({}),
+}
+
+/** What a schema may answer; no value gets past it. */
+export const wrongAnswers: Wrong = {
+  'an issue': () => ({ issues: [{ message: 'no' }] }),
+  'an issue without a message': () => ({ issues: [{}] }),
+  'an issue with a place of null': () => ({ issues: [{ message: 'no', path: [null] }] }),
+  'an issue that is null': () => ({ issues: [null] }),
+  'no issue': () => ({ issues: [] }),
+  'issues of null': () => ({ issues: null }),
+  'issues that are text': () => ({ issues: 'no' }),
+  undefined: () => undefined,
+  null: () => null,
+  true: () => true,
+  'no value': () => ({}),
+  'a value that the codec does not take': () => ({ value: Symbol('a') }),
+  'an answer that throws': () => Object.defineProperty({}, 'issues', { get: throwOwn }),
+  // oxlint-disable-next-line unicorn/no-thenable -- this is what is refused
+  'a promise that throws': () => Object.defineProperty({}, 'then', { get: throwOwn }),
 }
 
 export const wrongOperations: Wrong = {
@@ -355,7 +472,7 @@ const OPEN: readonly object[] = [
 ]
 
 export const wrongOpenOptions: Wrong = {
-  ...NO_OPTIONS,
+  ...noOptions,
   ...Object.fromEntries(
     OPEN.map((options, i) => [`${Object.keys(options)[0]}, way ${i}`, () => options]),
   ),
@@ -363,7 +480,7 @@ export const wrongOpenOptions: Wrong = {
 
 /** Of `configure`. */
 export const wrongLiveOptions: Wrong = {
-  ...NO_OPTIONS,
+  ...noOptions,
   undefined: () => undefined,
   'an option that does not change': () => ({ cacheBytes: 1024 * 1024 }),
   'an option that is misspelt': () => ({ segmentbytes: 65_536 }),
