@@ -86,6 +86,15 @@ export class KvarkKeyv extends EventEmitter {
   /** `store`: the path of a folder, which is opened at first use, or a store whose keys and values are strings, which stays its owner's. */
   constructor(store: string | TextStore, options: KvarkKeyvOptions = {}) {
     super()
+    if (
+      typeof store !== 'string' &&
+      typeof (store as Partial<TextStore> | null)?.get !== 'function'
+    ) {
+      throw new KvarkError(
+        'INVALID_ARGUMENT',
+        'KvarkKeyv takes the path of a folder, or a store of kvark whose keys and values are text.',
+      )
+    }
     this.#path = typeof store === 'string' ? store : undefined
     this.#store = typeof store === 'string' ? undefined : Promise.resolve(store)
     this.#options = options

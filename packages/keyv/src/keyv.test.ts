@@ -179,6 +179,15 @@ test('a folder is opened at first use, closed by disconnect, and keeps what it h
   await locked.disconnect()
 })
 
+test('what is no place for a store is refused at once', () => {
+  for (const none of [undefined, null, 1, {}]) {
+    assert.throws(
+      () => new KvarkKeyv(none as never),
+      (error: unknown) => error instanceof KvarkError && error.code === 'INVALID_ARGUMENT',
+    )
+  }
+})
+
 test('a store of its owner stays open; what is no text is refused', async () => {
   const db = (await open(':memory:')) as unknown as TextStore & { close(): Promise<void> }
   const store = new KvarkKeyv(db)

@@ -70,7 +70,7 @@ const BATCH = 1000
 export default function kvarkDriver(
   options: KvarkDriverOptions,
 ): Driver<KvarkDriverOptions, Promise<BytesStore>> {
-  const { path, store: given, ttl: defaultTtl, ...rest } = options
+  const { path, store: given, ttl: defaultTtl, ...rest } = checked(options)
   let opened: Promise<BytesStore> | undefined
   const store = (): Promise<BytesStore> => {
     if (given !== undefined) return Promise.resolve(given)
@@ -148,6 +148,7 @@ export default function kvarkDriver(
       else await clearEach(db, base)
     },
     async watch(callback) {
+      if (typeof callback !== 'function') throw wrong('watch takes a function to call.')
       // What cannot be watched says so.
       const db = (await store()) as OrderedStore<string, Uint8Array>
       const watch = db.watch()
@@ -167,6 +168,19 @@ export default function kvarkDriver(
         await ((await closing) as BytesStore & { close(): Promise<void> }).close()
     },
   }
+}
+
+function checked(options: unknown): KvarkDriverOptions {
+  const { path, store } = Object(options) as Partial<Record<'path' | 'store', unknown>>
+  const isStore = typeof (store as Partial<BytesStore> | null | undefined)?.put === 'function'
+  if (store === undefined ? typeof path === 'string' : isStore) return options as KvarkDriverOptions
+  throw wrong(
+    "The driver takes { path }, a folder, or { store }, a store of kvark with the values 'bytes'.",
+  )
+}
+
+function wrong(message: string): KvarkError {
+  return new KvarkError('INVALID_ARGUMENT', message)
 }
 
 /** Calls back for each item that has changed; where it is not known which have, for all that are there. */

@@ -240,6 +240,25 @@ test('a folder is opened at first use, closed by dispose, and keeps what it has'
   await locked.dispose()
 })
 
+test('what is no place, and no function to call, is refused at once', async () => {
+  const isWrong = (error: unknown): boolean =>
+    error instanceof KvarkError && error.code === 'INVALID_ARGUMENT'
+  for (const options of [
+    undefined,
+    null,
+    'data',
+    {},
+    { path: 1 },
+    { store: {} },
+    { store: null },
+  ]) {
+    assert.throws(() => kvarkDriver(options as never), isWrong)
+  }
+  const driver = kvarkDriver({ path: ':memory:' })
+  await assert.rejects(async () => await driver.watch!(1 as never), isWrong)
+  await driver.dispose!()
+})
+
 test('a store of its owner stays open', async () => {
   const db = await open(':memory:', { values: 'bytes' })
   const storage = createStorage({ driver: kvarkDriver({ store: db }) })
