@@ -110,6 +110,16 @@ for (const engine of ['btree', 'log'] as const) {
   })
 }
 
+test('what is no store is refused before anything is registered', async () => {
+  const register = new Registry()
+  const meter = createNoopMeter()
+  for (const none of [undefined, null, 1, 'db', {}, new Map()] as never[]) {
+    assert.throws(() => prometheus(none, { register }), { code: 'INVALID_ARGUMENT' })
+    assert.throws(() => openTelemetry(none, { meter }), { code: 'INVALID_ARGUMENT' })
+  }
+  assert.deepEqual(register.getMetricsAsArray(), [])
+})
+
 test('the README names all metrics', async () => {
   const register = new Registry()
   const meter = new RecordingMeter()

@@ -5,11 +5,26 @@
  */
 
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import type { Events, FailureEvent, JobEnd, SlowEvent, Stats, StoreEvent, StoreLife } from 'kvark'
+import {
+  type Events,
+  type FailureEvent,
+  type JobEnd,
+  KvarkError,
+  type SlowEvent,
+  type Stats,
+  type StoreEvent,
+  type StoreLife,
+} from 'kvark'
 import { JOBS, type JobInstrument } from './instruments.ts'
 
 /** What is asked of a store. */
 export type Observed = Pick<StoreLife, 'path' | 'engine' | 'stats'>
+
+/** Before anything is registered: what is no store would fail each time that the metrics are asked for, those of the others with it. */
+export function checkStore(db: unknown): void {
+  if (typeof (db as Partial<Observed> | null | undefined)?.stats === 'function') return
+  throw new KvarkError('INVALID_ARGUMENT', 'Metrics are those of a store that open() has given.')
+}
 
 /** What all metrics of a store are labelled with. */
 export interface Labels {
