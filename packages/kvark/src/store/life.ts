@@ -207,6 +207,22 @@ export class Life {
     return step.value
   }
 
+  /** Waits for what code of the caller's has promised, and may never keep: `CLOSED` when the store is closed meanwhile. */
+  async whileOpen<T>(promised: PromiseLike<T>): Promise<T> {
+    const { signal } = this.#ending
+    let end = (): void => {}
+    const closed = new Promise<never>((_, reject) => {
+      end = () => reject(this.closedError())
+      signal.addEventListener('abort', end)
+      if (signal.aborted) end()
+    })
+    try {
+      return await Promise.race([promised, closed])
+    } finally {
+      signal.removeEventListener('abort', end)
+    }
+  }
+
   /** The signal of a long job: the caller's, or the end of the store. */
   jobSignal(signal: AbortSignal | undefined): AbortSignal {
     const end = this.#ending.signal

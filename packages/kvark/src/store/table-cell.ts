@@ -34,6 +34,10 @@ export class TableCell<K, V> implements Cell<V> {
     return yield* lookup<K, V, Entry<V>>(core, internal, undefined, toEntry)
   }
 
+  wait<T>(promised: PromiseLike<T>): Promise<T> {
+    return this.#core().life.whileOpen(promised)
+  }
+
   *write(value: V | undefined, entry: Entry<V> | undefined, expiry: Expiry): Routine<boolean> {
     try {
       yield* this.#write(value, entry, expiry)

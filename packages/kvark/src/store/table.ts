@@ -352,7 +352,7 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
     } catch (error) {
       return rejected(error)
     }
-    return checked instanceof Promise ? checked.then(write) : write(checked)
+    return checked instanceof Promise ? this.life.whileOpen(checked).then(write) : write(checked)
   }
 
   #write(options: DurabilityOptions | undefined, fill: Fill): Promise<number> {

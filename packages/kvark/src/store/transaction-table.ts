@@ -171,7 +171,9 @@ export class TransactionTable<K, V> implements OrderedTransactionTable<K, V> {
       if (values instanceof SchemaCodec) {
         const checked = values.check(value) as V | Promise<V>
         if (checked instanceof Promise)
-          return checked.then((one) => this.#putChecked(key, one, options))
+          return this.#core.life
+            .whileOpen(checked)
+            .then((one) => this.#putChecked(key, one, options))
         return this.#putChecked(key, checked, options)
       }
       return this.#putChecked(key, value, options)
@@ -440,6 +442,7 @@ export class TransactionTable<K, V> implements OrderedTransactionTable<K, V> {
     checkExpiry(options)
     return {
       codec: this.#core.values.name,
+      wait: (promised) => this.#core.life.whileOpen(promised),
       read: () => this.#look<Entry<V>>(key, toEntry),
       write: (value, entry, expiry) => this.#replace(key, value, entry, expiry),
     }

@@ -447,7 +447,8 @@ export interface Table<K, V, I = V> extends Reader<K, V> {
   incrementSync(key: K, by?: number, options?: UpdateOptions): number
   /**
    * The value of `key`; where it is missing, stores `value` (or what it gives, if it is a function, awaited) and gives that. Of several
-   * that do so at the same time one stores its value, and all give that one.
+   * that do so at the same time one stores its value, and all give that one. `INVALID_VALUE` where that is `undefined`; `CLOSED` when the
+   * store is closed meanwhile, which does not wait for the function.
    *
    * @example
    * const page = await db.getOrPut('page', () => render(), { ttl: 60_000 })

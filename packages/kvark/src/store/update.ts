@@ -35,6 +35,8 @@ const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/
 export interface Cell<V> {
   /** Name of the codec of values. */
   readonly codec: string
+  /** Waits for what the caller's function has promised, as long as the store is open. */
+  wait<T>(promised: PromiseLike<T>): Promise<T>
   read(): Routine<Entry<V> | undefined>
   /** Puts `value`, or removes the entry (`undefined`), if it still is `entry`; else false. */
   write(value: V | undefined, entry: Entry<V> | undefined, expiry: Expiry): Routine<boolean>
@@ -111,7 +113,7 @@ export function* getOrPut<V>(
   for (let n = 0; n < attempts; n++) {
     const entry = yield* cell.read()
     if (entry !== undefined) return entry.value
-    made ??= { value: yield* settled(isFunction(value) ? value() : value) }
+    made ??= { value: yield* settled(cell, isFunction(value) ? value() : value) }
     if (made.value === undefined) {
       throw new KvarkError(
         'INVALID_VALUE',
@@ -125,7 +127,7 @@ export function* getOrPut<V>(
 }
 
 /** Awaited if need be. */
-function* settled<V>(value: V | Promise<V>): Routine<V> {
+function* settled<V>(cell: Cell<V>, value: V | Promise<V>): Routine<V> {
   if (!isPromise(value)) return value
   return yield* new Effect(
     () => {
@@ -134,7 +136,7 @@ function* settled<V>(value: V | Promise<V>): Routine<V> {
         'The function of getOrPutSync has given a promise, so nothing was written. Use getOrPut.',
       )
     },
-    async () => await value,
+    () => cell.wait(value),
   )
 }
 

@@ -139,6 +139,27 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'what is never made, or never checked, does not keep the store from closing',
+    async run(place) {
+      for (const how of ['close', 'closeSync'] as const) {
+        const db = await place.open()
+        const never = (): Promise<never> => new Promise(() => {})
+        const schema = { '~standard': { version: 1, vendor: 'test', validate: never } } as const
+        const checked = db.table('checked', { schema })
+        const waiting = [
+          db.getOrPut('a', never),
+          checked.put('a', '1'),
+          checked.update('a', () => '1'),
+        ]
+        if (db.supports.transactions) waiting.push(db.transaction((tx) => tx.getOrPut('a', never)))
+        const ended = waiting.map((one) => rejects('CLOSED', () => one))
+        await turn()
+        await db[how]()
+        await Promise.all(ended)
+      }
+    },
+  },
+  {
     name: 'what makes no sense is refused at once, also where nothing would be written, and nobody is left to fail',
     async run(place) {
       const db = await place.open({ durability: 'none' })
