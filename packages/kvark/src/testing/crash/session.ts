@@ -1,5 +1,5 @@
 /**
- * A store on a simulated disk, used at random from a seed: writes of every durability, several at a time, with
+ * A store on a simulated disk, used at random from a seed: writes of every durability, several at a time, and transactions, with
  * snapshots, reads, compactions and closing and opening again in between. Its history says what must survive.
  *
  *   step ─► step ─► …          each changes the store and the history alike, and now and then compares the two
@@ -21,7 +21,7 @@ import type { SimulatedFiles } from '../../vfs/simulated.ts'
 import { type Content, History, mustHold } from './history.ts'
 import { type SlowProcess, slowProcess } from './slow-files.ts'
 import { type CrashStore, type CrashSubject, openSubject } from './subjects.ts'
-import { carryOut, contentOf, type Mix, randomWrite } from './workload.ts'
+import { carryOut, contentOf, type Mix, randomWrite, transact } from './workload.ts'
 
 /** Where the store is. */
 export const STORE = '/store'
@@ -40,6 +40,8 @@ const SLOWNESS = 3e6
 /** So many of the last steps are told when something fails. */
 const TOLD = 30
 const LEAST_STREAM = 33_000
+/** How likely a write of several changes is a transaction. */
+const TRANSACTIONS = 0.4
 /** Entries of a load. */
 const LOADED = 60
 const LONGEST_STREAM = 70_000
@@ -204,8 +206,10 @@ export class Session {
     throw new RangeError('no step')
   }
 
-  #write(): void {
+  async #write(): Promise<void> {
     const write = randomWrite(this.#random, `${this.#name}.${++this.#writes}`, MIX)
+    const inTransaction = write.changes.length > 1 && this.#random.chance(TRANSACTIONS)
+    if (inTransaction) await this.#hearRefusals()
     const number = this.history.add(write.changes)
     const shown = write.changes.map((change) =>
       change.kind === 'put'
@@ -214,12 +218,14 @@ export class Session {
           ? `delete ${change.key}`
           : 'clear',
     )
-    const how = `${write.durability}${write.sync ? ', sync' : ''}`
+    const how = `${write.durability}${write.sync ? ', sync' : ''}${inTransaction ? ', in a transaction' : ''}`
     this.#tell(`write ${number} at ${how}: ${shown.join(', ')}`)
     const { acknowledge, failed } = this.#fateOf(number, write.durability)
     try {
-      const promise = carryOut(this.db, write)
+      const promise = inTransaction ? transact(this.db, write) : carryOut(this.db, write)
       if (write.sync) acknowledge()
+      // Its place in the order is where it ends, so nothing else is written meanwhile.
+      else if (inTransaction) await (promise as Promise<unknown>).then(acknowledge, failed)
       else this.#await((promise as Promise<unknown>).then(acknowledge, failed))
     } catch (error) {
       failed(error)

@@ -5,7 +5,7 @@
 
 import type { SeededRandom } from '../../bytes/random.ts'
 import type { Durability } from '../../engine/engine.ts'
-import type { BatchOperation } from '../../store/types.ts'
+import type { BatchOperation, OrderedTransaction } from '../../store/types.ts'
 import type { Change, Content } from './history.ts'
 import type { CrashStore } from './subjects.ts'
 
@@ -71,6 +71,32 @@ export function carryOut(db: CrashStore, { changes, durability, sync }: RandomWr
     case 'clear':
       return sync ? db.clearSync(options) : db.clear(options)
   }
+}
+
+/**
+ * The same in a transaction, which is to come to the same: between the halves of the write it goes back to a savepoint. Begins it, and a
+ * synchronous one is done when this returns; of the other nobody knows when it takes its place among other writes.
+ */
+export function transact(db: CrashStore, { changes, durability, sync }: RandomWrite): unknown {
+  const half = changes.length >> 1
+  const body = (tx: OrderedTransaction<string, string>): void => {
+    for (const change of changes.slice(0, half)) changeIn(tx, change)
+    const savepoint = tx.savepoint()
+    tx.clearSync()
+    for (const { key } of changes.slice(half) as { key: string }[]) {
+      // Read, too: what it has read must hold.
+      tx.putSync(key, `${tx.getSync(key)} taken back`)
+    }
+    savepoint.rollback()
+    for (const change of changes.slice(half)) changeIn(tx, change)
+  }
+  return sync ? db.transactionSync(body, { durability }) : db.transaction(body, { durability })
+}
+
+function changeIn(tx: OrderedTransaction<string, string>, change: Change): void {
+  if (change.kind === 'put') tx.putSync(change.key, change.value)
+  else if (change.kind === 'delete') tx.deleteSync(change.key)
+  else tx.clearSync()
 }
 
 function operationOf(change: Change): BatchOperation<string, string> {
