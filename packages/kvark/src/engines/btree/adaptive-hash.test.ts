@@ -92,3 +92,31 @@ test('a leaf keeps its entries when it moves, and loses them when it goes', () =
   hash.gone(3)
   assert.equal(hash.find(bytes, 0, bytes.length), undefined)
 })
+
+test('a leaf that is searched again and again has all its keys in it, where there is room for the whole tree', () => {
+  const memory = pageMemory(Buffer.alloc(SIZE))
+  const page = new Page(memory, SIZE)
+  page.format(memory, 0, 0, Buffer.from('k'))
+  const keys = Array.from({ length: 20 }, (_, n) => Buffer.from(`key ${10 + n}`))
+  for (const [slot, key] of keys.entries()) page.insert(slot, key, 0, key.length, 4)
+  const look = (target: Page): boolean => {
+    target.glance(memory, 0)
+    return true
+  }
+  for (const entries of [20, 1000]) {
+    const hash = new AdaptiveHash(new Page(memory, SIZE), look, 10, 1, 2 ** 11)
+    const found = (): number => keys.filter((key) => hash.find(key, 0, key.length)).length
+    const search = (): void => hash.add(keys[3]!, 0, 6, 1, page, page.offsetOf(3), entries)
+    for (let n = 1; n < 16; n++) search()
+    assert.equal(found(), 1)
+    search()
+    assert.equal(found(), entries === 20 ? 20 : 1)
+    page.remove(0)
+    page.insert(0, keys[0]!, 0, keys[0]!.length, 4)
+    assert.equal(found(), 0)
+    for (let n = 1; n < 32; n++) search()
+    assert.equal(found(), 1)
+    search()
+    assert.equal(found(), entries === 20 ? 20 : 1)
+  }
+})

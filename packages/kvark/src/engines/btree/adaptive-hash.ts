@@ -12,6 +12,8 @@
  * 2. Numbers of leaves are not used twice: when they are used up, everything begins anew.
  * 3. A slot is a hint. Which entry it is the key in the cell says.
  * 4. Keys that are long in their page are not in here.
+ * 5. A leaf that is searched again and again gets all its keys in at once, if there is room for those of the whole tree: one by one it
+ *    would take a search for each of them. It costs about as much as that many searches, so it is never more than twice the work.
  *
  * It is a cache itself: a bucket that is full loses a slot, and a table that is too small for the tree is replaced by an empty one.
  * (The idea is that of InnoDB's adaptive hash index, MySQL reference manual, 17.5.3.)
@@ -28,6 +30,9 @@ const FIRST_BUCKETS = 16
 const FIRST_LEAVES = 64
 /** Of the slots, before there are twice as many. */
 const FULL = 3 / 4
+/** Searches of a leaf before all its keys come in: as many as take as long as that. Each time twice as many, for its cells may keep moving. */
+const FIRST_SEARCHES = 16
+const MOST_SEARCHES = 0x8000
 const NONE: Uint32Array = new Uint32Array(0)
 
 /** Plain memory: what can be resized, as elsewhere for large tables, is slower to read, by a twentieth of a whole get. */
@@ -43,6 +48,8 @@ export type Glance = (page: Page, number: number) => boolean
 export class AdaptiveHash {
   /** Of the page that `find` has found an entry in. */
   number = 0
+  /** Keeps the compiler from leaving out what is read only to have it near. */
+  touched = 0
   readonly #page: Page
   readonly #glance: Glance
   readonly #bits: number
@@ -56,6 +63,10 @@ export class AdaptiveHash {
   #pages: Uint32Array = integers(FIRST_LEAVES)
   #leaves: Uint32Array = integers(FIRST_LEAVES)
   #count = 0
+  /** By leaf: searches before all its keys come in, and those since they did; u16 each. */
+  #searches: Uint32Array = integers(FIRST_LEAVES)
+  /** For a key of a leaf. */
+  #scratch: Buffer | undefined
   /** The buffer in which keys come mostly, and the same as words. */
   #keyBytes: Uint8Array | undefined
   #keyWords: Uint32Array | undefined
@@ -99,7 +110,7 @@ export class AdaptiveHash {
     return undefined
   }
 
-  /** The key `key[start .. end)` stands in a cell of a leaf of the newest tree, which `page` looks at; the tree has so many. */
+  /** A search has found the key `key[start .. end)` in a cell of a leaf of the newest tree, which `page` looks at; the tree has so many. */
   add(
     key: Uint8Array,
     start: number,
@@ -113,7 +124,44 @@ export class AdaptiveHash {
     if (end - start >= page.longBytes || generation === TIRED) return
     if (this.#mask < 0 || this.#filled > FULL * SLOTS * (this.#mask + 1)) this.#grow(entries)
     const leaf = this.#leafOf(number)
-    const hash = this.#hashOf(key, start, end)
+    if (this.#isSought(leaf) && entries <= FULL * SLOTS * (this.#mask + 1)) {
+      this.#insertAll(leaf, page)
+    } else this.#insert(this.#hashOf(key, start, end), leaf, generation, offset)
+  }
+
+  /** Counts a search of the leaf; whether all its keys should come in now. */
+  #isSought(leaf: number): boolean {
+    const searches = this.#searches[leaf]!
+    const most = searches >>> 16 || FIRST_SEARCHES
+    const count = (searches & 0xffff) + 1
+    const isSought = count === most
+    this.#searches[leaf] = isSought
+      ? (Math.min(2 * most, MOST_SEARCHES) << 16) >>> 0
+      : ((most << 16) | count) >>> 0
+    return isSought
+  }
+
+  #insertAll(leaf: number, page: Page): void {
+    const { count, generation, longBytes } = page
+    const scratch = (this.#scratch ??= Buffer.alloc(longBytes))
+    const buckets = this.#buckets
+    const hashes = new Uint32Array(count)
+    // First all that has to come from memory, so that it is waited for at once.
+    let seen = 0
+    for (let slot = 0; slot < count; slot++) {
+      if (page.keyLength(slot) >= longBytes) continue
+      const hash = hash32(scratch, 0, page.writeKey(slot, scratch, 0), this.#seed)
+      hashes[slot] = hash
+      seen |= buckets[(hash & this.#mask) * BUCKET_WORDS]!
+    }
+    this.touched = seen
+    for (let slot = 0; slot < count; slot++) {
+      if (page.keyLength(slot) >= longBytes) continue
+      this.#insert(hashes[slot]!, leaf, generation, page.offsetOf(slot))
+    }
+  }
+
+  #insert(hash: number, leaf: number, generation: number, offset: number): void {
     const buckets = this.#buckets
     const at = (hash & this.#mask) * BUCKET_WORDS
     const tag = hash >>> 16
@@ -157,6 +205,7 @@ export class AdaptiveHash {
     this.#buckets = NONE
     this.#pages = integers(FIRST_LEAVES)
     this.#leaves = integers(FIRST_LEAVES)
+    this.#searches = integers(FIRST_LEAVES)
     this.#count = 0
   }
 
@@ -180,7 +229,10 @@ export class AdaptiveHash {
     if (known !== 0) return known
     if (this.#count + 1 >= 2 ** (32 - this.#bits)) this.#begin()
     const leaf = ++this.#count
-    if (leaf >= this.#pages.length) this.#pages = integers(2 * leaf, this.#pages)
+    if (leaf >= this.#pages.length) {
+      this.#pages = integers(2 * leaf, this.#pages)
+      this.#searches = integers(2 * leaf, this.#searches)
+    }
     this.#leaves[number] = leaf
     this.#pages[leaf] = number
     return leaf
@@ -195,6 +247,7 @@ export class AdaptiveHash {
     this.#buckets.fill(0)
     this.#pages.fill(0)
     this.#leaves.fill(0)
+    this.#searches.fill(0)
     this.#filled = 0
     this.#count = 0
   }
@@ -207,5 +260,6 @@ export class AdaptiveHash {
     if (wanted <= this.#mask + 1) return
     this.#buckets = integers(wanted * BUCKET_WORDS)
     this.#mask = wanted - 1
+    this.#searches.fill(0)
   }
 }
