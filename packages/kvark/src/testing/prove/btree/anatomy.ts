@@ -131,7 +131,9 @@ function harmless(store: SmallStore, damaged: Content): string | undefined {
   // What was cut off is other bytes, all of them.
   const bytes = Buffer.from(original.map((byte, at) => found[at] ?? byte ^ 1))
   const roots = rootsOf(original, store.form)
-  const parts = [...idleParts(store), ...roots.map((part) => ({ ...part, what: 'of a root' }))]
+  // With the zero behind it, which ends it: an older root may be longer.
+  const texts = roots.map(({ from, to }) => ({ from, to: to + 1, what: 'of a root' }))
+  const parts = [...idleParts(store), ...texts]
   const harmed = parts.filter(({ from, to }) => {
     return !original.subarray(from, to).equals(bytes.subarray(from, to))
   })
