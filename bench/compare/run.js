@@ -126,7 +126,7 @@ function takesPart(subject) {
   if (subject.kind === 'engine') {
     return options.engine.length === 0 || options.engine.includes(subject.name)
   }
-  if (subject.kind === 'variant')
+  if (subject.kind === 'variant' || subject.kind === 'form')
     return !options.engine.length || options.engine.includes(subject.of ?? '')
   if (subject.package === undefined) return true
   const found = rival(subject.package)

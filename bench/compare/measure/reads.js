@@ -12,7 +12,7 @@ const AWAITED = 100_000
 /** Gets of one form, before it is the next one's turn. */
 const FORM_GETS = 25_000
 const KEYS_AT_ONCE = 100
-const RANGES = 2500
+const RANGES = 10_000
 const RANGE_ENTRIES = 100
 
 /** @param {Job} job */

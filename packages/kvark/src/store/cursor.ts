@@ -31,6 +31,7 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
   readonly #run: Run | undefined
   /** Of promised steps; reading the clock would take a short walk as long as some entries. */
   #slice: Slice | undefined
+  #steps: SyncSteps<T> | undefined
   #remaining: number
   #done = false
   #failure: { readonly reason: unknown } | undefined
@@ -112,8 +113,10 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
   }
 
   close(): void {
+    const { life } = this.#core
     this.#done = true
-    this.#core.life.endLease(this.#walk)
+    life.endLease(this.#walk)
+    life.exemplars.cursor = this
   }
 
   [Symbol.dispose](): void {
@@ -129,7 +132,7 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
   }
 
   [Symbol.iterator](): IterableIterator<T, undefined> {
-    return new SyncSteps(this)
+    return (this.#steps ??= new SyncSteps(this))
   }
 
   /** The next step, whatever it takes. `status`: what the engine's cursor has answered already. */

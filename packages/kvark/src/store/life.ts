@@ -86,6 +86,15 @@ export class Life {
   unsettled = false
   /** Some table checks what is written into it. */
   hasSchemas = false
+  /**
+   * The cursor, and the transaction, that ended last. V8 forgets the shapes of objects of which a full collection finds none, and throws
+   * away the code that was compiled for them: without these, walks are slow again for a tenth of a second after each collection (`range`
+   * of the benchmark).
+   */
+  readonly exemplars: { cursor: object | undefined; transaction: object | undefined } = {
+    cursor: undefined,
+    transaction: undefined,
+  }
   readonly #lock: FileLock
   readonly #leases = new Set<Lease>()
   /**

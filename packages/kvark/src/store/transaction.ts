@@ -72,7 +72,7 @@ export async function transaction<K, V, R>(
     } catch (error) {
       if (!attempt.state.lost) throw error
     } finally {
-      attempt.state.end()
+      attempt.end()
     }
   }
   throw overtaken(attempts)
@@ -103,7 +103,7 @@ export function transactionSync<K, V, R>(
       } catch (error) {
         if (!attempt.state.lost) throw error
       } finally {
-        attempt.state.end()
+        attempt.end()
       }
     }
   } finally {
@@ -125,6 +125,11 @@ class Attempt<K, V> {
     const core = origin.coreNow()
     this.state = new TransactionState(life)
     this.tx = new StoreTransaction(this.state, this.state.use(origin, core), origin)
+  }
+
+  end(): void {
+    this.state.end()
+    this.#life.exemplars.transaction = this
   }
 
   /** False when it was overtaken. */
