@@ -150,7 +150,8 @@ function saveMap(
     const stored = form.sealed ? Buffer.alloc(pageBytes) : plain
     for (let i = 0; i < count; i++) {
       plain.fill(0)
-      bytes.copy(plain, form.headerBytes, i * payloadBytes, (i + 1) * payloadBytes)
+      // There may be a page more than the map came to need.
+      plain.set(bytes.subarray(i * payloadBytes, (i + 1) * payloadBytes), form.headerBytes)
       file.seal(plain, stored, 0, first + i, PIECE, mark)
       file.handle.write(stored, 0, pageBytes, (first + i) * pageBytes).sync()
       yield* context.environment.pause
