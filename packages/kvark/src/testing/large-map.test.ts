@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { memoryEnvironment } from '../../environment/node.ts'
-import { open } from '../../index.ts'
+import { memoryEnvironment } from '../environment/node.ts'
+import { open } from '../index.ts'
 
 const PAGE_BYTES = 4096
 const PAYLOAD_BYTES = 4084
