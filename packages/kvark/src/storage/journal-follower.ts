@@ -22,7 +22,7 @@ import { corruption, KvarkError } from '../errors.ts'
 import type { FileHandle } from '../vfs/files.ts'
 import { type Descriptor, readDescriptor } from './descriptor.ts'
 import { REFERENCE } from './entry.ts'
-import { journalName, journalNumber, readPart } from './journal-recovery.ts'
+import { type JournalEntry, journalName, journalNumber, readPart } from './journal-recovery.ts'
 import { Segment } from './segment.ts'
 import { FILE_HEADER_BYTES, readSegmentHeader } from './segment-format.ts'
 import type { SegmentStore } from './segment-opening.ts'
@@ -37,24 +37,14 @@ const CHANGED = 'has been replaced, or has lost what was written last'
 /** Where a segment's header has its life. */
 const LIFE_AT = 32
 
-/** An entry, as the journal has it; a value that is too long is a `REFERENCE` with its length (u48) instead. */
-export interface FollowedEntry {
-  readonly kind: number
-  readonly flags: number
-  readonly key: Buffer
-  readonly value: Buffer
-  readonly sequence: number
-  readonly expiry: number
-}
-
 /** Which values are read: shorter ones, and that of one key. */
 export interface FollowedValues {
   readonly shorterThan: number
   readonly always: Buffer
 }
 
-/** What was written as a whole: one batch, or several. */
-export type FollowedFrame = readonly FollowedEntry[]
+/** What was written as a whole: one batch, or several. A value that is too long is a `REFERENCE` with its length (u48) instead. */
+export type FollowedFrame = readonly JournalEntry[]
 
 /** A word of a segment, and where it is: it stands for all before it. */
 interface Mark {
@@ -223,7 +213,7 @@ export class JournalFollower {
     const walk = new SegmentWalk(file, this.#position, file.end, this.#extent)
     walk.entry.references = this.#references
     let mark: Mark | undefined
-    let entries: FollowedEntry[] = []
+    let entries: JournalEntry[] = []
     let sequence = 0
     let bytes = 0
     for (;;) {
@@ -264,26 +254,18 @@ export class JournalFollower {
   }
 
   /** `undefined`: its bytes are not all there. */
-  *#entry(walk: SegmentWalk): Routine<FollowedEntry | undefined> {
-    const { kind, flags, keyLength, valueLength, sequence, expiry } = walk.entry
+  *#entry(walk: SegmentWalk): Routine<JournalEntry | undefined> {
+    const { kind, flags, length, keyLength, valueLength, sequence, expiry } = walk.entry
     const { shorterThan, always } = this.#wanted
-    const key = yield* this.#part(walk, 0, keyLength)
+    const key = yield* readPart(walk, length, keyLength)
     if (key === undefined) return undefined
     if (valueLength >= shorterThan && (flags & REFERENCE) === 0 && !key.equals(always)) {
       const value = Buffer.alloc(6)
       writeU48(value, 0, valueLength)
       return { kind, flags: REFERENCE, key, value, sequence, expiry }
     }
-    const value = yield* this.#part(walk, keyLength, valueLength)
+    const value = yield* readPart(walk, length + keyLength, valueLength)
     return value && { kind, flags, key, value, sequence, expiry }
-  }
-
-  /** Of key and value; `undefined`: it is not there as a whole. */
-  *#part(walk: SegmentWalk, from: number, length: number): Routine<Buffer | undefined> {
-    const distance = walk.entry.length + from
-    if (walk.spread && length > 0) return yield* readPart(walk, distance, length)
-    const at = walk.at + distance
-    return Buffer.from(walk.extent.subarray(at, at + length))
   }
 
   /** When nothing has come: is that as it should be? */

@@ -32,10 +32,7 @@ class Reader implements FrameReader {
 
   *entry(walk: SegmentWalk): Routine<boolean> {
     const { length, keyLength, valueLength, sequence } = walk.entry
-    const at = walk.at + length
-    const bytes = walk.spread
-      ? yield* readPart(walk, length, keyLength + valueLength)
-      : walk.extent.subarray(at, at + keyLength + valueLength)
+    const bytes = yield* readPart(walk, length, keyLength + valueLength)
     if (bytes === undefined) return false
     assert.ok(bytes.subarray(keyLength).every((byte) => byte === sequence))
     this.#open.push(`${sequence} ${bytes.toString('latin1', 0, keyLength)}=${valueLength}`)

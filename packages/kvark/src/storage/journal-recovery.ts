@@ -67,6 +67,16 @@ export interface ReplayPoint extends JournalPoint {
   readonly clock: number
 }
 
+/** An entry, as the journal has it. */
+export interface JournalEntry {
+  readonly kind: number
+  readonly flags: number
+  readonly key: Buffer
+  readonly value: Buffer
+  readonly sequence: number
+  readonly expiry: number
+}
+
 /** What an engine does with the frames that are read back. */
 export interface FrameReader {
   /** A frame of this segment begins. */
@@ -459,14 +469,19 @@ function withHeader(address: number): number {
 }
 
 /**
- * `length` bytes, from `distance` on, of the entry that `walk` has reported as `spread`; `undefined` where a block of it is missing or
- * damaged: the power may have failed between them.
+ * A copy of `length` bytes, from `distance` on, of the entry that `walk` has reported; `undefined` where a block of it is missing or
+ * damaged, as may be of a `spread` one: the power may have failed between them.
  */
 export function* readPart(
-  { source, address }: SegmentWalk,
+  walk: SegmentWalk,
   distance: number,
   length: number,
 ): Routine<Buffer | undefined> {
+  if (!walk.spread || length === 0) {
+    const at = walk.at + distance
+    return Buffer.from(walk.extent.subarray(at, at + length))
+  }
+  const { source, address } = walk
   try {
     return yield* readSpread(source, advance(source.form, address, distance), length)
   } catch (error) {

@@ -24,11 +24,8 @@ import { KvarkError } from '../errors.ts'
 import { storeForm } from '../storage/block-form.ts'
 import type { CompressionName } from '../storage/compression.ts'
 import { entryHeaderLength, REFERENCE, writeEntryHeader } from '../storage/entry.ts'
-import {
-  type FollowedEntry,
-  type FollowedFrame,
-  JournalFollower,
-} from '../storage/journal-follower.ts'
+import { type FollowedFrame, JournalFollower } from '../storage/journal-follower.ts'
+import type { JournalEntry } from '../storage/journal-recovery.ts'
 import type { FileLock } from '../vfs/files.ts'
 import { memoryFiles } from '../vfs/memory.ts'
 import { overlayFiles } from '../vfs/overlay.ts'
@@ -313,16 +310,16 @@ export class StoreFollower implements Follower<unknown, unknown> {
   #tell(frame: FollowedFrame): void {
     const { changes, tables } = this.#life
     const { sequence } = changes
-    let entries: FollowedEntry[] = []
+    let entries: JournalEntry[] = []
     for (const entry of frame) {
       if (entry.sequence <= sequence) continue
       entries.push(this.#asTold(entry))
       const after = this.#catalogueIn(entry)
       if (after === undefined) continue
       const { catalogue: before } = tables
-      const isOld = (one: FollowedEntry): boolean => before.hasSpace(spaceOf(one))
+      const isOld = (one: JournalEntry): boolean => before.hasSpace(spaceOf(one))
       // What empties a table that is dropped is a part of that.
-      const isLeft = (one: FollowedEntry): boolean =>
+      const isLeft = (one: JournalEntry): boolean =>
         one.kind !== DELETE_RANGE || after.hasSpace(spaceOf(one))
       this.#commit(entries.filter((one) => isOld(one) && isLeft(one)))
       this.#commit(
@@ -335,7 +332,7 @@ export class StoreFollower implements Follower<unknown, unknown> {
   }
 
   /** `after`: the tables, where this has changed them. */
-  #commit(entries: readonly FollowedEntry[], after?: Catalogue): void {
+  #commit(entries: readonly JournalEntry[], after?: Catalogue): void {
     if (entries.length === 0) return
     const { changes, tables } = this.#life
     const { catalogue: before } = tables
@@ -353,12 +350,12 @@ export class StoreFollower implements Follower<unknown, unknown> {
     })
   }
 
-  #catalogueIn({ key, value }: FollowedEntry): Catalogue | undefined {
+  #catalogueIn({ key, value }: JournalEntry): Catalogue | undefined {
     return key.equals(CATALOGUE_KEY) ? decodeCatalogue(value, this.#plan.folder) : undefined
   }
 
   /** In the form in which changes are kept: of a load the last key. */
-  #asTold(entry: FollowedEntry): FollowedEntry {
+  #asTold(entry: JournalEntry): JournalEntry {
     if (entry.kind !== DELETE_RANGE || (entry.flags & REFERENCE) === 0) return entry
     return { ...entry, value: Buffer.from(this.#module.lastLoaded!(entry.value)) }
   }
@@ -371,11 +368,11 @@ export class StoreFollower implements Follower<unknown, unknown> {
 }
 
 /** The key space of an entry. */
-function spaceOf({ key }: FollowedEntry): number {
+function spaceOf({ key }: JournalEntry): number {
   return readVarint(key, 0, key.length)
 }
 
-function encode(entries: readonly FollowedEntry[]): Buffer {
+function encode(entries: readonly JournalEntry[]): Buffer {
   const parts: Buffer[] = []
   for (const { kind, flags, key, value, sequence, expiry } of entries) {
     const header = Buffer.alloc(entryHeaderLength(key.length, value.length, expiry))

@@ -8,6 +8,7 @@ import { immediate, runSync } from '../environment/routine.ts'
 import { type ErrorCode, KvarkError } from '../errors.ts'
 import { storeForm } from '../storage/block-form.ts'
 import { readDescriptor } from '../storage/descriptor.ts'
+import { readPart } from '../storage/journal-recovery.ts'
 import { Segment } from '../storage/segment.ts'
 import {
   FILE_HEADER_BYTES,
@@ -15,16 +16,7 @@ import {
   SECTOR_BYTES,
   WINDOW_BYTES,
 } from '../storage/segment-format.ts'
-import {
-  advance,
-  COMPLETE,
-  END,
-  ENTRY,
-  FRAME,
-  NEED,
-  readSpread,
-  SegmentWalk,
-} from '../storage/segment-walk.ts'
+import { COMPLETE, END, ENTRY, FRAME, NEED, SegmentWalk } from '../storage/segment-walk.ts'
 import { openKey } from '../storage/store-key.ts'
 import type { Codec } from '../store/codec.ts'
 import { describeSync, openSync } from '../store/open.ts'
@@ -155,11 +147,9 @@ function placesIn(content: Content, form: DamagedForm): Entry[] {
         from = walk.address
         found = []
       } else if (step === ENTRY) {
-        const { entry, address } = walk
+        const { entry } = walk
         const { keyLength, sequence, kind, length } = entry
-        const name = walk.spread
-          ? runSync(readSpread(segment, advance(blocks, address, length), keyLength))
-          : walk.extent.subarray(walk.at + length, walk.at + length + keyLength)
+        const name = runSync(readPart(walk, length, keyLength))!
         const key = name.toString('utf8', 1)
         if (kind !== 3) found.push({ key, version: sequence, deleted: kind === 2, file, from })
       } else if (step === COMPLETE) {

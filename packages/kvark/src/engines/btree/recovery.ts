@@ -20,6 +20,7 @@ import { ASCII_VALUE, REFERENCE } from '../../storage/entry.ts'
 import { Journal, type JournalOwner } from '../../storage/journal.ts'
 import {
   type FrameReader,
+  type JournalEntry,
   JournalRecovery,
   journalName,
   journalNumber,
@@ -280,21 +281,12 @@ class Recovery {
   }
 }
 
-/** One entry of a frame that is not complete yet. */
-interface Pending {
-  readonly kind: number
-  readonly flags: number
-  readonly key: Buffer
-  readonly value: Buffer
-  readonly sequence: number
-  readonly expiry: number
-}
-
 /** Puts the entries of complete frames into the tree once more. */
 class Replay implements FrameReader {
   readonly #state: TreeState
   readonly #change: Change
-  #frame: Pending[] = []
+  /** Of the frame that is not complete yet. */
+  #frame: JournalEntry[] = []
 
   constructor(state: TreeState) {
     this.#state = state
@@ -307,10 +299,7 @@ class Replay implements FrameReader {
 
   *entry(walk: SegmentWalk): Routine<boolean> {
     const { kind, flags, length, keyLength, valueLength, sequence, expiry } = walk.entry
-    const at = walk.at + length
-    const bytes = walk.spread
-      ? yield* readPart(walk, length, keyLength + valueLength)
-      : Buffer.from(walk.extent.subarray(at, at + keyLength + valueLength))
+    const bytes = yield* readPart(walk, length, keyLength + valueLength)
     if (bytes === undefined) return false
     const key = bytes.subarray(0, keyLength)
     this.#frame.push({ kind, flags, key, value: bytes.subarray(keyLength), sequence, expiry })
