@@ -4,7 +4,7 @@ import { DONE } from '../../engine/engine.ts'
 import { optionSets } from '../crash/subjects.ts'
 import { apiMisuse, runMisuse } from './api-misuse.ts'
 import { faultyLog } from './faulty-engine.ts'
-import { misuses } from './misuse-cases.ts'
+import { misuses } from './misuse/cases.ts'
 import { portionOf } from './row.ts'
 
 const subject = optionSets.log[0]!

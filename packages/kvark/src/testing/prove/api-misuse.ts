@@ -1,5 +1,5 @@
 /**
- * Row: what callers should not do (`misuse-cases.ts`, `misuse-layer.ts`), one case after the other on the same few stores in memory.
+ * Row: what callers should not do (`misuse/`), one case after the other on the same few stores in memory.
  *
  *   case ─► refused with a typed error, or as the case says ─► the store takes a write and gives it back ─► next case
  *   portion ─► all stores hold what they should, verify, and again after opening them anew
@@ -18,8 +18,9 @@ import { openWith } from '../../store/opening.ts'
 import { memoryFiles } from '../../vfs/memory.ts'
 import { withContext } from '../crash/seeds.ts'
 import type { CrashSubject } from '../crash/subjects.ts'
-import { type Ground, type Kind, type Misuse, misuses, type Verbs } from './misuse-cases.ts'
-import { OWN } from './misuse-values.ts'
+import type { Ground, Kind, Misuse, Verbs } from './misuse/case.ts'
+import { misuses } from './misuse/cases.ts'
+import { OWN } from './misuse/values.ts'
 import type { Portion, Row, Tally } from './row.ts'
 
 const CASES_A_PORTION = 100

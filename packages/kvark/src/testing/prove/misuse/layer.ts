@@ -2,22 +2,21 @@
  * What the layer above the engines should not be given: tables, transactions, changes of one entry, schemas and collections.
  *
  *   verb × wrong argument ─┐
- *   verb × ended ──────────┼──► a case, as those of `misuse-cases.ts`
+ *   verb × ended ──────────┼──► a case, as those of `cases.ts`
  *   form × wrong function ─┘
  *
  * What needs entries or tables of its own is done in a store of its own, and looks there itself for what was half written.
  */
 
 import assert from 'node:assert/strict'
-import { counters, intSets, list, queue, set } from '../../collections.ts'
-import type { ErrorCode } from '../../errors.ts'
-import type { Ground, Misuse, Must, Verb, Verbs } from './misuse-cases.ts'
-import * as wrong from './misuse-values.ts'
-import { OWN, throwOwn, type Wrong } from './misuse-values.ts'
+import { counters, intSets, list, queue, set } from '../../../collections.ts'
+import type { ErrorCode } from '../../../errors.ts'
+import { FINE, type Ground, type Misuse, type Must, type Verb, type Verbs } from './case.ts'
+import * as wrong from './values.ts'
+import { OWN, throwOwn, type Wrong } from './values.ts'
 
 type Act = (ground: Ground) => unknown
 
-const FINE: Must = { codes: [] }
 const OF_CALLER: Must = { codes: [], own: true }
 
 function only(...codes: readonly ErrorCode[]): Must {

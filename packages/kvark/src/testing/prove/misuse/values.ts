@@ -1,6 +1,6 @@
 /** What callers should not hand in, by name; made anew each time, for some of it changes when it is used. */
 
-import { MAX_BIGINT_BITS } from '../../store/codecs/tuple-number.ts'
+import { MAX_BIGINT_BITS } from '../../../store/codecs/tuple-number.ts'
 
 export type Wrong = Readonly<Record<string, () => unknown>>
 
