@@ -5,7 +5,7 @@
  *
  * 1. After an error it never goes on as if nothing had happened: what was not given is not passed over in silence.
  * 2. Promised steps run one after the other, in the order of the calls.
- * 3. Done or failed, it holds nothing of the engine.
+ * 3. Done or failed, it holds nothing of the engine, and nothing of the caller's but the reason of an abort.
  */
 
 import { BLOCKED, FOUND, MISSING, SPREAD, type Status } from '../engine/engine.ts'
@@ -26,7 +26,7 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
   readonly #core: Core<K, V>
   readonly #walk: Walk
   readonly #project: Projection<K, V, T>
-  readonly #signal: AbortSignal | undefined
+  #signal: AbortSignal | undefined
   readonly #found = new Found()
   readonly #run: Run | undefined
   /** Of promised steps; reading the clock would take a short walk as long as some entries. */
@@ -115,6 +115,7 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
   close(): void {
     const { life } = this.#core
     this.#done = true
+    this.#signal = undefined
     life.endLease(this.#walk)
     life.exemplars.cursor = this
   }

@@ -8,8 +8,9 @@
  * 3. The first key of a branch is empty: it bounds nothing.
  */
 
+import { type Subtree, writeBranch } from './branch.ts'
 import { BRANCH_BODY_BYTES, Page, type PageMemory, pageMemory } from './page.ts'
-import { commonPrefix, type Subtree, writeBranchBody } from './tree.ts'
+import { commonPrefix } from './tree.ts'
 
 const NOTHING = Buffer.alloc(0)
 
@@ -109,7 +110,7 @@ export class Branches {
       page.insert(page.count, key, 0, inPage, length)
     if (!fits() && !(this.#shorten(page, key) && fits())) return false
     reference.copy(page.bytes, page.bodyAt)
-    writeBranchBody(page.bytes, page.bodyAt + reference.length, child)
+    writeBranch(page.bytes, page.bodyAt + reference.length, child)
     level.entries += child.entries
     level.traits |= child.traits
     return true

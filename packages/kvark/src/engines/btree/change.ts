@@ -1,10 +1,11 @@
 /** Changes of a tree by entries: what a write does to it, and what recovery does again. */
 
+import { HAS_EXTENTS, MAY_EXPIRE } from './branch.ts'
 import type { Extent } from './format.ts'
 import { extentLength, Leaf, leafLength, readExtent, writeExtent, writeLeaf } from './leaf.ts'
 import { longKeyBytes, type Page, REFERENCE_BYTES, RUN_BYTES } from './page.ts'
 import type { TreeState } from './state.ts'
-import { HAS_EXTENTS, MAY_EXPIRE, PRESENT } from './tree.ts'
+import { PRESENT } from './tree.ts'
 
 /** A page has room for so many entries at least; longer ones have their values in extents. */
 const LEAST_ENTRIES = 2

@@ -18,11 +18,11 @@ import { writeU32 } from '../../bytes/varint.ts'
 import { type JobReport, observed } from '../../engine/diagnostics.ts'
 import { effect, type Routine } from '../../environment/routine.ts'
 import { Slice } from '../../environment/slice.ts'
+import { childAt, SUM_AT } from './branch.ts'
 import { eachPage } from './extents.ts'
 import { copyOf, type Extent, PIECE, type Root, TREE_PAGE, writeRoot } from './format.ts'
 import type { Page } from './page.ts'
 import type { Draft, TreeState } from './state.ts'
-import { childAt, SUM_AT } from './tree.ts'
 import type { View } from './views.ts'
 
 /** Written in one step of the event loop, at most. */

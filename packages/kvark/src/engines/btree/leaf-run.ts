@@ -103,6 +103,8 @@ export class LeafRun {
     if (run === undefined) return
     run.next = 0
     run.end = 0
+    run.keys = ''
+    run.values = ''
   }
 
   close(): void {

@@ -20,6 +20,7 @@ import { readVarint, varintLength, writeU32, writeU48, writeVarint } from '../..
 import type { Load } from '../../engine/load.ts'
 import type { Routine } from '../../environment/routine.ts'
 import { corruption } from '../../errors.ts'
+import { childAt, HAS_EXTENTS, MAY_EXPIRE, SUM_AT, type Subtree } from './branch.ts'
 import { Branches } from './branches.ts'
 import { EntryRoom } from './change.ts'
 import { type Extent, FLAGS_AT, LOADED, PIECE, type Run, TREE_PAGE } from './format.ts'
@@ -28,7 +29,6 @@ import { encodeExtent, leafLength, writeLeaf } from './leaf.ts'
 import { cellRoom, headOf, type Page, type PageMemory, pageMemory } from './page.ts'
 import { PageSpool } from './page-spool.ts'
 import type { TreeState } from './state.ts'
-import { childAt, HAS_EXTENTS, MAY_EXPIRE, SUM_AT, type Subtree } from './tree.ts'
 
 const BUFFER_BYTES = 256 * 1024
 /** A longer value is written in steps. */

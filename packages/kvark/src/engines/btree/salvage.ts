@@ -34,6 +34,7 @@ import { keyOf, SegmentSurvey, type SurveyReader } from '../../storage/segment-s
 import { advance, readSpread } from '../../storage/segment-walk.ts'
 import type { FileHandle } from '../../vfs/files.ts'
 import { closeAll } from '../../vfs/open-file.ts'
+import { childAt, sumAt } from './branch.ts'
 import { type Extent, TREE_NAME } from './format.ts'
 import { decodeLoaded } from './graft.ts'
 import { KeyRanges, keyBehind } from './key-ranges.ts'
@@ -42,7 +43,7 @@ import { MAX_VALUE_BYTES } from './limits.ts'
 import type { Page } from './page.ts'
 import { DamagedTree, findRoot, type Stray } from './salvage-file.ts'
 import { SalvageTarget, type Version } from './salvage-target.ts'
-import { childAt, NO_PAGE, sumAt } from './tree.ts'
+import { NO_PAGE } from './tree.ts'
 
 /** Longer values go from file to file piece by piece. */
 const WHOLE_BYTES = 256 * 1024

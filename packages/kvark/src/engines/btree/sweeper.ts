@@ -20,10 +20,11 @@ import { asKvarkError } from '../../errors.ts'
 import { BackgroundJob } from '../../storage/background.ts'
 import type { Block } from '../../storage/cache.ts'
 import { readOnly } from '../../storage/journal.ts'
+import { MAY_EXPIRE } from './branch.ts'
 import type { Checkpointer } from './checkpointer.ts'
 import { Leaf } from './leaf.ts'
 import type { TreeState } from './state.ts'
-import { AWAY, MAY_EXPIRE, NO_PAGE, PRESENT } from './tree.ts'
+import { AWAY, NO_PAGE, PRESENT } from './tree.ts'
 
 /** Leaves in one step of the event loop, at most. */
 const STEP_LEAVES = 16

@@ -4,10 +4,6 @@
  *   branch   │ key 0 → child │ key 1 → child │ …      a child holds the keys from its key on, up to the next one's
  *   leaf     │ key → body    │ key → body    │ …
  *
- *   body of a branch   │ page u48 │ checksum u32 │ entries below u40 │ traits u8 │            16 bytes
- *
- *   traits   what some entry below may have or have had: 1 an expiry, 2 an extent
- *
  * 1. The first key of a branch bounds nothing: smaller ones go to its child as well. (A page that got empty is taken out of its
  *    branch, and its keys belong to the page before it from then on, or behind it, where it was the first.) So it may be replaced by
  *    any that is not larger than the next one, such as the page's prefix; when that child is divided it has to be.
@@ -17,12 +13,23 @@
  *    Tarjan, "Deletion without rebalancing in multiway search trees", 2014).
  * 5. A key between two pages is as short as it can be, and what all keys of a page begin with is stored once (Bayer and Unterauer 1977).
  *
- * Left out: what a leaf's bodies mean.
+ * Left out: what bodies are (`leaf.ts`, `branch.ts`).
  */
 
-import { readU32, readU48, writeU32, writeU48 } from '../../bytes/varint.ts'
 import type { Routine } from '../../environment/routine.ts'
 import type { Block } from '../../storage/cache.ts'
+import {
+  childAt,
+  entriesAt,
+  HAS_EXTENTS,
+  type Subtree,
+  setChild,
+  setEntries,
+  setTraits,
+  sumAt,
+  traitsAt,
+  writeBranch,
+} from './branch.ts'
 import { misplaced } from './format.ts'
 import { type Keys, UNREAD } from './keys.ts'
 import { BRANCH_BODY_BYTES, MOST_LEVEL, type Page, type PageMemory, pageMemory } from './page.ts'
@@ -38,26 +45,9 @@ export type Search = 0 | 1 | 2
 
 /** More levels than pages can have: each has two children at least when it is made. */
 const MAX_DEPTH = MOST_LEVEL + 1
-export const SUM_AT = 6
-const ENTRIES_AT = 10
-const TRAITS_AT = 15
-/** Traits. */
-export const MAY_EXPIRE = 1
-export const HAS_EXTENTS = 2
 /** Pages that are put together are not fuller than this, so that the next entry does not divide them again. */
 const FULL = 0.9
 const NOTHING = Buffer.alloc(0)
-
-/** A page, and what the one above it says of it. */
-export interface Subtree {
-  readonly page: number
-  /** Its checksum in the file; 0: it is not there yet. */
-  readonly sum: number
-  readonly level: number
-  /** Entries below it, and their traits. */
-  readonly entries: number
-  readonly traits: number
-}
 
 export class Tree {
   readonly #pages: Pages
@@ -381,7 +371,7 @@ export class Tree {
     for (let d = this.#depth - 1; d >= 0; d--) {
       this.#pages.look(page, this.#path[d]!)
       page.read(this.#slots[d]!)
-      page.bytes[page.bodyAt + TRAITS_AT]! &= ~traits
+      setTraits(page, traitsAt(page) & ~traits)
       if ((this.#traitsIn(page) & traits) !== 0) break
     }
     return true
@@ -536,8 +526,8 @@ export class Tree {
     this.#keys.leave(parent)
     parent.remove(slot + 1)
     parent.read(slot)
-    writeEntries(parent.bytes, parent.bodyAt + ENTRIES_AT, leaf.count)
-    parent.bytes[parent.bodyAt + TRAITS_AT]! |= traits
+    setEntries(parent, leaf.count)
+    setTraits(parent, traitsAt(parent) | traits)
     pages.leave(number)
     this.#lower()
     return true
@@ -563,8 +553,7 @@ export class Tree {
       else {
         pages.look(page, this.#path[d - 1]!)
         page.read(this.#slots[d - 1]!)
-        writeU48(page.bytes, page.bodyAt, copy)
-        writeU32(page.bytes, page.bodyAt + SUM_AT, 0)
+        setChild(page, copy)
       }
     }
     for (const block of held) block.release()
@@ -579,9 +568,8 @@ export class Tree {
     for (let d = 0; d < this.#depth; d++) {
       this.#pages.look(page, this.#path[d]!)
       page.read(this.#slots[d]!)
-      const at = page.bodyAt + ENTRIES_AT
-      writeEntries(page.bytes, at, readEntries(page.bytes, at) + more)
-      page.bytes[page.bodyAt + TRAITS_AT]! |= traits
+      setEntries(page, entriesAt(page) + more)
+      setTraits(page, traitsAt(page) | traits)
     }
   }
 
@@ -704,12 +692,11 @@ export class Tree {
     const left = entriesIn(page)
     const right = pages.make(page, level, NOTHING)
     this.#take(page, old, this.#prefix(separator, high), middle, count)
-    writeU48(parent.bytes, bodyAt, right)
-    writeU32(parent.bytes, bodyAt + SUM_AT, 0)
-    writeEntries(parent.bytes, bodyAt + ENTRIES_AT, entriesIn(page))
     parent.read(slot)
-    writeEntries(parent.bytes, parent.bodyAt + ENTRIES_AT, left)
-    parent.bytes[bodyAt + TRAITS_AT] = parent.bytes[parent.bodyAt + TRAITS_AT]!
+    setEntries(parent, left)
+    const traits = traitsAt(parent)
+    const added = { page: right, sum: 0, level, entries: entriesIn(page), traits }
+    writeBranch(parent.bytes, bodyAt, added)
   }
 
   /**
@@ -772,7 +759,7 @@ export class Tree {
     this.root = this.#pages.make(page, level + 1, NOTHING)
     page.insert(0, NOTHING, 0, 0, BRANCH_BODY_BYTES)
     const { entries } = this
-    writeBranchBody(page.bytes, page.bodyAt, { page: child, sum: 0, level, entries, traits })
+    writeBranch(page.bytes, page.bodyAt, { page: child, sum: 0, level, entries, traits })
   }
 
   /** Of all entries in a leaf, or below a branch. */
@@ -909,7 +896,7 @@ export class Tree {
       branch.bytes.copyWithin(bodyAt, branch.bodyAt, branch.bodyAt + branch.bodyLength)
       bodyAt = branch.bodyAt
     }
-    writeBranchBody(branch.bytes, bodyAt, subtree)
+    writeBranch(branch.bytes, bodyAt, subtree)
     this.#depth = depth
     this.#count(subtree.entries, subtree.traits)
     return true
@@ -964,44 +951,4 @@ function entriesIn(page: Page): number {
     entries += entriesAt(page)
   }
   return entries
-}
-
-function readEntries(bytes: Uint8Array, at: number): number {
-  return readU32(bytes, at) + bytes[at + 4]! * 0x1_0000_0000
-}
-
-function writeEntries(bytes: Uint8Array, at: number, entries: number): void {
-  writeU32(bytes, at, entries >>> 0)
-  bytes[at + 4] = Math.floor(entries / 0x1_0000_0000)
-}
-
-/** What a branch says of a child. */
-export function writeBranchBody(
-  bytes: Uint8Array,
-  at: number,
-  { page, sum, entries, traits }: Subtree,
-): void {
-  writeU48(bytes, at, page)
-  writeU32(bytes, at + SUM_AT, sum)
-  writeEntries(bytes, at + ENTRIES_AT, entries)
-  bytes[at + TRAITS_AT] = traits
-}
-
-/** The child in the slot of a branch that was `read` last. */
-export function childAt(page: Page): number {
-  return readU48(page.bytes, page.bodyAt)
-}
-
-/** How many entries are below that child, and their traits. */
-export function entriesAt(page: Page): number {
-  return readEntries(page.bytes, page.bodyAt + ENTRIES_AT)
-}
-
-export function traitsAt(page: Page): number {
-  return page.bytes[page.bodyAt + TRAITS_AT]!
-}
-
-/** What that child's checksum is in the file; 0: it is not there yet. */
-export function sumAt(page: Page): number {
-  return readU32(page.bytes, page.bodyAt + SUM_AT)
 }

@@ -8,6 +8,7 @@
  */
 
 import { readU32, writeU32 } from '../../../bytes/varint.ts'
+import { childAt, SUM_AT } from '../../../engines/btree/branch.ts'
 import { eachPage } from '../../../engines/btree/extents.ts'
 import {
   copyOf,
@@ -21,7 +22,7 @@ import {
 import { restOf } from '../../../engines/btree/keys.ts'
 import { Leaf, readExtent } from '../../../engines/btree/leaf.ts'
 import { Page, pageMemory } from '../../../engines/btree/page.ts'
-import { childAt, NO_PAGE, SUM_AT } from '../../../engines/btree/tree.ts'
+import { NO_PAGE } from '../../../engines/btree/tree.ts'
 import { type Content, FOLDER } from '../../damage.ts'
 import { changed } from '../../tampering.ts'
 import { Forger, type Json, type StoredFiles } from '../forger.ts'

@@ -2,9 +2,9 @@
 
 import type { SeededRandom } from '../../../bytes/random.ts'
 import { writeU32, writeU48 } from '../../../bytes/varint.ts'
+import { SUM_AT } from '../../../engines/btree/branch.ts'
 import { PIECE, ROOT_SLOTS, TREE_NAME, TREE_PAGE } from '../../../engines/btree/format.ts'
 import type { Page } from '../../../engines/btree/page.ts'
-import { SUM_AT } from '../../../engines/btree/tree.ts'
 import { changed } from '../../tampering.ts'
 import type { Edits, Mutation } from '../edits.ts'
 import type { StoredFiles } from '../forger.ts'

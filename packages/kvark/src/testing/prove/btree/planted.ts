@@ -36,7 +36,7 @@ export const treeBugs: readonly PlantedBug[] = [
     name: 'a snapshot that ends gives its pages back though an older one sees them',
     file: 'engines/btree/views.ts',
     find: '    const older = this.#living[at - 1]\n',
-    replace: '    const older = this.#living[at]\n',
+    replace: '    const older = this.#living[at - 2]\n',
     rows: ['model-operations'],
   },
   {
