@@ -27,8 +27,12 @@ const OVERWRITTEN_BYTES = 128 * MIB
 /** @typedef {{ folder: string, entries: number, background: boolean, run: number }} Args */
 
 /** @param {import('./work.js').Context} context */
-export async function measure({ folder, entries, treeBytes, say }) {
-  const rows = await compare('log', 'compaction', { folder, entries }, say)
+export async function measure({ folder, engines, entries, treeBytes, say }) {
+  const rows = []
+  if (engines.includes('log')) {
+    rows.push(...(await compare('log', 'compaction', { folder, entries }, say)))
+  }
+  if (!engines.includes('btree')) return rows
   const inTree = Math.max(1, Math.round(treeBytes / TREE_VALUE_BYTES))
   say('btree: filling')
   await inChild(import.meta.url, 'fillTree', { folder, entries: inTree })
@@ -38,7 +42,7 @@ export async function measure({ folder, entries, treeBytes, say }) {
 }
 
 /**
- * @param {'log' | 'btree'} engine
+ * @param {import('./work.js').Engine} engine
  * @param {string} work
  * @param {{ folder: string, entries: number }} args
  * @param {(text: string) => void} say

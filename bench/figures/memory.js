@@ -1,9 +1,10 @@
 // @ts-check
 // Resident memory with a store far larger than its cache. What it may take:
 //
-//   an empty store with the same options + cacheBytes + 17 B for each key + a constant
+//   log      an empty store with the same options + cacheBytes + 17 B for each key + a constant
+//   btree    the same, but 20 B for each page of the file
 //
-// The constant covers V8's heap (garbage of the callers, promises) and a second thread's for compaction.
+// The constant covers V8's heap (garbage of the callers, promises) and a second thread's.
 
 import { open } from '../../packages/kvark/dist/index.js'
 import { inChild } from '../child.js'
@@ -17,38 +18,50 @@ const VALUE_BYTES = 1000
 const BYTES_AN_ENTRY = 2 * 1024 * MIB
 const CACHE_BYTES = 64 * MIB
 const KEY_COST_BYTES = 17
+/** Of the tree, which has pages of 16 KiB. */
+const PAGE_BYTES = 16 * 1024
+const PAGE_COST_BYTES = 20
 const CONSTANT_BYTES = 64 * MIB
 const SAMPLE_MS = 5
 const SAMPLE_STEPS = 4096
 
 /** @param {import('./work.js').Context} context */
-export async function measure({ folder, entries, say }) {
+export async function measure({ folder, engines, entries, say }) {
   const bytes = (entries / 1e6) * BYTES_AN_ENTRY
   const count = Math.ceil(bytes / (KEY_BYTES + VALUE_BYTES))
-  const empty = await inChild(import.meta.url, 'baseline', { folder: `${folder}/empty` })
-  const args = { folder: `${folder}/full`, count }
-  say(`${count} entries, ${Math.round(bytes / MIB)} MiB`)
-  const phases = await inChild(import.meta.url, 'work', args)
-  remove(folder)
-  const limit = (empty + CACHE_BYTES + KEY_COST_BYTES * count + CONSTANT_BYTES) / MIB
-  const { compactions, diskBytes, highest, ...peaks } = phases
-  const name = 'memory'
-  const note =
-    `empty ${(empty / MIB).toFixed(0)} + cache ${CACHE_BYTES / MIB} + keys ` +
-    `${((KEY_COST_BYTES * count) / MIB).toFixed(0)} + ${CONSTANT_BYTES / MIB}`
-  return [
-    row(name, 'resident at most', highest / MIB, 'MiB', { limit, note }),
-    ...Object.entries(peaks).map(([phase, peak]) =>
-      row(name, `resident at most, ${phase}`, peak / MIB, 'MiB'),
-    ),
-    row(name, 'compactions', compactions, ''),
-    row(name, 'on disk at the end', diskBytes / MIB, 'MiB'),
-  ]
+  const rows = []
+  for (const engine of engines) {
+    say(`${engine}: ${count} entries, ${Math.round(bytes / MIB)} MiB`)
+    const empty = await inChild(import.meta.url, 'baseline', { engine, folder: `${folder}/empty` })
+    const args = { engine, folder: `${folder}/full`, count }
+    const phases = await inChild(import.meta.url, 'work', args)
+    remove(folder)
+    const { compactions, checkpoints, diskBytes, highest, ...peaks } = phases
+    const index =
+      engine === 'log'
+        ? KEY_COST_BYTES * count
+        : PAGE_COST_BYTES * Math.ceil(diskBytes / PAGE_BYTES)
+    const limit = (empty + CACHE_BYTES + index + CONSTANT_BYTES) / MIB
+    const name = 'memory'
+    const note =
+      `empty ${(empty / MIB).toFixed(0)} + cache ${CACHE_BYTES / MIB} + ` +
+      `${engine === 'log' ? 'keys' : 'pages'} ${(index / MIB).toFixed(0)} + ${CONSTANT_BYTES / MIB}`
+    rows.push(
+      row(name, `${engine}: resident at most`, highest / MIB, 'MiB', { limit, note }),
+      ...Object.entries(peaks).map(([phase, peak]) =>
+        row(name, `${engine}: resident at most, ${phase}`, peak / MIB, 'MiB'),
+      ),
+      row(name, `${engine}: compactions`, compactions, ''),
+      row(name, `${engine}: checkpoints`, checkpoints, ''),
+      row(name, `${engine}: on disk at the end`, diskBytes / MIB, 'MiB'),
+    )
+  }
+  return rows
 }
 
-/** @param {{ folder: string }} args */
-export async function baseline({ folder }) {
-  const db = await open(folder, { engine: 'log', cacheBytes: CACHE_BYTES })
+/** @param {{ engine: import('./work.js').Engine, folder: string }} args */
+export async function baseline({ engine, folder }) {
+  const db = await open(folder, { engine, cacheBytes: CACHE_BYTES })
   await db.put('a', '1')
   await db.get('a')
   const bytes = process.memoryUsage.rss()
@@ -57,11 +70,11 @@ export async function baseline({ folder }) {
 }
 
 /**
- * @param {{ folder: string, count: number }} args
+ * @param {{ engine: import('./work.js').Engine, folder: string, count: number }} args
  * @returns {Promise<Record<string, number>>} the highest resident memory of each phase, and of all
  */
-export async function work({ folder, count }) {
-  const db = await open(folder, { engine: 'log', cacheBytes: CACHE_BYTES })
+export async function work({ engine, folder, count }) {
+  const db = await open(folder, { engine, cacheBytes: CACHE_BYTES })
   const value = values(VALUE_BYTES)
   /** @type {Record<string, number>} */
   const peaks = {}
@@ -100,9 +113,9 @@ export async function work({ folder, count }) {
     while (db.stats().compacting) await new Promise((resolve) => setTimeout(resolve, 10))
   })
   clearInterval(sampler)
-  const { compactions, diskBytes } = db.stats()
+  const { compactions, checkpoints, diskBytes } = db.stats()
   // The kernel's own mark, which no sample can miss.
   const highest = Math.max(process.resourceUsage().maxRSS * 1024, ...Object.values(peaks))
   await db.close()
-  return { ...peaks, highest, compactions, diskBytes }
+  return { ...peaks, highest, compactions, checkpoints, diskBytes }
 }

@@ -13,7 +13,7 @@ const KILLED_LIMIT_MS = 2000
 const RUNS = 5
 
 /** @param {import('./work.js').Context} context */
-export async function measure({ folder, entries, say }) {
+export async function measure({ folder, engines, entries, say }) {
   const rows = []
   const stores = /** @type {const} */ ([
     { what: 'open after a clean close', rounds: 1, close: true, limit: CLEAN_LIMIT_MS },
@@ -26,15 +26,17 @@ export async function measure({ folder, entries, say }) {
       limit: KILLED_LIMIT_MS,
     },
   ])
-  for (const { what, rounds, close, limit } of stores) {
+  const cases = engines.flatMap((engine) => stores.map((one) => ({ engine, ...one })))
+  for (const { engine, what: how, rounds, close, limit } of cases) {
+    const what = `${engine}: ${how}`
     say(what)
-    const args = { folder, entries, rounds, close }
+    const args = { folder, engine, entries, rounds, close }
     await inChild(import.meta.url, 'fill', args, { kill: !close })
     const times = []
     for (let run = 0; run < RUNS; run++) {
       const copy = `${folder}-copy`
       cpSync(folder, copy, { recursive: true })
-      times.push(await inChild(import.meta.url, 'reopen', { folder: copy, entries, rounds }))
+      times.push(await inChild(import.meta.url, 'reopen', { ...args, folder: copy }))
       remove(copy)
     }
     remove(folder)
@@ -44,9 +46,11 @@ export async function measure({ folder, entries, say }) {
   return rows
 }
 
-/** @param {{ folder: string, entries: number, rounds: number, close: boolean }} args */
-export async function fill({ folder, entries, rounds, close }) {
-  const db = await open(folder, { engine: 'log' })
+/** @typedef {{ folder: string, engine: import('./work.js').Engine, entries: number, rounds: number, close: boolean }} Args */
+
+/** @param {Args} args */
+export async function fill({ folder, engine, entries, rounds, close }) {
+  const db = await open(folder, { engine })
   const value = values(VALUE_BYTES)
   for (let round = 0; round < rounds; round++) {
     const order = shuffled(entries, round)
@@ -55,10 +59,10 @@ export async function fill({ folder, entries, rounds, close }) {
   if (close) await db.close()
 }
 
-/** @param {{ folder: string, entries: number, rounds: number }} args */
-export async function reopen({ folder, entries, rounds }) {
+/** @param {Args} args */
+export async function reopen({ folder, engine, entries, rounds }) {
   const before = performance.now()
-  const db = await open(folder, { engine: 'log' })
+  const db = await open(folder, { engine })
   const time = performance.now() - before
   check(db, entries, values(VALUE_BYTES), rounds - 1)
   await db.close()

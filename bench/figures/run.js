@@ -1,7 +1,7 @@
 // @ts-check
 // Measures the figures that kvark promises and compares them with their limits.
 //
-//   npm run figures [-- --only <figure>]… [--json] [--entries <n>] [--tree-mib <n>] [--folder <path>]
+//   npm run figures [-- --only <figure>]… [--engine <engine>]… [--json] [--entries <n>] [--tree-mib <n>] [--folder <path>]
 //
 // Ends with 1 when a limit is missed. The limits are meant for a million entries, the default, on a machine that has
 // nothing else to do.
@@ -31,6 +31,7 @@ const figures = {
 const { values: options } = parseArgs({
   options: {
     only: { type: 'string', multiple: true, default: [] },
+    engine: { type: 'string', multiple: true, default: ['btree', 'log'] },
     json: { type: 'boolean', default: false },
     entries: { type: 'string', default: '1000000' },
     'tree-mib': { type: 'string', default: '512' },
@@ -40,6 +41,12 @@ const { values: options } = parseArgs({
 const entries = Number(options.entries)
 const treeBytes = Number(options['tree-mib']) * 1024 * 1024
 const unknown = options.only.find((name) => !Object.hasOwn(figures, name))
+const engines = /** @type {('btree' | 'log')[]} */ (options.engine)
+const strange = engines.find((name) => name !== 'btree' && name !== 'log')
+if (strange !== undefined) {
+  console.error(`There is no engine '${strange}'. Known: btree, log.`)
+  process.exit(2)
+}
 if (unknown !== undefined || !isCount(entries) || !isCount(treeBytes)) {
   console.error(
     unknown === undefined
@@ -55,7 +62,7 @@ try {
   for (const [name, measure] of Object.entries(figures)) {
     if (options.only.length > 0 && !options.only.includes(name)) continue
     const say = (/** @type {string} */ text) => console.error(`  ${name}: ${text}`)
-    const rows = await measure({ folder: join(folder, name), entries, treeBytes, say })
+    const rows = await measure({ folder: join(folder, name), engines, entries, treeBytes, say })
     for (const row of rows) console.log(options.json ? JSON.stringify(row) : line(row))
     missed ||= rows.some(({ ok }) => ok === false)
   }

@@ -7,7 +7,6 @@ import { simulatedEnvironment } from '../../packages/kvark/dist/testing/index.js
 import { inChild } from '../child.js'
 import { row } from './work.js'
 
-const ENGINES = /** @type {const} */ (['btree', 'log'])
 const LEAST_MS = 1000
 const MOST_MS = 60_000
 const STEP_MS = 1000
@@ -16,9 +15,9 @@ const MIB = 1024 * 1024
 const FLOOR_BYTES = MIB
 
 /** @param {import('./work.js').Context} context */
-export async function measure({ entries, say }) {
+export async function measure({ engines, entries, say }) {
   const rows = []
-  for (const engine of ENGINES) {
+  for (const engine of engines) {
     say(`${entries} entries, ${engine}`)
     const { full, left, bytes, seconds } = await inChild(import.meta.url, 'work', {
       engine,
@@ -34,7 +33,7 @@ export async function measure({ entries, say }) {
   return rows
 }
 
-/** @param {{ engine: 'btree' | 'log', entries: number }} args */
+/** @param {{ engine: import('./work.js').Engine, entries: number }} args */
 export async function work({ engine, entries }) {
   const environment = simulatedEnvironment({ seed: 1 })
   const db = await open('/store', { engine, environment, durability: 'none' })

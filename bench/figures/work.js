@@ -16,17 +16,20 @@ import { key } from '../data.js'
  * @property {string} [note]
  */
 
+/** @typedef {'btree' | 'log'} Engine */
+
 /**
  * What a figure gets.
  *
  * @typedef {object} Context
  * @property {string} folder a place of its own
+ * @property {readonly Engine[]} engines those that are asked for; what only one has is measured with that one
  * @property {number} entries
  * @property {number} treeBytes of values, for what needs a store that is larger than its cache
  * @property {(text: string) => void} say tells how far it is
  */
 
-/** @typedef {import('../../packages/kvark/dist/index.js').EngineMap<string, string>['log']['store']} LogStore */
+/** @typedef {import('../../packages/kvark/dist/index.js').AtomicStore<string, string>} Store */
 
 export const VALUE_BYTES = 100
 const CALLERS = 64
@@ -54,7 +57,7 @@ export function row(figure, what, value, unit, { limit, note } = {}) {
 /**
  * Fills a store as fast as it goes: batches, nothing waited for.
  *
- * @param {Pick<LogStore, 'batch'>} db
+ * @param {Pick<Store, 'batch'>} db
  * @param {number} entries
  * @param {(i: number, round: number) => string} value
  */
@@ -72,7 +75,7 @@ export async function load(db, entries, value) {
 /**
  * Puts `count` entries from many callers who each wait until the operating system has theirs.
  *
- * @param {Pick<LogStore, 'put'>} db
+ * @param {Pick<Store, 'put'>} db
  * @param {number} count
  * @param {(n: number) => number} order which entry is the `n`th
  * @param {(i: number, round: number) => string} value
@@ -92,7 +95,7 @@ export async function put(db, count, order, value, round) {
 /**
  * Compares every entry with what was written.
  *
- * @param {LogStore} db
+ * @param {Store} db
  * @param {number} entries
  * @param {(i: number, round: number) => string} value
  * @param {number} round

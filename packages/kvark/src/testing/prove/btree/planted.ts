@@ -76,10 +76,11 @@ export const treeBugs: readonly PlantedBug[] = [
     rows: ['sector-faults'],
   },
   {
-    name: 'an older root is believed after a clean close',
-    file: 'engines/btree/checkpointer.ts',
-    find: '    yield* journal.close(this.#state.root.number)\n',
-    replace: '    yield* journal.close(0)\n',
+    // That the mark of the close names a newer root is seen only where this is not.
+    name: 'an older root is believed, and the journal behind it thrown away',
+    file: 'storage/journal-recovery.ts',
+    find: '    if (yield* this.#promisedBehind(looked, at)) {\n',
+    replace: '    if (looked < from && (yield* this.#promisedBehind(looked, at))) {\n',
     rows: ['sector-faults'],
   },
   {
