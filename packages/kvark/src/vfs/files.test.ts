@@ -292,3 +292,14 @@ for (const [implementation, make] of Object.entries(implementations)) {
     })
   }
 }
+
+test('a file system that makes no folders gets an error for an answer, not an endless search for the missing parent', {
+  skip: process.platform === 'linux' ? false : 'only Linux has /proc',
+}, async () => {
+  for (const run of Object.values(drivers)) {
+    await assert.rejects(
+      run(nodeFiles.makeFolder('/proc/kvark/data')),
+      (error) => error instanceof KvarkError && error.errno === 'ENOENT',
+    )
+  }
+})

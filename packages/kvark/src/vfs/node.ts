@@ -73,17 +73,14 @@ export const nodeFiles: Files = {
   },
 
   makeFolder(path: string): Effect<void> {
-    const options = { recursive: true, mode: FOLDER_MODE } as const
     return act(
       'make the folder',
       path,
       () => {
-        const first = fs.mkdirSync(path, options)
-        for (const folder of parentsOfNew(first, path)) syncFolderAtOnce(folder)
+        for (const parent of makeFolders(path)) syncFolderAtOnce(parent)
       },
       async () => {
-        const first = await fs.promises.mkdir(path, options)
-        for (const folder of parentsOfNew(first, path)) await syncFolder(folder)
+        for (const parent of makeFolders(path)) await syncFolder(parent)
       },
     )
   },
@@ -162,15 +159,38 @@ function holdSpace(path: string): number | undefined {
   }
 }
 
-/** The folders that hold the names of new folders: from the parent of `first`, the uppermost new one, to that of `path`. */
-function parentsOfNew(first: string | undefined, path: string): string[] {
-  if (first === undefined) return []
-  const parents: string[] = []
-  const top = dirname(resolve(first))
-  let folder = resolve(path)
-  do parents.unshift((folder = dirname(folder)))
-  while (folder.length > top.length)
-  return parents
+/**
+ * Makes the folder and those above it that are missing, and gives the folders that hold the new names, the uppermost first.
+ *
+ * One by one: `mkdir` of Node with `recursive` never comes back where a file system answers ENOENT in a folder that is there, as /proc does.
+ */
+function makeFolders(path: string): string[] {
+  let above = resolve(path)
+  const folders = [above]
+  while (above !== dirname(above) && !fs.existsSync(dirname(above))) {
+    above = dirname(above)
+    folders.unshift(above)
+  }
+  return folders.filter((folder) => makeOne(folder)).map((folder) => dirname(folder))
+}
+
+/** Whether the folder is new. Whatever `mkdir` says of one that is there, it is there. */
+function makeOne(folder: string): boolean {
+  try {
+    fs.mkdirSync(folder, FOLDER_MODE)
+    return true
+  } catch (error) {
+    if (isFolder(folder)) return false
+    throw error
+  }
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return fs.statSync(path).isDirectory()
+  } catch {
+    return false
+  }
 }
 
 function syncFolderAtOnce(path: string): void {
