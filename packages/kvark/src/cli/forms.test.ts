@@ -334,4 +334,8 @@ test('rekey: the new secret opens the store, the old one does not', async () => 
     await failure(2, plain, ['rekey', ...byKey, '--new-key-file', newKey]),
     /not encrypted/,
   )
+  assert.match(
+    await failure(2, plain, ['rekey', '--new-key-file', newKey]),
+    /not encrypted, .* `kvark convert .*` with the new secret/,
+  )
 })

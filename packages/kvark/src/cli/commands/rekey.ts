@@ -21,9 +21,16 @@ export async function rekeyStore(context: Context, options: RekeyArguments): Pro
       `The new secret is missing. Give it with ${waysOf(NEW_SECRET)}.`,
     )
   }
-  // An encrypted store was found with a secret, or refused without one.
   const { encryption } = await locate(context)
-  await rekey(path, { encryption: encryption!, to })
+  // An encrypted store was refused without a secret.
+  if (encryption === undefined) {
+    throw new KvarkError(
+      'MISMATCH',
+      `The store in ${path} is not encrypted, so there is no secret to change. \`kvark convert ${path} TO\` with the new secret makes an encrypted one.`,
+      { path },
+    )
+  }
+  await rekey(path, { encryption, to })
   const secret = 'key' in to ? 'key' : 'passphrase'
   if (output.json) await output.jsonLine({ rekeyed: path, secret })
   else output.talk(`The new ${secret} opens the store in ${path} now; the old secret does not.`)
