@@ -111,6 +111,46 @@ test('what the schema gives is stored, by every verb that writes values', async 
   db.closeSync()
 })
 
+test('update and getOrPut give what the schema has made of the value, and wait for it', async () => {
+  for (const schema of [User, Later]) {
+    const db = await open(':memory:', { values: 'json', schema })
+    const alice = { name: 'A', age: 18 }
+    assert.deepEqual(await db.getOrPut('a', { name: 'A' }), alice)
+    assert.deepEqual(await db.getOrPut('a', { name: 'B' }), alice)
+    assert.deepEqual(await db.update('b', () => ({ name: 'A' })), alice)
+    assert.deepEqual(await db.get('b'), alice)
+    await assert.rejects(db.getOrPut('c', bad), { code: 'INVALID_VALUE' })
+    await db.transaction(async (tx) => {
+      const long = { ...alice, more: true }
+      assert.deepEqual(await tx.getOrPut('c', long), alice)
+      const older = ({ name, age }: Out = alice): Out => ({ name, age: age + 1 })
+      await Promise.all([tx.update('c', older), tx.update('c', older), tx.update('d', older)])
+      await assert.rejects(
+        tx.update('c', () => bad as Out),
+        { code: 'INVALID_VALUE' },
+      )
+    })
+    assert.deepEqual(await db.getMany(['c', 'd']), [
+      { name: 'A', age: 20 },
+      { name: 'A', age: 19 },
+    ])
+    await db.close()
+  }
+  const length = v.pipe(
+    v.string(),
+    v.transform((text) => text.length),
+  )
+  const lengths = openSync(':memory:', { values: 'json', schema: length })
+  assert.equal(lengths.getOrPutSync('a', 'four'), 4)
+  assert.equal(
+    lengths.updateSync('a', (before) => 'x'.repeat(before ?? 0)),
+    4,
+  )
+  assert.equal(await lengths.getOrPut('b', async () => 'three'), 5)
+  assert.deepEqual([...lengths.values()], [4, 5])
+  lengths.closeSync()
+})
+
 test('a value that does not fit is refused in words, and nothing is written', async () => {
   for (const schema of [User, Later]) {
     const db = await open(':memory:', { values: 'json' })
@@ -146,6 +186,8 @@ test('a verb that cannot wait refuses a schema that answers with a promise', asy
   assert.throws(() => db.putSync('a', bad), code)
   assert.throws(() => db.batchSync([{ type: 'put', key: 'a', value: { name: 'A' } }]), code)
   assert.throws(() => db.loadSync([['a', { name: 'A' }]]), code)
+  assert.throws(() => db.getOrPutSync('a', { name: 'A' }), code)
+  assert.throws(() => db.updateSync('a', () => ({ name: 'A' })), code)
   const late = db.put('a', { name: 'A' })
   await db.close()
   await assert.rejects(late, { code: 'CLOSED' })

@@ -64,6 +64,7 @@ export class SchemaCodec implements InternalCodec<unknown> {
 
   /** What to write for `value`, now or later; `INVALID_VALUE` where it does not fit. */
   check(value: unknown): Checked | Promise<Checked> {
+    if (value instanceof Checked) return value
     let verdict: Checked | KvarkError
     try {
       const answer = this.#validate(value)
@@ -76,14 +77,18 @@ export class SchemaCodec implements InternalCodec<unknown> {
   }
 
   #valid(value: unknown): unknown {
-    if (value instanceof Checked) return value.value
     const checked = this.check(value)
     if (checked instanceof Checked) return checked.value
     abandon(checked)
-    throw invalid(
-      'The schema answers with a promise, and this call cannot wait for it. Write with a verb that gives a promise itself (put, batch, load), or take a schema that answers at once.',
-    )
+    throw cannotWait()
   }
+}
+
+/** The verb cannot wait for what the schema has promised. */
+export function cannotWait(): KvarkError {
+  return invalid(
+    'The schema answers with a promise, and this call cannot wait for it. Write with a verb that gives a promise itself (put, batch, load), or take a schema that answers at once.',
+  )
 }
 
 /** The codec of the options `values` and `schema`. */

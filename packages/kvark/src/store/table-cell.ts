@@ -6,13 +6,14 @@ import { Effect, type Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 import type { Durability } from '../storage/durability.ts'
 import type { Core } from './core.ts'
+import type { InternalCodec } from './internal-codec.ts'
 import { lookup } from './lookup.ts'
 import { toEntry } from './project.ts'
 import type { Entry, Expiry, Table } from './types.ts'
 import type { Cell } from './update.ts'
 
 export class TableCell<K, V> implements Cell<V> {
-  readonly codec: string
+  readonly values: InternalCodec<V>
   readonly #table: Table<K, V>
   readonly #core: () => Core<K, V>
   readonly #key: K
@@ -20,7 +21,7 @@ export class TableCell<K, V> implements Cell<V> {
 
   /** `core`: that of the table, at the moment. */
   constructor(table: Table<K, V>, core: () => Core<K, V>, key: K, durability: Durability) {
-    this.codec = core().values.name
+    this.values = core().values
     this.#table = table
     this.#core = core
     this.#key = key

@@ -440,22 +440,29 @@ export class TransactionTable<K, V> implements OrderedTransactionTable<K, V> {
     this.state.check()
     if (options !== undefined) checkOptions(options, EXPIRY)
     checkExpiry(options)
+    let own = 0
     return {
-      codec: this.#core.values.name,
+      values: this.#core.values,
       wait: (promised) => this.#core.life.whileOpen(promised),
-      read: () => this.#look<Entry<V>>(key, toEntry),
-      write: (value, entry, expiry) => this.#replace(key, value, entry, expiry),
+      read: () => {
+        own = this.#pendingOf(key)
+        return this.#look<Entry<V>>(key, toEntry)
+      },
+      write: (value, _, expiry) => this.#replace(key, value, own, expiry),
     }
   }
 
-  *#replace(
-    key: K,
-    value: V | undefined,
-    entry: Entry<V> | undefined,
-    expiry: Expiry,
-  ): Routine<boolean> {
+  /** Which operation of the transaction says what is under the key; below 0: none. */
+  #pendingOf(key: K): number {
+    this.state.check()
+    const core = this.#now
+    const length = this.#encode(core, key)
+    return this.state.find(core.key.bytes, length, hashOf(core.key.bytes, 0, length))
+  }
+
+  *#replace(key: K, value: V | undefined, own: number, expiry: Expiry): Routine<boolean> {
     // What was awaited since the reading may have written it.
-    if (entry === undefined && (yield* this.#look(key, toPresence))) return false
+    if (this.#pendingOf(key) !== own) return false
     if (value === undefined) yield* this.#deleting(key, undefined)
     else this.#put(key, value, this.#expiry(expiry))
     return true

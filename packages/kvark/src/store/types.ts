@@ -424,12 +424,12 @@ export interface Table<K, V, I = V> extends Reader<K, V> {
    */
   update(
     key: K,
-    change: (value: V | undefined) => V | undefined,
+    change: (value: V | undefined) => I | undefined,
     options?: UpdateOptions,
   ): Promise<V | undefined>
   updateSync(
     key: K,
-    change: (value: V | undefined) => V | undefined,
+    change: (value: V | undefined) => I | undefined,
     options?: UpdateOptions,
   ): V | undefined
   /**
@@ -453,8 +453,8 @@ export interface Table<K, V, I = V> extends Reader<K, V> {
    * @example
    * const page = await db.getOrPut('page', () => render(), { ttl: 60_000 })
    */
-  getOrPut(key: K, value: V | (() => V | Promise<V>), options?: UpdateOptions): Promise<V>
-  getOrPutSync(key: K, value: V | (() => V), options?: UpdateOptions): V
+  getOrPut(key: K, value: I | (() => I | Promise<I>), options?: UpdateOptions): Promise<V>
+  getOrPutSync(key: K, value: I | (() => I), options?: UpdateOptions): V
 }
 
 /** What a transaction does with a table: what it reads is of one moment, with its own writes over it; others see them when it ends. */

@@ -6,7 +6,8 @@
  *    ▲                                                                                       │
  *    └────────────────────── others have written the key meanwhile: up to `attempts` times ──┘
  *
- * 1. What is in memory is read and written in one step: then nothing can come between.
+ * 1. What is in memory is read and written in one step: then nothing can come between. A schema that takes its time is waited for in the
+ *    middle, as the caller's function is.
  * 2. The entry keeps its expiry, unless the caller says otherwise.
  */
 
@@ -22,6 +23,8 @@ import {
   show,
 } from './arguments.ts'
 import { checkExpiry } from './expiry.ts'
+import type { InternalCodec } from './internal-codec.ts'
+import { Checked, cannotWait, SchemaCodec } from './schema.ts'
 import type { Entry, Expiry, UpdateOptions } from './types.ts'
 
 /** How often something is tried that others can upset, in all. */
@@ -33,8 +36,7 @@ const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/
 
 /** Where an entry is read and written. */
 export interface Cell<V> {
-  /** Name of the codec of values. */
-  readonly codec: string
+  readonly values: InternalCodec<V>
   /** Waits for what the caller's function has promised, as long as the store is open. */
   wait<T>(promised: PromiseLike<T>): Promise<T>
   read(): Routine<Entry<V> | undefined>
@@ -75,7 +77,8 @@ export function* update<V>(
       )
     }
     if (value === undefined && entry === undefined) return undefined
-    if (yield* cell.write(value, entry, expiryOfUpdate(entry, options))) return value
+    const made = value === undefined ? undefined : yield* fitted(cell, value)
+    if (yield* cell.write(made, entry, expiryOfUpdate(entry, options))) return plain(made)
   }
   throw upset(attempts)
 }
@@ -88,12 +91,13 @@ export function* increment<V>(
   if (by !== undefined && !Number.isFinite(by)) {
     throw invalid(`increment adds a finite number, not ${show(by)}.`)
   }
-  if (cell.codec === 'bytes') {
+  const { name } = cell.values
+  if (name === 'bytes') {
     throw invalid(
       "Bytes are no number. Keep counters in a table with the codec 'utf8' or 'json' for values.",
     )
   }
-  const isText = cell.codec === 'utf8'
+  const isText = name === 'utf8'
   let sum = 0
   const add = (value: V | undefined): V => {
     sum = added(value, by ?? 1, isText)
@@ -113,17 +117,44 @@ export function* getOrPut<V>(
   for (let n = 0; n < attempts; n++) {
     const entry = yield* cell.read()
     if (entry !== undefined) return entry.value
-    made ??= { value: yield* settled(cell, isFunction(value) ? value() : value) }
-    if (made.value === undefined) {
-      throw new KvarkError(
-        'INVALID_VALUE',
-        'getOrPut was to store undefined, which is how a missing key reads. Nothing was written: give a value, or let the function give one.',
-      )
-    }
+    made ??= { value: yield* given(cell, value) }
     // Not awaited since the reading, unless it was the first time: the write knows.
-    if (yield* cell.write(made.value, undefined, options ?? {})) return made.value
+    if (yield* cell.write(made.value, undefined, options ?? {})) return plain(made.value)
   }
   throw upset(attempts)
+}
+
+/** What getOrPut is to store. */
+function* given<V>(cell: Cell<V>, value: V | (() => V | Promise<V>)): Routine<V> {
+  const result = yield* settled(cell, isFunction(value) ? value() : value)
+  if (result === undefined) {
+    throw new KvarkError(
+      'INVALID_VALUE',
+      'getOrPut was to store undefined, which is how a missing key reads. Nothing was written: give a value, or let the function give one.',
+    )
+  }
+  return yield* fitted(cell, result)
+}
+
+/** What is to be written for the value: what the schema makes of it, where there is one. */
+function* fitted<V>(cell: Cell<V>, value: V): Routine<V> {
+  const { values } = cell
+  if (!(values instanceof SchemaCodec)) return value
+  const checked = values.check(value)
+  // It goes in in place of the value.
+  if (checked instanceof Checked) return checked as V
+  return yield* new Effect(
+    () => {
+      abandon(checked)
+      throw cannotWait()
+    },
+    () => cell.wait(checked as Promise<V>),
+  )
+}
+
+/** The value that was written. */
+function plain<V>(written: V): V {
+  return written instanceof Checked ? (written.value as V) : written
 }
 
 /** Awaited if need be. */
