@@ -121,12 +121,11 @@ test('update and getOrPut give what the schema has made of the value, and wait f
     assert.deepEqual(await db.get('b'), alice)
     await assert.rejects(db.getOrPut('c', bad), { code: 'INVALID_VALUE' })
     await db.transaction(async (tx) => {
-      const long = { ...alice, more: true }
-      assert.deepEqual(await tx.getOrPut('c', long), alice)
+      assert.deepEqual(await tx.getOrPut('c', { name: 'A' }), alice)
       const older = ({ name, age }: Out = alice): Out => ({ name, age: age + 1 })
       await Promise.all([tx.update('c', older), tx.update('c', older), tx.update('d', older)])
       await assert.rejects(
-        tx.update('c', () => bad as Out),
+        tx.update('c', () => bad),
         { code: 'INVALID_VALUE' },
       )
     })
@@ -148,6 +147,13 @@ test('update and getOrPut give what the schema has made of the value, and wait f
   )
   assert.equal(await lengths.getOrPut('b', async () => 'three'), 5)
   assert.deepEqual([...lengths.values()], [4, 5])
+  const named = lengths.table('named', { values: 'json', schema: length })
+  lengths.transactionSync((tx) => {
+    tx.putSync('c', 'one')
+    tx.table(named).putSync('c', 'eleven')
+    assert.equal(tx.table('named', { values: 'json', schema: length }).getSync('c'), 6)
+  })
+  assert.deepEqual([lengths.getSync('c'), named.getSync('c')], [3, 6])
   lengths.closeSync()
 })
 

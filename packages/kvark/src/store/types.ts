@@ -458,13 +458,13 @@ export interface Table<K, V, I = V> extends Reader<K, V> {
 }
 
 /** What a transaction does with a table: what it reads is of one moment, with its own writes over it; others see them when it ends. */
-export interface TransactionTable<K, V> extends Reader<K, V> {
+export interface TransactionTable<K, V, I = V> extends Reader<K, V> {
   /** Stores `value` under `key`. Conditions are judged at once, against what the transaction sees. */
-  put(key: K, value: V, options?: Condition & Expiry): Promise<void>
-  putSync(key: K, value: V, options?: Condition & Expiry): void
+  put(key: K, value: I, options?: Condition & Expiry): Promise<void>
+  putSync(key: K, value: I, options?: Condition & Expiry): void
   /** `put`. */
-  set(key: K, value: V, options?: Condition & Expiry): Promise<void>
-  setSync(key: K, value: V, options?: Condition & Expiry): void
+  set(key: K, value: I, options?: Condition & Expiry): Promise<void>
+  setSync(key: K, value: I, options?: Condition & Expiry): void
   /** Gives the entry of `key` another expiry, or none; whether the key is there. */
   touch(key: K, options?: Expiry): Promise<boolean>
   touchSync(key: K, options?: Expiry): boolean
@@ -480,20 +480,20 @@ export interface TransactionTable<K, V> extends Reader<K, V> {
   /** As `Table.update`. */
   update(
     key: K,
-    change: (value: V | undefined) => V | undefined,
+    change: (value: V | undefined) => I | undefined,
     options?: Expiry,
   ): Promise<V | undefined>
   updateSync(
     key: K,
-    change: (value: V | undefined) => V | undefined,
+    change: (value: V | undefined) => I | undefined,
     options?: Expiry,
   ): V | undefined
   /** As `Table.increment`. */
   increment(key: K, by?: number, options?: Expiry): Promise<number>
   incrementSync(key: K, by?: number, options?: Expiry): number
   /** As `Table.getOrPut`. */
-  getOrPut(key: K, value: V | (() => V | Promise<V>), options?: Expiry): Promise<V>
-  getOrPutSync(key: K, value: V | (() => V), options?: Expiry): V
+  getOrPut(key: K, value: I | (() => I | Promise<I>), options?: Expiry): Promise<V>
+  getOrPutSync(key: K, value: I | (() => I), options?: Expiry): V
 }
 
 /** A moment of a transaction to go back to. Those that were made after it end with it. */
@@ -509,10 +509,10 @@ export interface Savepoint {
  *
  * What it has written itself has, in `getEntry`, a version that is of use for its own conditions only.
  */
-export interface Transaction<K, V> extends TransactionTable<K, V> {
+export interface Transaction<K, V, I = V> extends TransactionTable<K, V, I> {
   /** Another table of the store, by handle or by name and codecs. `NOT_FOUND` where it had been dropped. */
   readonly table: TableAccess<'transaction'>['table'] &
-    (<TK, TV>(table: Table<TK, TV>) => TransactionTable<TK, TV>)
+    (<TK, TV, TI>(table: Table<TK, TV, TI>) => TransactionTable<TK, TV, TI>)
   /** The tables of the moment at which the transaction began. */
   tables(): TableInfo[]
   /**
@@ -585,11 +585,11 @@ export interface AtomicTable<K, V, I = V> extends Table<K, V, I> {
    * })
    */
   transaction<R>(
-    fn: (tx: Transaction<K, V>) => R | Promise<R>,
+    fn: (tx: Transaction<K, V, I>) => R | Promise<R>,
     options?: TransactionOptions,
   ): Promise<R>
   /** The same at once. `INVALID_ARGUMENT` inside another one, or where `fn` gives a promise: nothing is written then. */
-  transactionSync<R>(fn: (tx: Transaction<K, V>) => R, options?: TransactionOptions): R
+  transactionSync<R>(fn: (tx: Transaction<K, V, I>) => R, options?: TransactionOptions): R
 }
 
 export interface OrderedReader<K, V> extends Reader<K, V> {
@@ -614,7 +614,9 @@ export interface OrderedSnapshot<K, V> extends Snapshot<K, V>, OrderedReader<K, 
   countSync(options?: RangeOptions<K>): number
 }
 
-export interface OrderedTransactionTable<K, V> extends TransactionTable<K, V>, OrderedReader<K, V> {
+export interface OrderedTransactionTable<K, V, I = V>
+  extends TransactionTable<K, V, I>,
+    OrderedReader<K, V> {
   entries(options?: RangeOptions<K>): OrderedCursor<K, [K, V]>
   keys(options?: RangeOptions<K>): OrderedCursor<K, K>
   values(options?: RangeOptions<K>): OrderedCursor<K, V>
@@ -625,9 +627,11 @@ export interface OrderedTransactionTable<K, V> extends TransactionTable<K, V>, O
   clearSync(options?: KeyRange<K>): void
 }
 
-export interface OrderedTransaction<K, V> extends Transaction<K, V>, OrderedTransactionTable<K, V> {
+export interface OrderedTransaction<K, V, I = V>
+  extends Transaction<K, V, I>,
+    OrderedTransactionTable<K, V, I> {
   readonly table: TableAccess<'orderedTransaction'>['table'] &
-    (<TK, TV>(table: Table<TK, TV>) => OrderedTransactionTable<TK, TV>)
+    (<TK, TV, TI>(table: Table<TK, TV, TI>) => OrderedTransactionTable<TK, TV, TI>)
   entries(options?: RangeOptions<K>): OrderedCursor<K, [K, V]>
   keys(options?: RangeOptions<K>): OrderedCursor<K, K>
   values(options?: RangeOptions<K>): OrderedCursor<K, V>
@@ -675,10 +679,10 @@ export interface OrderedTable<K, V, I = V> extends AtomicTable<K, V, I>, Ordered
   loadSync(entries: Iterable<readonly [K, I]>, options?: LoadOptions): number
   snapshot(): OrderedSnapshot<K, V>
   transaction<R>(
-    fn: (tx: OrderedTransaction<K, V>) => R | Promise<R>,
+    fn: (tx: OrderedTransaction<K, V, I>) => R | Promise<R>,
     options?: TransactionOptions,
   ): Promise<R>
-  transactionSync<R>(fn: (tx: OrderedTransaction<K, V>) => R, options?: TransactionOptions): R
+  transactionSync<R>(fn: (tx: OrderedTransaction<K, V, I>) => R, options?: TransactionOptions): R
 }
 
 /** How the keys and values of a table become bytes. A property of the table, kept by the store. */
@@ -717,8 +721,8 @@ export interface TableKinds<K, V, I = V> {
   plain: Table<K, V, I>
   atomic: AtomicTable<K, V, I>
   ordered: OrderedTable<K, V, I>
-  transaction: TransactionTable<K, V>
-  orderedTransaction: OrderedTransactionTable<K, V>
+  transaction: TransactionTable<K, V, I>
+  orderedTransaction: OrderedTransactionTable<K, V, I>
   followed: Followed<K, V>
 }
 
