@@ -137,6 +137,20 @@ test('compression, checksum, encryption and size of pages change, or stay', asyn
   assert.deepEqual(contents(environment, '/open'), expected)
 })
 
+test('a key may be as long as the other engine takes, in any table', async () => {
+  const environment = newWorld()
+  const longest = 'k'.repeat(openSync(':memory:', { engine: 'log' }).limits.keyBytes)
+  const db = openAny(environment, FROM, { engine: 'btree' })
+  db.putSync(longest, 'root')
+  for (let i = 0; i < 150; i++) db.table(`table ${i}`).putSync('a', 'b', { durability: 'none' })
+  db.table('last').putSync(longest, 'table')
+  db.closeSync()
+  await convert(FROM, TO, { environment, engine: 'log' })
+  const made = openAny(environment, TO)
+  assert.deepEqual([made.getSync(longest), made.table('last').getSync(longest)], ['root', 'table'])
+  made.closeSync()
+})
+
 test('an empty store, and one that was not closed', async () => {
   const environment = newWorld()
   openSync(FROM, { environment, engine: 'log' }).closeSync()

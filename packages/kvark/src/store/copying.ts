@@ -31,7 +31,7 @@ import { Slice } from '../environment/slice.ts'
 import { KvarkError } from '../errors.ts'
 import { type Catalogue, NO_TABLES } from './catalogue.ts'
 import { locate } from './lookup.ts'
-import { CATALOGUE_SPACE } from './spaces.ts'
+import { CATALOGUE_SPACE, prefixLength } from './spaces.ts'
 import { addCatalogue } from './tables.ts'
 import { PART_BYTES, takePart } from './value-stream.ts'
 
@@ -234,9 +234,10 @@ class Copy {
   }
 
   /** An engine may take less than another. */
-  #check({ keyStart, keyEnd, start, end }: Found): void {
+  #check({ keyBytes, keyStart, keyEnd, start, end }: Found): void {
     const { name, limits } = this.#to
-    const key = keyEnd - keyStart
+    // The limit is that of the user's key, without what says which table it is in.
+    const key = keyEnd - keyStart - prefixLength(keyBytes, keyStart)
     if (key > limits.keyBytes) throw tooLong('INVALID_KEY', 'key', key, name, limits.keyBytes)
     const value = end - start
     if (value > limits.valueBytes) {
