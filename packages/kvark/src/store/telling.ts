@@ -218,15 +218,16 @@ export class Telling<K, V> implements Listener {
   }
 
   #change(commit: Commit, item: Item, last: boolean): Change<K, V> {
-    const { version } = commit
     if (typeof item === 'number') return this.#decode(commit, item, last)
+    // It comes before the entries, whatever the catalogue was written as.
+    const { first: version } = commit
     if (item === 'cleared') {
       const gte = new Uint8Array(0)
       return { type: 'clear', gte, lt: undefined, covers: () => true, version, last }
     }
     if (item !== 'dropped') return { type: 'rename', ...item, version, last }
     this.stop()
-    return { type: 'drop', version, last }
+    return { type: 'drop', version: commit.version, last }
   }
 
   /** What of a commit is told. */
@@ -238,10 +239,12 @@ export class Telling<K, V> implements Listener {
       if (now === undefined) return this.#isDropped(after ?? before) ? ['dropped'] : []
       if (old !== undefined && old.name !== now.name) items.push({ from: old.name, to: now.name })
       if (old !== undefined && old.space !== now.space) items.push('cleared')
+      // What is told of the table comes first: then the entries have to be told behind it once more.
+      const since = items.length > 0 ? 0 : this.#since
       const header = this.#header
       for (let at = 0; at < entries.length; at += header.total) {
         header.read(entries, at, entries.length)
-        if (this.#concerns(entries, at + header.length, now.space)) items.push(at)
+        if (this.#concerns(entries, at + header.length, now.space, since)) items.push(at)
       }
     } catch (error) {
       this.fail(error)
@@ -249,11 +252,11 @@ export class Telling<K, V> implements Listener {
     return items
   }
 
-  /** Whether the entry in `#header`, whose key lies at `start`, is of the space, in the range, and news. */
-  #concerns(entries: Buffer, start: number, space: number): boolean {
+  /** Whether the entry in `#header`, whose key lies at `start`, is of the space, in the range, and came behind `since`. */
+  #concerns(entries: Buffer, start: number, space: number, since: number): boolean {
     const { kind, flags, keyLength, valueLength, sequence } = this.#header
     const end = start + keyLength
-    if (sequence <= this.#since || readVarint(entries, start, end) !== space) return false
+    if (sequence <= since || readVarint(entries, start, end) !== space) return false
     const from = this.#from
     const to = this.#to
     const idBytes = prefixLength(entries, start)
@@ -354,5 +357,5 @@ function hasSameId(entries: Buffer, start: number, end: number, rangeEnd: number
 
 /** A key without the id of its space. */
 function bytesOf(entries: Buffer, start: number, end: number): Uint8Array {
-  return Uint8Array.prototype.slice.call(entries, start + prefixLength(entries, start), end)
+  return new Uint8Array(entries.subarray(start + prefixLength(entries, start), end))
 }

@@ -317,6 +317,46 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'since each version that was told: who takes in the rest has the table, also behind what a transaction cleared',
+    async run(place) {
+      const db = await place.open()
+      await db.table('other').put('a', '1')
+      await db.put('old', '1')
+      const watch = db.watch()
+      await db.transaction((tx) => {
+        tx.clearSync()
+        tx.putSync('a', '2')
+        tx.putSync('b', '3')
+      })
+      const told: Told[] = []
+      while (watch.version < db.stats().sequence) told.push((await watch.next()).value!)
+      const since: number[] = []
+      const map = new Map([['old', '1']])
+      const takeIn = (change: Told, into: Map<string, string>): void => {
+        if (change.type === 'put') into.set(change.key, change.value)
+        else if (change.type === 'clear') into.clear()
+        else assert.fail(`${change.type} is told`)
+      }
+      for (const change of told) {
+        takeIn(change, map)
+        if (change.type === 'gap') continue
+        since.push(change.version)
+        const again = db.watch({ since: change.version })
+        const rest = new Map(map)
+        while (again.version < watch.version) {
+          takeIn((await again.next()).value!, rest)
+        }
+        again.close()
+        assert.deepEqual(Object.fromEntries(rest), await content(db))
+      }
+      assert.deepEqual(
+        since,
+        since.toSorted((a, b) => a - b),
+      )
+      watch.close()
+    },
+  },
+  {
     name: 'who is slow is told a gap, and goes on behind it; what is nothing to him does not count',
     async run(place) {
       const db = await place.open()
