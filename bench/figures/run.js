@@ -41,12 +41,12 @@ const { values: options } = parseArgs({
 const entries = Number(options.entries)
 const treeBytes = Number(options['tree-mib']) * 1024 * 1024
 const unknown = options.only.find((name) => !Object.hasOwn(figures, name))
-const engines = /** @type {('btree' | 'log')[]} */ (options.engine)
-const strange = engines.find((name) => name !== 'btree' && name !== 'log')
+const strange = options.engine.find((name) => name !== 'btree' && name !== 'log')
 if (strange !== undefined) {
   console.error(`There is no engine '${strange}'. Known: btree, log.`)
   process.exit(2)
 }
+const engines = /** @type {import('./work.js').Engine[]} */ (options.engine)
 if (unknown !== undefined || !isCount(entries) || !isCount(treeBytes)) {
   console.error(
     unknown === undefined
