@@ -175,7 +175,7 @@ class State implements Progress {
     const set = seed % sets.length
     const task = { row: this.row.name, engine: this.engine, set, seed }
     this.#busy = true
-    const outcome = await (this.#own ?? worker).run(task)
+    const outcome = await (this.#own ?? worker).run(task, this.row.longestMs)
     this.#busy = false
     this.portions++
     this.cpuMs += outcome.cpuMs
@@ -211,7 +211,7 @@ export function setsOf(engine: string): readonly CrashSubject[] {
 class Worker {
   #child: ChildProcess | undefined
 
-  async run(task: Task): Promise<Outcome> {
+  async run(task: Task, longestMs: number = LONGEST_MS): Promise<Outcome> {
     const child = (this.#child ??= fork(WORKER, { execArgv: FLAGS }))
     return await new Promise<Outcome>((resolve) => {
       const settle = (outcome: Outcome): void => {
@@ -224,8 +224,8 @@ class Worker {
         settle({ failure, cpuMs: 0 })
       }
       const timer = globalThis.setTimeout(
-        () => fail(`no end after ${LONGEST_MS / 1000} s`),
-        LONGEST_MS,
+        () => fail(`no end after ${longestMs / 1000} s`),
+        longestMs,
       )
       child.once('message', (outcome) => settle(outcome as Outcome))
       child.once('exit', (code, signal) => fail(`the process ended with ${signal ?? code}`))

@@ -59,6 +59,8 @@ export interface Row {
   readonly portions?: (subjects: readonly CrashSubject[]) => number
   /** Its portions are carried out one after the other, in a process that does nothing else. */
   readonly ownProcess?: true
+  /** A portion that takes longer hangs; 180,000 ms if not given. */
+  readonly longestMs?: number
   readonly run: (portion: Portion) => Promise<Tally>
   /** Where a portion is a session: its steps, some of which can be left out to find out which ones a failure needs. */
   readonly stepsOf?: (portion: Portion) => readonly number[]
