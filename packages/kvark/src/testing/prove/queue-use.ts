@@ -7,7 +7,8 @@
  *
  * 1. What was pushed and survives is there, unless somebody had begun to acknowledge it.
  * 2. What was acknowledged, and that survives, never comes again; nothing comes that nobody has pushed, or twice.
- * 3. What is left comes in the order in which it was pushed, and the queue goes on with it.
+ * 3. While nobody interrupts it, each item comes until somebody has acknowledged it.
+ * 4. What is left comes in the order in which it was pushed, and the queue goes on with it.
  */
 
 import assert from 'node:assert/strict'
@@ -17,6 +18,8 @@ import type { Durability } from '../../storage/durability.ts'
 import type { CrashStore } from '../crash/subjects.ts'
 
 const CONSUMERS = 4
+/** In a row: by then the time of every item that somebody had in his hand is over many times. */
+const MOST_WAITS = 2000
 const DURABILITIES = ['none', 'os', 'disk', 'disk'] as const
 
 /** What is known of an item before the interruption. What is told after a call is so only where it survives. */
@@ -65,12 +68,15 @@ async function produce(use: QueueUse, jobs: Queue<string>): Promise<void> {
 async function consume(use: QueueUse, jobs: Queue<string>, acked: Set<number>): Promise<number> {
   const { random, tell } = use
   let deliveries = 0
+  let waits = 0
   while (acked.size < use.end - use.first) {
     const taken = random.chance(0.2) ? jobs.takeSync() : await jobs.take()
     if (taken === undefined) {
+      assert.ok(waits++ < MOST_WAITS, 'an item that nobody has acknowledged never comes')
       await use.wait()
       continue
     }
+    waits = 0
     deliveries++
     const item = numberOf(taken)
     assert.ok(!acked.has(item), 'what was acknowledged does not come again')
