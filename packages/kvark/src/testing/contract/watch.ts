@@ -329,7 +329,7 @@ const cases: readonly Case[] = [
         tx.putSync('b', '3')
       })
       const told: Told[] = []
-      while (watch.version < db.stats().sequence) told.push((await watch.next()).value!)
+      while (told.length < 3) told.push((await watch.next()).value!)
       const since: number[] = []
       const map = new Map([['old', '1']])
       const takeIn = (change: Told, into: Map<string, string>): void => {
