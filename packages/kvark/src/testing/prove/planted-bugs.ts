@@ -17,7 +17,7 @@ import type { Report } from './report.ts'
 import type { Portion, Row, Tally } from './row.ts'
 
 const PACKAGE = fileURLToPath(new URL('../../../', import.meta.url))
-/** What is found late takes two minutes of a core, and other lanes work beside it. */
+/** Much more than it takes to find any of them: other lanes work beside it. */
 const MINUTES = 5
 /** For the compiler. */
 const SPARE_MINUTES = 2
