@@ -42,12 +42,14 @@ test('a message is one line, whatever was thrown', () => {
   assert.equal(messageOf('plain'), 'plain')
 })
 
-test('a held store names its holder once', () => {
-  assert.match(messageOf(new KvarkError('LOCKED', 'In use.', { pid: 4711 })), /4711/)
-  assert.equal(
-    messageOf(new KvarkError('LOCKED', 'In use by 4711.', { pid: 4711 })),
-    'In use by 4711.',
-  )
+test('a held store names its holder, and no option of the library', () => {
+  const message = (details: object): string =>
+    messageOf(new KvarkError('LOCKED', 'Wait with lockTimeoutMs.', { path: '/a', ...details }))
+  assert.match(message({ pid: 4711 }), /^\/a is in use by process 4711: .*\(kill 4711\)/)
+  assert.match(message({}), /^\/a is in use by another process: /)
+  for (const details of [{ pid: 4711 }, {}]) {
+    assert.doesNotMatch(message(details), /lockTimeoutMs|undefined/)
+  }
 })
 
 test('as JSON an error keeps its fields', () => {

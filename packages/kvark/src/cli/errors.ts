@@ -67,11 +67,19 @@ export function exitCodeOf(error: unknown): number {
 /** The failure in one line. */
 export function messageOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error)
-  const line = text.replace(/\s*[\r\n]+\s*/g, ' ').trim()
-  if (error instanceof KvarkError && error.pid !== undefined && !line.includes(String(error.pid))) {
-    return `${line} It is held by process ${error.pid}.`
+  if (error instanceof KvarkError && error.code === 'LOCKED' && error.path !== undefined) {
+    return lockedMessage(error.path, error.pid)
   }
-  return line
+  return text.replace(/\s*[\r\n]+\s*/g, ' ').trim()
+}
+
+/** The library's own message advises an option that is not one of the command line. */
+function lockedMessage(path: string, pid: number | undefined): string {
+  const [holder, end] =
+    pid === undefined
+      ? ['another process', 'that process']
+      : [`process ${pid}`, `that process (kill ${pid})`]
+  return `${path} is in use by ${holder}: a store has one writer at a time. Close the store there, or end ${end}, and try again.`
 }
 
 /** What commander says of wrong usage, as a sentence in our words. */

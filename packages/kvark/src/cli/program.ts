@@ -44,7 +44,7 @@ import type { Io } from './io.ts'
 import { KEY_CODECS, VALUE_CODECS } from './notation.ts'
 import type { Output } from './output.ts'
 import { refuseSecretArguments } from './secret.ts'
-import type { Action, GlobalOptions } from './session.ts'
+import { type Action, DEFAULT_DATA_DIR, type GlobalOptions } from './session.ts'
 
 /** How an action is carried out, once its options are known. */
 type Run = (action: Action) => Promise<void>
@@ -149,7 +149,7 @@ const COMPRESSIONS: readonly CompressionName[] = ['none', 'lz4', 'deflate', 'zst
 
 function addGlobalOptions(program: Command): void {
   program
-    .option('--data-dir <dir>', 'folder of the store', './data')
+    .option('--data-dir <dir>', 'folder of the store', DEFAULT_DATA_DIR)
     .option('--engine <name>', 'storage engine (a new store gets "btree")')
     .addOption(
       new Option('--encoding <name>', 'how keys and values are typed and shown')

@@ -33,6 +33,9 @@ import {
 import type { Output } from './output.ts'
 import { readSecret, SECRET, waysOf } from './secret.ts'
 
+/** Where the store is if nobody says. */
+export const DEFAULT_DATA_DIR = './data'
+
 /** Options that every command takes, besides those of `Output`. */
 export interface GlobalOptions {
   readonly dataDir: string
@@ -136,6 +139,24 @@ export async function locate(context: Context, request: StoreRequest = {}): Prom
     checkCodec('values', request.values, VALUE_CODECS)
   }
   return { ...place, ...notations('table', request, made) }
+}
+
+/** Codecs of values of tables in which entries tell of one another. */
+const COLLECTION = /^(queue|list|ints)(?::|$)/
+
+/**
+ * Refuses the table of a collection, where an entry that goes alone, or ends, would leave others that tell of it. Of sets and counters
+ * each entry stands for itself.
+ */
+export function checkLoose({ table, values: { codec } }: Place): void {
+  const name = typeof codec === 'string' ? codec : codec.name
+  const kind = COLLECTION.exec(name)?.[1]
+  if (table === undefined || kind === undefined) return
+  throw new KvarkError(
+    'UNSUPPORTED',
+    `The table ${JSON.stringify(table)} is a collection (${kind}), whose entries belong together: change it with its functions in kvark/collections.`,
+    { found: name },
+  )
 }
 
 function noTable(table: string, path: string): KvarkError {

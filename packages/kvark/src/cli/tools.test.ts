@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { counters, intSets, list, queue, set } from '../collections.ts'
 import { describe, open } from '../index.ts'
 import { type CommandOptions, type CommandResult, runCommand } from '../testing/command-line.ts'
 
@@ -42,6 +43,9 @@ test('convert: another engine, compression and secret; nothing is left of what c
   assert.match(await failure(2, 'convert', from, to), /is not empty/)
   assert.match(await failure(2, 'convert', from, join(folder, 'x'), '--engine', 'none'), /engine/)
   assert.match(await failure(2, 'convert', from), /to/)
+  const elsewhere = ['convert', from, join(folder, 'x'), '--data-dir']
+  assert.match(await failure(2, ...elsewhere, to), /--data-dir names a third one/)
+  await output(...elsewhere, from)
 
   const key = join(folder, 'key')
   writeFileSync(key, '0123456789abcdef', { mode: 0o600 })
@@ -98,6 +102,31 @@ test('dump: all tables, in words, with versions and expiries', async () => {
   const all = (await output('dump', ...store, '--json')).trim().split('\n')
   assert.equal(all.length, 6)
   assert.equal((JSON.parse(all[0]!) as { value: string }).value.length, 5000)
+})
+
+test('a collection is not taken apart; sets and counters are entries that stand alone', async () => {
+  const path = join(folder, 'collections')
+  const db = await open(path)
+  await queue(db, 'jobs').push('a')
+  await list(db, 'recent').set('a', '1')
+  await intSets(db, 'ids').add('a', 1)
+  await set(db, 'tags').add('a')
+  await counters(db, 'visits').add('a')
+  await db.close()
+  const place = ['--data-dir', path, '--encoding', 'hex', '--table']
+  for (const table of ['jobs', 'recent', 'ids']) {
+    const before = await output('scan', ...place, table)
+    const [line] = before.trimEnd().split('\n').slice(-1)
+    const [key] = line!.split('\t')
+    for (const command of ['rm', 'touch']) {
+      assert.match(await failure(2, command, key!, ...place, table), /is a collection/)
+    }
+    assert.equal(await output('scan', ...place, table), before)
+  }
+  for (const table of ['tags', 'visits']) {
+    await output('rm', Buffer.from('a').toString('hex'), ...place, table)
+    assert.equal(await output('count', ...place, table), '0\n')
+  }
 })
 
 const LONE = Buffer.from('fe', 'hex')

@@ -118,12 +118,11 @@ export function* makeFolder(files: Files, folder: string): Routine<void> {
   for (const name of parents) yield* files.syncFolder(name)
 }
 
-export function noStore(path: string): KvarkError {
-  return new KvarkError(
-    'NOT_FOUND',
-    `There is no store at ${path}. Check the path, or make one by opening it with an engine and 'create'.`,
-    { path },
-  )
+/** `advice`: what to do besides looking at the path again. */
+export function noStore(path: string, advice = ''): KvarkError {
+  return new KvarkError('NOT_FOUND', `There is no store at ${path}. Check the path${advice}.`, {
+    path,
+  })
 }
 
 export function foreignFolder(path: string): KvarkError {

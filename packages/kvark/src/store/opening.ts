@@ -129,7 +129,9 @@ function* isThere(plan: OpenPlan): Routine<boolean> {
     }
     return true
   }
-  if (!plan.create || plan.module === undefined) throw noStore(folder)
+  if (!plan.create || plan.module === undefined) {
+    throw noStore(folder, ", or make one by opening it with an engine and 'create'")
+  }
   if (state === 'foreign') throw foreignFolder(folder)
   return false
 }

@@ -1,5 +1,6 @@
 /** `convert`: writes everything that a store has to a new store of another engine, compression or secret. */
 
+import { resolve } from 'node:path'
 import {
   type ConvertOptions,
   type ConvertReport,
@@ -10,7 +11,7 @@ import {
 import { EXIT_OK } from '../errors.ts'
 import { countOf, humanBytes } from '../output.ts'
 import { NEW_SECRET, readSecret, SECRET, waysOf } from '../secret.ts'
-import type { Context } from '../session.ts'
+import { type Context, DEFAULT_DATA_DIR } from '../session.ts'
 
 export interface ConvertArguments {
   readonly pageBytes?: number
@@ -28,6 +29,7 @@ export async function convertStore(
   const { io, output } = context
   const { keyFile, passphraseFile, engine, compression } = context.options
   io.signal.throwIfAborted()
+  checkFolder(context, from)
   const secret = await readSecret(io, output, { keyFile, passphraseFile }, SECRET)
   const files = { keyFile: options.newKeyFile, passphraseFile: options.newPassphraseFile }
   const next = await readSecret(io, output, files, NEW_SECRET)
@@ -51,6 +53,16 @@ export async function convertStore(
     await output.line(`Converted to ${to}: ${what}, read back and compared.`)
   }
   return EXIT_OK
+}
+
+/** A folder that was given and is not used may be what was meant. */
+function checkFolder({ options }: Context, from: string): void {
+  const { dataDir } = options
+  if (dataDir === DEFAULT_DATA_DIR || resolve(dataDir) === resolve(from)) return
+  throw new KvarkError(
+    'INVALID_ARGUMENT',
+    `\`convert\` takes its folders as arguments, and --data-dir names a third one. Leave it out, or convert ${dataDir}.`,
+  )
 }
 
 async function run(

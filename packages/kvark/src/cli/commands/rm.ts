@@ -1,7 +1,7 @@
 /** `rm`: removes a key. */
 
 import { EXIT_OK } from '../errors.ts'
-import { type Context, locate, withStore } from '../session.ts'
+import { type Context, checkLoose, locate, withStore } from '../session.ts'
 import { missing } from './get.ts'
 import { type ConditionOptions, type TableArgument, writeOptions } from './write-options.ts'
 
@@ -11,6 +11,7 @@ export async function rm(
   options: ConditionOptions & TableArgument,
 ): Promise<number> {
   const place = await locate(context, { table: options.table })
+  checkLoose(place)
   const key = place.keys.parse(keyText)
   const version = await withStore(place, async (table) => {
     // Nobody else writes between the two: the store is ours alone.

@@ -1,7 +1,7 @@
 /** `touch`: gives an entry another end, or none, and leaves its value. */
 
 import { EXIT_OK } from '../errors.ts'
-import { type Context, locate, withStore } from '../session.ts'
+import { type Context, checkLoose, locate, withStore } from '../session.ts'
 import { missing } from './get.ts'
 import { type ExpiryOptions, expiryOptions, type TableArgument } from './write-options.ts'
 
@@ -11,6 +11,7 @@ export async function touch(
   options: ExpiryOptions & TableArgument,
 ): Promise<number> {
   const place = await locate(context, { table: options.table })
+  checkLoose(place)
   const key = place.keys.parse(keyText)
   const { durability } = context.options
   const version = await withStore(place, (table) =>
