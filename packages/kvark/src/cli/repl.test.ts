@@ -4,9 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { after, test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { stripVTControlCharacters } from 'node:util'
 import fc from 'fast-check'
+import { open } from '../index.ts'
 import { runCommand } from '../testing/command-line.ts'
+import { Interrupted } from './errors.ts'
 import { historyFile, readHistory, writeHistory } from './history.ts'
 import { cutWords, quoted, wordsOf } from './words.ts'
 
@@ -73,6 +76,30 @@ test('lines from a pipe: every command, errors of one line, on to the next; the 
   }
   const empty = await runCommand(['repl', '--data-dir', store], { stdin: '' })
   assert.deepEqual([empty.code, empty.stdout.length, empty.stderr], [0, 0, ''])
+})
+
+test('what is interrupted is told once', async () => {
+  const path = join(folder, 'interrupted')
+  const db = await open(path)
+  const controller = new AbortController()
+  const stdout = Object.assign(new PassThrough(), { isTTY: false, columns: 80 })
+  const running = runCommand(['repl', '--data-dir', path, '--quiet'], {
+    stdin: 'watch\n',
+    stdout,
+    signal: controller.signal,
+  })
+  let watching = false
+  stdout.once('data', () => {
+    watching = true
+    controller.abort(new Interrupted('SIGTERM'))
+  })
+  for (let n = 0; !watching; n++) {
+    await db.put('a', String(n))
+    await setTimeout(10)
+  }
+  const { code, stderr } = await running
+  await db.close()
+  assert.deepEqual([code, stderr], [143, 'kvark: Interrupted.\n'])
 })
 
 /** Types into a terminal; each time it waits until what is shown from then on fits. */

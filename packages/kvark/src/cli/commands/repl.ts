@@ -13,7 +13,7 @@ import { createInterface, type Interface } from 'node:readline/promises'
 import { Readable, Writable } from 'node:stream'
 import type { Command } from 'commander'
 import { KvarkError } from '../../index.ts'
-import { EXIT_OK, EXIT_USAGE, Interrupted } from '../errors.ts'
+import { EXIT_OK, EXIT_USAGE, exitCodeOf, Interrupted } from '../errors.ts'
 import { HISTORY_LINES, historyFile, readHistory, writeHistory } from '../history.ts'
 import type { Io, OutputStream } from '../io.ts'
 import type { Context } from '../session.ts'
@@ -98,6 +98,8 @@ class Session {
           return failed
         }
         const code = await this.#carryOut(line)
+        // It has been told already, by the command that was interrupted.
+        if (signal.aborted && code === exitCodeOf(signal.reason)) return code
         signal.throwIfAborted()
         if (code === undefined) return failed
         if (code !== EXIT_OK && !this.#terminal) failed = code
