@@ -9,7 +9,7 @@
  *            ┌────────────── BLOCKED: found.block names what is missing ◄──┐
  *            ▼                                                             │
  *    load it (at once, or awaited), run the call again, release it ───────►┘──► FOUND | MISSING | SPREAD
- *                                                                               SPREAD: run found.gather, then FOUND
+ *                                                                               SPREAD: run found.gather(), then FOUND
  *
  * so one read path serves `getSync` and `get`.
  *
@@ -63,7 +63,7 @@ export const MISSING = 0
 export const FOUND = 1
 /** Not in memory: load `found.block` and call again. */
 export const BLOCKED = 2
-/** The entry lies in several blocks: run `found.gather`, then it is in `found`. */
+/** The entry lies in several blocks: run `found.gather()`, then it is in `found`. */
 export const SPREAD = 3
 /** `write`: a condition did not hold; `batch.conflict` tells which. Nothing was written. */
 export const REFUSED = 4

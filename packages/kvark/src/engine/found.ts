@@ -49,6 +49,12 @@ export class Run {
   }
 }
 
+/**
+ * Reads a part of a value. To be a plain function that calls a generator which it shares with all others: V8 makes a prototype and a hidden
+ * class for every generator function that is called, and those live until the next full collection.
+ */
+export type PartReader = (from: number, length: number) => Routine<Buffer>
+
 export class Found {
   /** The internal key: `keyBytes[keyStart .. keyEnd)`. Cursors fill it in, `find` does not. */
   keyBytes: Buffer = NOTHING
@@ -68,15 +74,19 @@ export class Found {
   run: Run | undefined = undefined
   /** After `BLOCKED`: what to load. */
   block: Block | undefined = undefined
-  /** After `SPREAD`, which tells all but the bytes of the value: brings them, in memory of their own. */
-  gather: (() => Routine<void>) | undefined = undefined
-  /**
-   * After a `find` that answered `SPREAD`: `length` bytes of the value from `from` on, with memory of their own.
-   */
-  part: ((from: number, length: number) => Routine<Uint8Array>) | undefined = undefined
+  /** After `SPREAD`, which tells all but the bytes of the value: reads `length` of them from `from` on, into memory of their own. */
+  part: PartReader | undefined = undefined
 
   /** The value as bytes that nobody else will change. */
   copyValue(): Uint8Array {
     return Uint8Array.prototype.slice.call(this.bytes, this.start, this.end)
+  }
+
+  /** After `SPREAD`: brings the value as a whole. */
+  *gather(): Routine<void> {
+    const length = this.end - this.start
+    this.bytes = yield* this.part!(0, length)
+    this.start = 0
+    this.end = length
   }
 }

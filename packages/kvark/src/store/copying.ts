@@ -140,7 +140,7 @@ class Copy {
           others = true
           return
         }
-        if (spread) yield* found.gather!()
+        if (spread) yield* found.gather()
         load ??= to.load!(0)
         add(load, found)
         if (load.busy) yield* load.proceed()
@@ -185,7 +185,7 @@ class Copy {
     if (isLoaded && isLoadable(found)) return
     this.#check(found)
     if (found.end - found.start >= SPOOL_BYTES) return yield* this.#putLong(found)
-    if (spread) yield* found.gather!()
+    if (spread) yield* found.gather()
     const { keyBytes, keyStart, keyEnd, bytes, start, end, ascii, expiry } = found
     const batch = this.#batch
     const i = batch.add(PUT, undefined, expiry)

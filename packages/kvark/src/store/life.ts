@@ -31,6 +31,8 @@ import { WriteQueue } from './write-queue.ts'
 
 /** A larger arena is let go after the call that needed it. */
 const KEPT_ARENA_BYTES = 1024 * 1024
+/** Whether the holder of a lease has been forgotten is looked after from this age on; ms. */
+const YOUNG_MS = 100
 
 /** Something of the engine that somebody holds. Never refers to its owner. */
 export interface Lease {
@@ -98,8 +100,8 @@ export class Life {
   readonly #lock: FileLock
   readonly #leases = new Set<Lease>()
   /**
-   * Leases that began in this turn, with their owners. Most are over before it is, and never get to the registry: it costs more than
-   * a short walk does.
+   * Leases that began just now, with their owners. Most are over soon, and never get to the registry: it costs more than a short walk does,
+   * and what has been there lives until the next full collection.
    */
   readonly #young = new Map<Lease, object>()
   #growing = false
@@ -247,7 +249,7 @@ export class Life {
     this.#young.set(lease, owner)
     if (this.#growing) return
     this.#growing = true
-    queueMicrotask(() => this.#grow())
+    this.environment.timer(YOUNG_MS, () => this.#grow())
   }
 
   #grow(): void {

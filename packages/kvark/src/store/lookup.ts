@@ -87,16 +87,25 @@ export function* locate<R>(
   }
 }
 
-/** To the caller's result, with the value's bytes at hand unless only its presence matters. */
+/**
+ * To the caller's result, with the value's bytes at hand unless only its presence matters. No generator of its own for each call: V8 makes
+ * a prototype and a hidden class for each of those, which live until the next full collection.
+ */
 function projecting<K, V, R>(
   core: Core<K, V>,
   project: Projection<K, V, R>,
 ): (found: Found, status: Status) => Routine<R> {
-  const wholeValue = wantsValue(project)
-  return function* take(found, status): Routine<R> {
-    if (status === SPREAD && wholeValue) yield* gather(core, found)
-    return project(core, found)
-  }
+  return (found, status) => projected(core, project, found, status)
+}
+
+function* projected<K, V, R>(
+  core: Core<K, V>,
+  project: Projection<K, V, R>,
+  found: Found,
+  status: Status,
+): Routine<R> {
+  if (status === SPREAD && wantsValue(project)) yield* gather(core, found)
+  return project(core, found)
 }
 
 function* locateMany<K, V>(

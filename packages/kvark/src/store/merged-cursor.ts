@@ -261,12 +261,7 @@ class OrderedMerge extends MergedCursor {
     found.sequence = theirs.sequence
     found.expiry = theirs.expiry
     found.ascii = theirs.ascii
-    found.gather = function* gather() {
-      yield* theirs.gather!()
-      found.bytes = theirs.bytes
-      found.start = theirs.start
-      found.end = theirs.end
-    }
+    found.part = theirs.part
   }
 
   /** The view's next entry has to wait: other calls into the engine may come before its turn. */

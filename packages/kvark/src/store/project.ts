@@ -35,7 +35,7 @@ export function* gather<K, V>({ engine }: Core<K, V>, found: Found): Routine<voi
       { expected: limit, found: length },
     )
   }
-  yield* found.gather!()
+  yield* found.gather()
 }
 
 /** What is wanted of a run for a projection; `undefined`: it can do nothing with one. */

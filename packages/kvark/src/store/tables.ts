@@ -390,7 +390,7 @@ export function* readCatalogue(engine: Engine): Routine<Buffer | undefined> {
     for (;;) {
       const status = engine.find(CATALOGUE_KEY, CATALOGUE_KEY.length, undefined, found)
       if (status === MISSING) return undefined
-      if (status === SPREAD) yield* found.gather!()
+      if (status === SPREAD) yield* found.gather()
       if (status === SPREAD || status === FOUND) return Buffer.from(found.copyValue())
       const block = found.block!
       blocks.push(block)

@@ -10,7 +10,7 @@
  *    as a whole.
  */
 
-import { FOUND, MISSING } from '../engine/engine.ts'
+import { FOUND, MISSING, SPREAD, type Status } from '../engine/engine.ts'
 import type { Found } from '../engine/found.ts'
 import { PUT, UNCONDITIONAL } from '../engine/write-batch.ts'
 import { type Routine, runSync } from '../environment/routine.ts'
@@ -415,11 +415,9 @@ export class TransactionTable<K, V> implements OrderedTransactionTable<K, V> {
       state.reads.keys.add(internal, 0, internal.length, hash)
       const view = state.view.hold()
       try {
-        const touched = yield* locate(core, internal, view.at, function* take(found) {
-          checkWholeLength(core, found.end - found.start)
-          if (found.gather !== undefined) yield* gather(core, found)
-          return found
-        })
+        const touched = yield* locate(core, internal, view.at, (found, status) =>
+          whole(core, found, status),
+        )
         state.check()
         own = this.#own(core, internal.length, internal) ?? touched
       } finally {
@@ -576,6 +574,13 @@ const AWAY = Symbol('away')
 
 function isAway(step: unknown): step is typeof AWAY {
   return step === AWAY
+}
+
+/** What was found, with its value. */
+function* whole<K, V>(core: Core<K, V>, found: Found, status: Status): Routine<Found> {
+  checkWholeLength(core, found.end - found.start)
+  if (status === SPREAD) yield* gather(core, found)
+  return found
 }
 
 function copyKey<K, V>(core: Core<K, V>, length: number): Buffer {

@@ -57,13 +57,12 @@ export function answer(found: Found, record: Record, environment: Environment): 
   const { value } = record
   found.start = 0
   found.end = value.length
-  found.gather = function* (): Routine<void> {
+  found.part = function* (from, length): Routine<Buffer> {
     yield* environment.pause
-    setValue(found, Buffer.from(value))
-  }
-  found.part = function* (from, length): Routine<Uint8Array> {
-    yield* environment.pause
-    return new Uint8Array(value.subarray(from, from + length))
+    // Not from Node's pool: parts of it go to the user.
+    const part = Buffer.allocUnsafeSlow(length)
+    value.copy(part, 0, from, from + length)
+    return part
   }
   return SPREAD
 }

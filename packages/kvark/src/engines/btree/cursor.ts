@@ -14,7 +14,9 @@ import {
   type Status,
 } from '../../engine/engine.ts'
 import type { Found, Run } from '../../engine/found.ts'
+import type { Routine } from '../../environment/routine.ts'
 import { KvarkError } from '../../errors.ts'
+import type { Extent } from './format.ts'
 import { restOf } from './keys.ts'
 import { Leaf, readExtent } from './leaf.ts'
 import { LeafRun } from './leaf-run.ts'
@@ -178,27 +180,26 @@ export class TreeCursor implements EngineCursor {
 }
 
 /** `SPREAD`: sets how a long value is read. Nothing of it is written over meanwhile. */
-export function spread(
-  state: TreeState,
-  found: Found,
-  extent: ReturnType<typeof readExtent>,
-): Status {
-  const part = function* part(from: number, length: number): ReturnType<typeof state.extents.read> {
-    const { views } = state.pages
-    const view = views.add()
-    try {
-      return yield* state.extents.read(extent, from, length)
-    } finally {
-      if (!state.closed) views.end(view)
-    }
-  }
+export function spread(state: TreeState, found: Found, extent: Extent): Status {
   found.start = 0
   found.end = extent.length
-  found.part = part
-  found.gather = function* gather() {
-    found.bytes = yield* part(0, extent.length)
-  }
+  found.part = (from, length) => readPart(state, extent, from, length)
   return SPREAD
+}
+
+function* readPart(
+  state: TreeState,
+  extent: Extent,
+  from: number,
+  length: number,
+): Routine<Buffer> {
+  const { views } = state.pages
+  const view = views.add()
+  try {
+    return yield* state.extents.read(extent, from, length)
+  } finally {
+    if (!state.closed) views.end(view)
+  }
 }
 
 export function released(): KvarkError {

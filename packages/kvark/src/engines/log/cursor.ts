@@ -208,14 +208,8 @@ export class LogCursor implements EngineCursor {
     found.keyEnd = keyLength
     found.start = 0
     found.end = valueLength
-    found.gather = function* gather(): Routine<void> {
-      state.hold(segment)
-      try {
-        found.bytes = yield* readSpread(segment.file, from, valueLength)
-      } finally {
-        state.letGo(segment)
-      }
-    }
+    found.part = (at, length) =>
+      readPart(state, segment, advance(segment.file.form, from, at), length)
     return SPREAD
   }
 
@@ -243,4 +237,19 @@ function isBelow(bytes: Uint8Array, start: number, length: number, bound: Uint8A
     if (difference !== 0) return difference < 0
   }
   return false
+}
+
+/** Bytes of a value, past the cache. */
+function* readPart(
+  state: LogState,
+  segment: LogSegment,
+  address: number,
+  length: number,
+): Routine<Buffer> {
+  state.hold(segment)
+  try {
+    return yield* readSpread(segment.file, address, length)
+  } finally {
+    state.letGo(segment)
+  }
 }

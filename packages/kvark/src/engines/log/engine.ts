@@ -345,36 +345,16 @@ export class LogEngine implements Engine {
 
   /** `SPREAD`: sets how the value of the entry just looked up is read. Not in `find`, where closures would cost every call. */
   #spread(found: Found): void {
-    const { valueLength } = this.#lookup.entry
-    const part = this.#partReader()
+    const state = this.#state
+    const { entry, address } = this.#lookup
+    const segment = this.#lookup.segment!
+    const { valueLength } = entry
+    const before = entry.length + entry.keyLength
     found.start = 0
     found.end = valueLength
-    found.part = part
-    found.gather = function* gather(): Routine<void> {
-      found.bytes = yield* part(0, valueLength)
-      found.start = 0
-      found.end = valueLength
-    }
-  }
-
-  /** What reads parts of the value of the entry just looked up, through all its windows. */
-  #partReader(): (from: number, length: number) => Routine<Buffer> {
-    const state = this.#state
-    const segment = this.#lookup.segment!
-    const { file } = segment
-    const { entry, address } = this.#lookup
-    const before = entry.length + entry.keyLength
-    const cached = entry.valueLength <= CACHED_VALUE_BYTES
-    return function* part(from: number, length: number): Routine<Buffer> {
-      state.hold(segment)
-      try {
-        const at = advance(file.form, address, before + from)
-        if (cached) return yield* readCached(state.cache, file, at, length)
-        state.journal.seal()
-        return yield* readSpread(file, at, length)
-      } finally {
-        state.letGo(segment)
-      }
+    found.part = (from, length) => {
+      const at = advance(segment.file.form, address, before + from)
+      return readPart(state, segment, at, length, valueLength <= CACHED_VALUE_BYTES)
     }
   }
 
@@ -597,4 +577,22 @@ function written(addresses: Float64Array, count: number): number {
   let n = 0
   for (let i = 0; i < count; i++) if (addresses[i]! >= 0) n++
   return n
+}
+
+/** Bytes of a value, through all windows that they are in. */
+function* readPart(
+  state: LogState,
+  segment: LogSegment,
+  address: number,
+  length: number,
+  cached: boolean,
+): Routine<Buffer> {
+  state.hold(segment)
+  try {
+    if (cached) return yield* readCached(state.cache, segment.file, address, length)
+    state.journal.seal()
+    return yield* readSpread(segment.file, address, length)
+  } finally {
+    state.letGo(segment)
+  }
 }

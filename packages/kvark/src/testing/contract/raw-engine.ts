@@ -144,7 +144,7 @@ function settle(found: Found, call: () => Status): Status {
       block.release()
     }
   }
-  if (status === SPREAD) runSync(found.gather!())
+  if (status === SPREAD) runSync(found.gather())
   return status
 }
 
