@@ -68,6 +68,56 @@ test('what would come back as something else is refused', () => {
   }
 })
 
+test('what is written can be read, what could not be is refused', () => {
+  const nested = (levels: number, around: (one: unknown) => unknown): unknown => {
+    let value: unknown = 'x'
+    for (let i = 0; i < levels; i++) value = around(value)
+    return value
+  }
+  const forms = [(one: unknown) => [one], (one: unknown) => ({ text: 'abc', one, n: 2 ** 40 })]
+  for (const form of [...forms, (one: unknown) => new Map([[1, one]])]) {
+    const deep = nested(1000, form)
+    // Compared without recursion of its own.
+    const encoded = new WriteBatch()
+    const length = cbor.encodeInto(deep, encoded)
+    const again = new WriteBatch()
+    assert.equal(cbor.encodeInto(cbor.decode(encoded.bytes, 0, length), again), length)
+    assert.ok(again.bytes.subarray(0, length).equals(encoded.bytes.subarray(0, length)))
+    assert.throws(() => through(cbor, nested(1001, form)), {
+      code: 'INVALID_VALUE',
+      message: /more than 1000 levels/,
+    })
+  }
+  assert.throws(
+    () =>
+      through(
+        cbor,
+        nested(501, (one) => new Set([one])),
+      ),
+    { code: 'INVALID_VALUE' },
+  )
+  const wide = {
+    bytes: new Uint8Array(70_000),
+    many: Array.from({ length: 300 }, () => [[-1, 'é']]),
+  }
+  assert.deepEqual(through(cbor, wide), wide)
+  assert.throws(() => through(cbor, { toJSON: () => undefined }), { code: 'INVALID_VALUE' })
+
+  assert.throws(() => through(msgpack, [JSON.parse('{ "__proto__": 1 }')]), {
+    code: 'INVALID_VALUE',
+  })
+  const long = `${'x'.repeat(100)}\ud800`
+  for (const value of [long, [long], { [long]: 1 }, { a: { b: [long] } }]) {
+    assert.throws(() => through(msgpack, value), {
+      code: 'INVALID_VALUE',
+      message: /lone surrogate/,
+    })
+    assert.deepEqual(through(cbor, value), value)
+  }
+  const replaced = { a: `${'x'.repeat(100)}\ufffd`, b: Uint8Array.of(0xef, 0xbf, 0xbd) }
+  assert.deepEqual(through(msgpack, replaced), replaced)
+})
+
 test('bytes that are nothing of it, too few and too many', () => {
   for (const codec of [msgpack, cbor]) {
     for (const hex of ['', '0101', 'a1', 'c1']) {

@@ -8,6 +8,8 @@
  * 2. What would come back as something else that looks like data is refused: it has no form in the library that is asked for.
  * 3. What comes out has memory of its own: libraries give views of the bytes that they read.
  *
+ * 4. What is written can be read again: what a library writes and does not read is refused, too.
+ *
  * Left out: instances of classes come back as plain objects, as with `json`; in `msgpack` a member that is `undefined` is null.
  */
 
@@ -18,6 +20,7 @@ import type * as Cbor from 'cbor2'
 import { KvarkError } from '../../errors.ts'
 import type { InternalCodec, Sink } from '../internal-codec.ts'
 import { brief, describe, refusal, undecodable } from './refuse.ts'
+import { isWellFormed } from './utf8.ts'
 
 interface Coder {
   encode(value: unknown): Uint8Array
@@ -28,6 +31,13 @@ interface Coder {
 const CBOR_DATE_TAG = 0
 /** Its own type for dates. */
 const MESSAGE_PACK_DATE_TYPE = -1
+
+/** So deep arrays, maps and tags may lie in each other in CBOR: reading takes some of the stack for each. */
+const CBOR_LEVELS = 1000
+const CBOR_UNDEFINED = 0xf7
+
+/** What TextEncoder makes of a lone surrogate. */
+const REPLACEMENT = Buffer.from('\ufffd')
 
 /** A value that is written as it is, without a tag. */
 const UNTAGGED = Number.NaN
@@ -104,6 +114,9 @@ function messagePackCoder(library: typeof MessagePack): Coder {
       if (value instanceof Date && Number.isNaN(value.getTime())) {
         throw new TypeError('an invalid date has no form in it')
       }
+      if (typeof value === 'object' && value !== null && Object.hasOwn(value, '__proto__')) {
+        throw new TypeError("a member '__proto__' is not read again")
+      }
       return encodeTimestampExtension(value)
     },
     decode: decodeTimestampExtension,
@@ -111,7 +124,24 @@ function messagePackCoder(library: typeof MessagePack): Coder {
   // One of each for all: they hold no state between two calls.
   const encoder = new Encoder({ extensionCodec })
   const decoder = new Decoder({ extensionCodec })
-  return { encode: (value) => encoder.encode(value), decode: (bytes) => decoder.decode(bytes) }
+  return {
+    encode: (value) => {
+      const bytes = encoder.encode(value)
+      // Long strings lose their lone surrogates.
+      if (Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).includes(REPLACEMENT)) {
+        if (hasLoneSurrogate(value)) throw new TypeError('a lone surrogate has no form in it')
+      }
+      return bytes
+    },
+    decode: (bytes) => decoder.decode(bytes),
+  }
+}
+
+/** In a text, or in the names and values of what the library has encoded. */
+function hasLoneSurrogate(value: unknown): boolean {
+  if (typeof value === 'string') return !isWellFormed(value)
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return false
+  return Object.entries(value).some(([name, one]) => !isWellFormed(name) || hasLoneSurrogate(one))
 }
 
 function cborCoder({ encode, decode, TypeEncoderMap }: typeof Cbor): Coder {
@@ -124,7 +154,43 @@ function cborCoder({ encode, decode, TypeEncoderMap }: typeof Cbor): Coder {
   // Bigints stay bigints, and strings that are no UTF-8 what they are.
   const options = { types, dateTag: CBOR_DATE_TAG, collapseBigInts: false, wtf8: true }
   return {
-    encode: (value) => encode(value, options),
-    decode: (bytes) => decode(bytes, { collapseBigInts: false }),
+    encode: (value) => {
+      const bytes = encode(value, options)
+      if (bytes.length === 1 && bytes[0] === CBOR_UNDEFINED) {
+        throw new TypeError('its toJSON gives undefined, which is how a missing key reads')
+      }
+      if (bytes.length > CBOR_LEVELS && isDeeper(bytes, CBOR_LEVELS)) {
+        throw new RangeError(`it has more than ${CBOR_LEVELS} levels`)
+      }
+      return bytes
+    },
+    // How deep it is was seen when it was written.
+    decode: (bytes) =>
+      decode(bytes, { collapseBigInts: false, maxDepth: Number.POSITIVE_INFINITY }),
   }
+}
+
+/** Whether more than `levels` arrays, maps and tags lie in each other, in bytes that the library has written. */
+function isDeeper(bytes: Uint8Array, levels: number): boolean {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  /** Of each level: how many items are still to come. */
+  const left: number[] = []
+  for (let at = 0; at < bytes.length; ) {
+    const major = bytes[at]! >> 5
+    const short = bytes[at]! & 31
+    at++
+    let number = short
+    if (short === 24) number = view.getUint8(at)
+    else if (short === 25) number = view.getUint16(at)
+    else if (short === 26) number = view.getUint32(at)
+    else if (short === 27) number = Number(view.getBigUint64(at))
+    if (short >= 24) at += 2 ** (short - 24)
+    if (left.length > 0) left[left.length - 1]!--
+    if (major === 2 || major === 3) at += number
+    else if (major === 4 || major === 5) left.push(number * (major - 3))
+    else if (major === 6) left.push(1)
+    if (left.length > levels) return true
+    while (left.at(-1) === 0) left.pop()
+  }
+  return false
 }
