@@ -71,6 +71,7 @@ export class Tables {
   /** Why the catalogue is not known. */
   failure: KvarkError | undefined
   readonly #life: Life
+  /** By name and codecs: a write that is refused leaves its table here, which must not be in the way of one with others. */
   readonly #reserved = new Map<string, Reserved>()
   /** Above every number that was given out since the store was opened. */
   #next = 0
@@ -141,13 +142,13 @@ export class Tables {
   reserve(wanted: Wanted): TableRecord {
     this.known()
     const { name, keys, values } = wanted
-    let reserved = this.#reserved.get(name)
+    const id = JSON.stringify([name, keys, values])
+    let reserved = this.#reserved.get(id)
     if (reserved === undefined) {
       const number = this.#newNumber()
       reserved = { record: { number, space: number, name, keys, values }, wanted: new Set() }
-      this.#reserved.set(name, reserved)
+      this.#reserved.set(id, reserved)
     }
-    checkCodecs(reserved.record, wanted)
     reserved.wanted.add(wanted)
     return reserved.record
   }
@@ -169,7 +170,12 @@ export class Tables {
       const space = spaceOf(batch, i)
       if (space === NO_SPACE || next.hasSpace(space)) continue
       const reserved = [...this.#reserved.values()].find(({ record }) => record.space === space)
-      if (reserved === undefined || next.named(reserved.record.name)) throw overtaken()
+      if (reserved === undefined) throw overtaken()
+      const made = next.named(reserved.record.name)
+      if (made !== undefined) {
+        checkCodecs(made, reserved.record)
+        throw overtaken()
+      }
       next = next.with(reserved.record)
     }
     if (next === this.catalogue) return undefined
@@ -187,10 +193,11 @@ export class Tables {
     const before = this.catalogue
     this.catalogue = catalogue
     this.#purgeLater()
-    for (const [name, { record, wanted }] of this.#reserved) {
+    for (const [id, { record, wanted }] of this.#reserved) {
+      if (catalogue.named(record.name) === undefined) continue
+      this.#reserved.delete(id)
       if (!catalogue.tables.has(record.number)) continue
       for (const one of wanted) one.number = record.number
-      this.#reserved.delete(name)
     }
     this.#tellDrops(before)
   }
@@ -433,7 +440,10 @@ export function addCatalogue(batch: WriteBatch, catalogue: Catalogue): void {
   batch.setValue(i, catalogue.encode())
 }
 
-function checkCodecs(record: TableRecord, wanted: Wanted): void {
+type Codecs = Pick<TableRecord, 'keys' | 'values'>
+
+/** `MISMATCH` when a table has other codecs than are asked for. */
+export function checkCodecs(record: Codecs & Pick<TableRecord, 'name'>, wanted: Codecs): void {
   for (const what of ['keys', 'values'] as const) {
     const expected = wanted[what]
     const found = record[what]

@@ -21,6 +21,7 @@ import { type Mark, type PendingWrites, REMOVED, UNWRITTEN } from './pending-wri
 import type { Bounds } from './range.ts'
 import type { ReadSet } from './read-set.ts'
 import type { Handle } from './table-argument.ts'
+import { checkCodecs } from './tables.ts'
 import type { Running, Workspace } from './transactions.ts'
 import { View } from './view.ts'
 import type { Walk } from './walk.ts'
@@ -151,7 +152,13 @@ export class TransactionState implements Running, Guard {
 
   /** The same, made now. */
   make<K, V>(core: Core<K, V>): Core<K, V> {
-    const record = this.life.tables.reserve(core.unmade!)
+    const wanted = core.unmade!
+    const own = this.#made?.get(wanted.name)
+    if (own !== undefined) {
+      const { keys, values } = own
+      checkCodecs({ name: wanted.name, keys: keys.name, values: values.name }, wanted)
+    }
+    const record = this.life.tables.reserve(wanted)
     const made = new Core(this.life, record, core.keys, core.values, core.ttl)
     this.#made ??= new Map()
     this.#made.set(record.name, made)

@@ -18,6 +18,34 @@ type Words = OrderedTable<string, string>
 
 const cases: readonly Case[] = [
   {
+    name: 'a write that is refused makes no table, and no codecs for one that others make',
+    async run(place) {
+      const db = await place.open()
+      const [words, things] = [db.table('t'), db.table('t', { values: 'json' })]
+      await rejects('INVALID_VALUE', () => words.put('a', 5 as never))
+      await rejects('CONFLICT', () => words.put('a', 'x', { ifVersion: 5 }))
+      await rejects('MISMATCH', () =>
+        db.batch([
+          { type: 'put', table: words, key: 'a', value: 'x' },
+          { type: 'put', table: things, key: 'a', value: 1 },
+        ]),
+      )
+      const inOne = (tx: { table(table: unknown): never }): void => {
+        const both: { putSync(key: string, value: unknown): void }[] = [words, things].map((one) =>
+          tx.table(one),
+        )
+        both[0]!.putSync('a', 'x')
+        both[1]!.putSync('a', 1)
+      }
+      throws('MISMATCH', () => db.transactionSync((tx) => inOne(tx as never)))
+      assert.deepEqual([db.tables(), await words.count(), await things.count()], [[], 0, 0])
+      await things.put('a', 1)
+      assert.deepEqual(db.tables(), [{ name: 't', keys: 'utf8', values: 'json' }])
+      await rejects('MISMATCH', () => words.put('b', 'x'))
+      assert.deepEqual(await content(things as unknown as Words), { a: 1 })
+    },
+  },
+  {
     name: 'the same key in several tables and the root: each has its own',
     async run(place) {
       const db = await place.open()
