@@ -221,7 +221,7 @@ export class KvarkStore<K, V>
     if (durable !== undefined) changes.resumed(durable)
   }
 
-  /** Brings what the change needs into memory, then carries it out in one step. */
+  /** At once, as all writes; where something has to be read for it, when that is in memory. */
   #changeTables(
     options: DurabilityOptions | undefined,
     fill: (batch: WriteBatch) => Catalogue,
@@ -231,12 +231,15 @@ export class KvarkStore<K, V>
       life.checkWritable()
       checkBatchOptions(options)
       const batch = new WriteBatch()
-      fill(batch)
-      yield* engine.warm(batch)
-      batch.clear()
-      const catalogue = fill(batch)
       const durability = options?.durability ?? life.durability
-      life.queue.writeSync(batch, durability)
+      let catalogue = fill(batch)
+      if (!life.queue.writeIfWarm(batch, durability)) {
+        yield* engine.warm(batch)
+        // Anew: the catalogue may be another one by now.
+        batch.clear()
+        catalogue = fill(batch)
+        life.queue.writeSync(batch, durability)
+      }
       life.tables.install(catalogue)
       if (durability !== 'none') yield* engine.commit(durability)
     })

@@ -46,6 +46,33 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'dropping and renaming are visible when the call returns, in the order of the calls',
+    async run(place) {
+      const db = await place.open()
+      const [a, b] = [db.table('a'), db.table('b')]
+      await a.put('k', 'of a')
+      await b.put('k', 'of b')
+      const swapped = [
+        ['a', 'c'],
+        ['b', 'a'],
+        ['c', 'b'],
+      ].map(([from, to]) => db.renameTable(from!, to!))
+      assert.deepEqual(
+        db.tables().map((table) => table.name),
+        ['b', 'a'],
+      )
+      assert.deepEqual([db.table('a').getSync('k'), a.getSync('k')], ['of b', 'of a'])
+      const dropped = db.dropTable('a')
+      const late = rejects('NOT_FOUND', () => b.put('late', 'x'))
+      assert.deepEqual(
+        db.tables().map((table) => table.name),
+        ['b'],
+      )
+      await Promise.all([...swapped, dropped, late])
+      assert.deepEqual(await content(a), { k: 'of a' })
+    },
+  },
+  {
     name: 'the same key in several tables and the root: each has its own',
     async run(place) {
       const db = await place.open()
