@@ -56,6 +56,29 @@ test('cbor also has bigints, maps, sets, undefined inside, strings that are no U
   assert.equal(through(cbor, 'a\ud800'), 'a\ud800')
 })
 
+test('cbor gives maps and objects back as what they were, with the order of maps', () => {
+  const map = new Map<string, unknown>([
+    ['b', new Map()],
+    ['1', { x: new Map([['y', [{}]]]), '2': 'z' }],
+    [
+      '__proto__',
+      new Map<unknown, unknown>([
+        ['a', 1],
+        [2, 'b'],
+      ]),
+    ],
+  ])
+  for (const value of [map, new Map(), {}, { map, list: [map, new Set([map])] }]) {
+    assert.deepEqual(through(cbor, value), value)
+  }
+  assert.deepEqual([...(through(cbor, map) as typeof map).keys()], ['b', '1', '__proto__'])
+  const object: unknown = JSON.parse('{ "__proto__": { "a": 1 }, "b": 2 }')
+  assert.deepEqual(through(cbor, object), object)
+  // The tag of maps around something else.
+  const nothing = Buffer.from('d9010301', 'hex')
+  assert.throws(() => cbor.decode(nothing, 0, nothing.length), { code: 'DECODE' })
+})
+
 test('what would come back as something else is refused', () => {
   const cycle: Record<string, unknown> = {}
   cycle['self'] = cycle
@@ -75,7 +98,7 @@ test('what is written can be read, what could not be is refused', () => {
     return value
   }
   const forms = [(one: unknown) => [one], (one: unknown) => ({ text: 'abc', one, n: 2 ** 40 })]
-  for (const form of [...forms, (one: unknown) => new Map([[1, one]])]) {
+  for (const form of forms) {
     const deep = nested(1000, form)
     // Compared without recursion of its own.
     const encoded = new WriteBatch()
@@ -157,6 +180,8 @@ test('the bytes are those of the formats, as documented', () => {
     hex(cbor, new Date(1000)),
     `c074${Buffer.from('1970-01-01T00:00:01Z').toString('hex')}`,
   )
+  assert.equal(hex(cbor, new Map([['a', 1]])), 'd90103a1616101')
+  assert.equal(hex(cbor, new Map([[1, 2]])), 'a10102')
   assert.deepEqual([hex(cbor, 5n), hex(cbor, -6n)], ['c24105', 'c34105'])
   assert.equal(hex(cbor, 'a\ud800'), 'd9011144' + '61eda080')
 })

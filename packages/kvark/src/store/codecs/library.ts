@@ -17,6 +17,7 @@ import { createRequire } from 'node:module'
 import { isMap, isSet } from 'node:util/types'
 import type * as MessagePack from '@msgpack/msgpack'
 import type * as Cbor from 'cbor2'
+import type * as CborEncoder from 'cbor2/encoder'
 import { KvarkError } from '../../errors.ts'
 import type { InternalCodec, Sink } from '../internal-codec.ts'
 import { brief, describe, refusal, undecodable } from './refuse.ts'
@@ -32,6 +33,9 @@ const CBOR_DATE_TAG = 0
 /** Its own type for dates. */
 const MESSAGE_PACK_DATE_TYPE = -1
 
+/** A map that is a `Map`, though all of its keys are text: without the tag that reads as an object. */
+const CBOR_MAP_TAG = 259
+const CBOR_MAP = 5
 /** So deep arrays, maps and tags may lie in each other in CBOR: reading takes some of the stack for each. */
 const CBOR_LEVELS = 1000
 const CBOR_UNDEFINED = 0xf7
@@ -86,7 +90,10 @@ export function messagePackCodec(): LibraryCodec {
 }
 
 export function cborCodec(): LibraryCodec {
-  cbor ??= cborCoder(load('cbor', 'cbor2') as typeof Cbor)
+  cbor ??= cborCoder(
+    load('cbor', 'cbor2') as typeof Cbor,
+    load('cbor', 'cbor2/encoder') as typeof CborEncoder,
+  )
   return new LibraryCodec('cbor', cbor)
 }
 
@@ -144,13 +151,45 @@ function hasLoneSurrogate(value: unknown): boolean {
   return Object.entries(value).some(([name, one]) => !isWellFormed(name) || hasLoneSurrogate(one))
 }
 
-function cborCoder({ encode, decode, TypeEncoderMap }: typeof Cbor): Coder {
+function cborCoder(
+  { encode, decode, TypeEncoderMap }: typeof Cbor,
+  { writeInt, writeTag, writeUnknown }: typeof CborEncoder,
+): Coder {
   const types = new TypeEncoderMap()
   // Otherwise as its `toJSON` gives it.
   types.registerEncoder(Buffer, (bytes: Buffer) => [
     UNTAGGED,
     new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length),
   ])
+  types.registerEncoder(Map, (map: Map<unknown, unknown>, writer, all) => {
+    if (isNamed(map.keys())) writeTag(CBOR_MAP_TAG, writer, all)
+    writeInt(map.size, writer, CBOR_MAP)
+    for (const [key, value] of map) {
+      writeUnknown(key, writer, all)
+      writeUnknown(value, writer, all)
+    }
+    return undefined
+  })
+  /** The object that was read last, and of what: its members may come in another order. */
+  let last: { readonly object: unknown; readonly of: readonly (readonly unknown[])[] } | undefined
+  const createObject = (of: readonly (readonly [unknown, unknown, ...unknown[]])[]): unknown => {
+    if (!of.every(([key]) => typeof key === 'string'))
+      return new Map(of.map(([key, value]) => [key, value]))
+    const object: unknown = Object.fromEntries(of)
+    last = { object, of }
+    return object
+  }
+  const toMap = ({ contents }: { readonly contents: unknown }): unknown => {
+    if (last === undefined || contents !== last.object) throw new TypeError('a map is expected')
+    return new Map(last.of.map(([key, value]) => [key, value]))
+  }
+  const reading = {
+    collapseBigInts: false,
+    // How deep it is was seen when it was written.
+    maxDepth: Number.POSITIVE_INFINITY,
+    createObject,
+    tags: new Map([[CBOR_MAP_TAG, toMap]]),
+  }
   // Bigints stay bigints, and strings that are no UTF-8 what they are.
   const options = { types, dateTag: CBOR_DATE_TAG, collapseBigInts: false, wtf8: true }
   return {
@@ -164,10 +203,20 @@ function cborCoder({ encode, decode, TypeEncoderMap }: typeof Cbor): Coder {
       }
       return bytes
     },
-    // How deep it is was seen when it was written.
-    decode: (bytes) =>
-      decode(bytes, { collapseBigInts: false, maxDepth: Number.POSITIVE_INFINITY }),
+    decode: (bytes) => {
+      try {
+        return decode(bytes, reading)
+      } finally {
+        last = undefined
+      }
+    },
   }
+}
+
+/** Whether all keys of a map are text. */
+function isNamed(keys: Iterable<unknown>): boolean {
+  for (const key of keys) if (typeof key !== 'string') return false
+  return true
 }
 
 /** Whether more than `levels` arrays, maps and tags lie in each other, in bytes that the library has written. */
