@@ -250,6 +250,10 @@ for (const engine of ['btree', 'log'] as const) {
     }
     throws('INVALID_ARGUMENT', () => queue(db, 'jobs', { leaseMs: null as never }))
     throws('INVALID_ARGUMENT', () => list(db, 'recent').entriesSync({ limit: 0.5 }).next())
+    for (const one of [jobs, members, list(db, 'recent'), counters(db, 'visits')]) {
+      await rejects('INVALID_ARGUMENT', () => one.clear({ prefix: 'a' } as never))
+      throws('INVALID_ARGUMENT', () => one.clearSync({ prefix: 'a' } as never))
+    }
     const { message } = await rejects('INVALID_VALUE', () => jobs.push(() => 1))
     assert.doesNotMatch(message, /queue:/, 'what the codec says comes through')
     assert.deepEqual([db.tables(), db.stats().sequence], [[], 0])

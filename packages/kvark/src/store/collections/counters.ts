@@ -16,6 +16,7 @@ import {
   Collection,
   type CollectionStore,
   checkOptions,
+  checkWaiting,
   putOver,
   Shared,
 } from './collection.ts'
@@ -120,11 +121,13 @@ class StoreCounters<K> implements Counters<K> {
     return this.#collection.table.entries(options)
   }
 
-  clear(options?: DurabilityOptions): Promise<void> {
-    return this.#collection.table.clear(options)
+  async clear(options?: DurabilityOptions): Promise<void> {
+    checkWaiting(options)
+    await this.#collection.table.clear(options)
   }
 
   clearSync(options?: DurabilityOptions): void {
+    checkWaiting(options)
     this.#collection.table.clearSync(options)
   }
 
