@@ -105,7 +105,7 @@ export default function kvarkDriver(
     },
     async getItemRaw(key) {
       const bytes = await (await store()).get(key)
-      return bytes === undefined ? null : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+      return bytes === undefined ? null : bufferOf(bytes)
     },
     async setItem(key, value, write) {
       await put(key, value, write)
@@ -248,8 +248,15 @@ function bytesOf(value: unknown): Uint8Array {
 }
 
 function textOf(bytes: Uint8Array | undefined): string | null {
-  if (bytes === undefined) return null
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString()
+  return bytes === undefined ? null : bufferOf(bytes).toString()
+}
+
+/** Where types are not checked, a store may have values of another kind. */
+function bufferOf(bytes: unknown): Buffer {
+  if (bytes instanceof Uint8Array) {
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  }
+  throw wrong("The values of the driver's store are no bytes. Open it with { values: 'bytes' }.")
 }
 
 function isOrdered(store: BytesStore): store is OrderedStore<string, Uint8Array> {

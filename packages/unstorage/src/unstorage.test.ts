@@ -257,6 +257,13 @@ test('what is no place, and no function to call, is refused at once', async () =
   const driver = kvarkDriver({ path: ':memory:' })
   await assert.rejects(async () => await driver.watch!(1 as never), isWrong)
   await driver.dispose!()
+  // Values of another kind.
+  const db = await open(':memory:', { values: 'json' })
+  const other = kvarkDriver({ store: db as never })
+  await db.put('a', 1)
+  await assert.rejects(async () => await other.getItem('a'), isWrong)
+  await assert.rejects(async () => await other.getItemRaw!('a', {}), isWrong)
+  await db.close()
 })
 
 test('a store of its owner stays open', async () => {
