@@ -54,7 +54,8 @@ for (const [name, options] of Object.entries(FORMS)) {
 
 test('the measure sees a value that is read as a whole', () => {
   const { start, get } = measure({}, 'whole')
-  assert.ok(get - start > VALUE_BYTES)
+  // Some of what was held at the start has gone meanwhile: on newer Nodes up to a MiB.
+  assert.ok(get - start > VALUE_BYTES - MOST_BYTES)
 })
 
 function shown(bytes: number): string {
