@@ -69,7 +69,7 @@ export function addKeyToPut<K, V>(
 ): number {
   const i = batch.add(PUT, expected, expiry)
   if (expiry !== 0) core.life.expiry.begin()
-  addKey(core, batch, i, key)
+  addKey(core, batch, i, key, true)
   return i
 }
 
@@ -86,13 +86,15 @@ export function addPut<K, V>(
   checkSize(core, batch)
 }
 
+/** `made`: the batch makes the table, which is not there, with a put that comes before. */
 export function addDelete<K, V>(
   core: Core<K, V>,
   batch: WriteBatch,
   key: K,
   expected: number,
+  made = false,
 ): void {
-  addKey(core, batch, batch.add(DELETE, expected), key)
+  addKey(core, batch, batch.add(DELETE, expected), key, made)
   checkSize(core, batch)
 }
 
@@ -116,6 +118,8 @@ export function addOperations<K, V>(
     throw invalid(`A batch takes an iterable of operations, not ${show(operations)}.`)
   }
   const limit = core.engine.limits.batchOperations
+  /** Names of tables that its puts make. */
+  let made: Set<string> | undefined
   for (const operation of operations) {
     if (batch.count === limit) {
       throw invalid(`A batch takes up to ${limit} operations. Write more in several batches.`, {
@@ -125,8 +129,11 @@ export function addOperations<K, V>(
     const what = `Operation ${batch.count} of the batch`
     checkObject(operation, what)
     const { table } = operation as { table?: unknown }
-    if (table === undefined) addOperation(core, batch, operation as BatchOperation<K, V>, what)
-    else addOperation(tableOf(core.life, table, what), batch, operation, what)
+    const target = table === undefined ? core : tableOf(core.life, table, what)
+    const { unmade } = target
+    const isMade = unmade !== undefined && made?.has(unmade.name) === true
+    addOperation(target as Core<K, V>, batch, operation as BatchOperation<K, V>, what, isMade)
+    if (unmade !== undefined && operation.type === 'put') made = (made ?? new Set()).add(unmade.name)
   }
 }
 
@@ -135,6 +142,7 @@ function addOperation<K, V>(
   batch: WriteBatch,
   operation: BatchOperation<K, V>,
   what: string,
+  made: boolean,
 ): void {
   switch (operation.type) {
     case 'put':
@@ -150,7 +158,7 @@ function addOperation<K, V>(
       return
     case 'delete':
       checkFields(operation, DELETE_FIELDS, what)
-      addDelete(core, batch, operation.key, expectedVersion(operation))
+      addDelete(core, batch, operation.key, expectedVersion(operation), made)
       return
     default:
       throw invalid(
@@ -174,10 +182,17 @@ function checkFields(operation: object, known: readonly string[], what: string):
   }
 }
 
-function addKey<K, V>(core: Core<K, V>, batch: WriteBatch, i: number, key: K): void {
+/** `made`: it goes to the space that the table gets with the batch. */
+function addKey<K, V>(
+  core: Core<K, V>,
+  batch: WriteBatch,
+  i: number,
+  key: K,
+  made: boolean,
+): void {
   const { unmade } = core
-  const made = batch.kind[i] === PUT && unmade !== undefined
-  addSpace(batch, i, made ? startOf(core.life.tables.reserve(unmade).space) : core.from)
+  const space = made && unmade !== undefined ? core.life.tables.reserve(unmade).space : undefined
+  addSpace(batch, i, space === undefined ? core.from : startOf(space))
   const length = core.keys.encodeInto(key, batch)
   if (length > core.engine.limits.keyBytes) throw core.keyTooLong(length)
   batch.keyWritten(i, length)

@@ -72,6 +72,7 @@ function replayPoint({ replay, previousChecksum, clock }: CheckpointFooter): Rep
 
 /** Closes all files. */
 export function* closeState(state: LogState): Routine<void> {
+  state.snapshots.close()
   for (const spool of state.spools) yield* spool.discard()
   const segments = [...state.segments.all.values(), ...state.retired]
   // What is still held, and is let go later, is for the next recovery to remove.

@@ -104,6 +104,12 @@ export class Snapshots {
     return false
   }
 
+  /** The state is gone: nothing can be read at a snapshot of it any more. */
+  close(): void {
+    for (const one of this.living) one.released = true
+    this.living.length = 0
+  }
+
   /** Bytes of memory held for them. */
   get bytes(): number {
     let bytes = 0

@@ -250,6 +250,40 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'in a batch that makes a table, later operations on a key win, too',
+    needs: ['atomicBatch'],
+    async run(place) {
+      const db = await place.open()
+      const words = db.table('words')
+      await words.batch([
+        { type: 'delete', key: 'first' },
+        { type: 'put', key: 'gone', value: '1' },
+        { type: 'put', key: 'first', value: '2' },
+        { type: 'delete', table: db.table('none'), key: 'gone' },
+        { type: 'delete', table: db.table('words'), key: 'gone' },
+        { type: 'put', key: 'last', value: '3' },
+      ])
+      assert.deepEqual(await content(words), { first: '2', last: '3' })
+      const others = db.table('others')
+      db.batchSync([
+        { type: 'put', table: others, key: 'gone', value: '1' },
+        { type: 'delete', table: others, key: 'gone' },
+      ])
+      assert.deepEqual(await content(others), {})
+      assert.deepEqual(
+        db.tables().map(({ name }) => name),
+        ['words', 'others'],
+      )
+      await rejects('CONFLICT', () =>
+        db.batch([
+          { type: 'put', table: db.table('refused'), key: 'a', value: '1' },
+          { type: 'delete', table: db.table('refused'), key: 'a', ifVersion: 1 },
+        ]),
+      )
+      assert.equal(db.tables().length, 2)
+    },
+  },
+  {
     name: 'a snapshot shows all tables as they were, also those that are gone',
     needs: ['snapshots'],
     async run(place) {
