@@ -294,6 +294,8 @@ export class Journal {
   /** Ends the active segment; the next write begins a new one. */
   roll(): void {
     if (this.active === undefined) return
+    // The frame that is open then is not whole, and must not come to lie before the segment's end.
+    if (this.failure) throw readOnly(this.failure)
     try {
       this.#finishSegment()
     } catch (error) {

@@ -133,7 +133,8 @@ export function addOperations<K, V>(
     const { unmade } = target
     const isMade = unmade !== undefined && made?.has(unmade.name) === true
     addOperation(target as Core<K, V>, batch, operation as BatchOperation<K, V>, what, isMade)
-    if (unmade !== undefined && operation.type === 'put') made = (made ?? new Set()).add(unmade.name)
+    if (unmade !== undefined && operation.type === 'put')
+      made = (made ?? new Set()).add(unmade.name)
   }
 }
 
@@ -183,13 +184,7 @@ function checkFields(operation: object, known: readonly string[], what: string):
 }
 
 /** `made`: it goes to the space that the table gets with the batch. */
-function addKey<K, V>(
-  core: Core<K, V>,
-  batch: WriteBatch,
-  i: number,
-  key: K,
-  made: boolean,
-): void {
+function addKey<K, V>(core: Core<K, V>, batch: WriteBatch, i: number, key: K, made: boolean): void {
   const { unmade } = core
   const space = made && unmade !== undefined ? core.life.tables.reserve(unmade).space : undefined
   addSpace(batch, i, space === undefined ? core.from : startOf(space))
