@@ -291,8 +291,9 @@ export class StoreFollower implements Follower<unknown, unknown> {
 
   /** Opens the store beside its writer, for a moment. */
   *#look(): Routine<Found> {
-    const plan = { ...this.#plan, environment: besideWriter(this.#plan.environment) }
     for (let tries = 1; ; tries++) {
+      // Anew: it keeps what it has seen of the files.
+      const plan = { ...this.#plan, environment: besideWriter(this.#plan.environment) }
       try {
         const life = yield* openLife(this.#modules, plan, this.#given)
         try {
@@ -303,7 +304,7 @@ export class StoreFollower implements Follower<unknown, unknown> {
       } catch (error) {
         if (!isRace(error) || tries === MOST_TRIES) throw error
       }
-      yield* plan.environment.pause
+      yield* this.#plan.environment.pause
     }
   }
 

@@ -388,6 +388,28 @@ for (const engine of Object.keys(OPTIONS) as Engine[]) {
   })
 }
 
+test('log: a list of files that grows while it is opened is looked at again', async () => {
+  const world = new World('log')
+  const db = await world.open()
+  for (let i = 0; i < 20; i++) await db.put('a', `value ${i}`)
+  let replaced = false
+  world.files.failNext(({ call, path, mode }) => {
+    if (!replaced && call === 'open' && mode === 'read' && path.endsWith('MANIFEST')) {
+      replaced = true
+      db.compactSync()
+    }
+    return undefined
+  })
+  const follower = await world.follow()
+  assert.ok(replaced)
+  const { told } = listen(follower)
+  await db.put('b', '1')
+  await world.poll()
+  assert.equal(told.length, 1)
+  await follower.close()
+  await db.close()
+})
+
 test('what cannot be followed', async () => {
   const world = new World('btree', 'sealed')
   await assert.rejects(world.follow(), isNotFound)
