@@ -12,7 +12,7 @@ import type {
   VerifyReport,
 } from '../engine/engine.ts'
 import { WriteBatch } from '../engine/write-batch.ts'
-import { effect, type Routine, runSync } from '../environment/routine.ts'
+import { Effect, effect, type Routine, runSync } from '../environment/routine.ts'
 import {
   checkJobOptions,
   checkNames,
@@ -43,6 +43,10 @@ import { checkBatchOptions } from './writes.ts'
 
 const JOB_NAMES: readonly string[] = ['signal', 'progress']
 const BACKUP_NAMES: readonly string[] = [...JOB_NAMES, 'base']
+const NOTHING_LEFT: Effect<void> = new Effect(
+  () => {},
+  () => Promise.resolve(),
+)
 
 export class KvarkStore<K, V>
   extends KvarkTable<K, V>
@@ -83,7 +87,7 @@ export class KvarkStore<K, V>
   }
 
   dropTableSync(name: string, options?: DurabilityOptions): void {
-    this.#changeTablesSync(options, (batch) => this.life.tables.fillDrop(batch, name))
+    this.#writeTables(options, (batch) => this.life.tables.fillDrop(batch, name)).sync()
   }
 
   renameTable(from: string, to: string, options?: DurabilityOptions): Promise<void> {
@@ -91,7 +95,7 @@ export class KvarkStore<K, V>
   }
 
   renameTableSync(from: string, to: string, options?: DurabilityOptions): void {
-    this.#changeTablesSync(options, (batch) => this.life.tables.fillRename(batch, from, to))
+    this.#writeTables(options, (batch) => this.life.tables.fillRename(batch, from, to)).sync()
   }
 
   sync(): Promise<void> {
@@ -221,34 +225,26 @@ export class KvarkStore<K, V>
     if (durable !== undefined) changes.resumed(durable)
   }
 
-  /** At once, as all writes; where something has to be read for it, when that is in memory. */
   #changeTables(
     options: DurabilityOptions | undefined,
     fill: (batch: WriteBatch) => Catalogue,
   ): Promise<void> {
-    const { life } = this
-    return this.#run(function* (engine) {
-      life.checkWritable()
-      checkBatchOptions(options)
-      const batch = new WriteBatch()
-      const durability = options?.durability ?? life.durability
-      let catalogue = fill(batch)
-      if (!life.queue.writeIfWarm(batch, durability)) {
-        yield* engine.warm(batch)
-        // Anew: the catalogue may be another one by now.
-        batch.clear()
-        catalogue = fill(batch)
-        life.queue.writeSync(batch, durability)
-      }
-      life.tables.install(catalogue)
-      if (durability !== 'none') yield* engine.commit(durability)
+    return this.promise(() => {
+      const durable = this.#writeTables(options, fill)
+      return this.life.run(function* () {
+        yield* durable
+      })
     })
   }
 
-  #changeTablesSync(
+  /**
+   * Carries the change out before it returns, behind all earlier writes; gives what makes it durable. What has to be read for it is read at
+   * once, also for a promise: what is put behind the call must find the tables as it leaves them.
+   */
+  #writeTables(
     options: DurabilityOptions | undefined,
     fill: (batch: WriteBatch) => Catalogue,
-  ): void {
+  ): Effect<void> {
     const { life } = this
     const engine = this.#settled()
     life.checkWritable()
@@ -258,7 +254,7 @@ export class KvarkStore<K, V>
     const durability = options?.durability ?? life.durability
     life.queue.writeSync(batch, durability)
     life.tables.install(catalogue)
-    if (durability !== 'none') engine.commit(durability).sync()
+    return durability === 'none' ? NOTHING_LEFT : engine.commit(durability)
   }
 
   /** The engine, after all earlier writes. */

@@ -135,11 +135,6 @@ export class WriteQueue {
     return this.#writeNow(batch, durability, guard)
   }
 
-  /** Carries the batch out before it returns, where nothing waits and nothing has to be read for it; else false. */
-  writeIfWarm(batch: WriteBatch, durability: Durability): boolean {
-    return this.#writes.length === 0 && this.#attempt(batch, durability, undefined) === DONE
-  }
-
   /** Carries out everything that waits. */
   drain(): void {
     for (let write = this.#writes[0]; write !== undefined; write = this.#writes[0]) {

@@ -73,6 +73,25 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'so they are behind a write that has to read the disk',
+    async run(place) {
+      const before = await place.open()
+      const name = (i: number): string => `key ${1000 + i}`
+      for (let i = 0; i < 200; i++) before.putSync(name(i), 'x'.repeat(1000))
+      await before.table('t').put('k', 'of t')
+      await before.close()
+      const db = await place.open()
+      const t = db.table('t')
+      const slow = [db.put(name(100), 'new'), t.put('early', 'x')]
+      const dropped = db.dropTable('t')
+      const late = rejects('NOT_FOUND', () => t.put('late', 'x'))
+      assert.deepEqual(db.tables(), [])
+      await Promise.all([...slow, dropped, late])
+      assert.equal(await db.get(name(100)), 'new')
+      assert.deepEqual(await content(db.table('t')), {})
+    },
+  },
+  {
     name: 'the same key in several tables and the root: each has its own',
     async run(place) {
       const db = await place.open()
