@@ -103,3 +103,55 @@ test('many who wait for more pages than there is room for all get theirs', async
   const pages = Array.from({ length: 200 }, (_, i) => 1 + (i % 60))
   assert.deepEqual(await Promise.all(pages.map(read)), pages)
 })
+
+test('a page that is forgotten while it is read is not there afterwards, and nobody hears what was read', async () => {
+  for (const damaged of [false, true]) {
+    const waiting: (() => void)[] = []
+    const read: number[] = []
+    const source = {
+      readPage: (page: number) =>
+        new Effect<void>(
+          () => {},
+          async () => {
+            read.push(page)
+            await new Promise<void>((resolve) => waiting.push(resolve))
+            if (damaged) throw new Error('damaged')
+          },
+        ),
+    }
+    const cache = new Cache(PAGES * PAGE_BYTES)
+    const table = new PageTable(source, 4 * PAGES)
+    // More than are read at once: the last ones have not begun.
+    const blocks = Array.from({ length: 2 * PAGES }, (_, page) => cache.block(table, page))
+    const loads = blocks.map((block) => block.load.async())
+    const begun = read.length
+    assert.ok(begun > 0 && begun < blocks.length)
+    for (let page = 0; page < blocks.length; page++) cache.forget(table, page)
+    while (waiting.length > 0) waiting.shift()!()
+    await Promise.all(loads)
+    assert.equal(read.length, begun)
+    assert.ok(blocks.every((_, page) => table.frames[page] === -1))
+    for (const block of blocks) block.release()
+    // Nothing of the memory is lost, and the place may have another page.
+    for (let page = 0; page < PAGES; page++) {
+      const block = cache.block(table, page)
+      block.load.sync()
+      assert.ok(table.frames[page]! >= 0)
+    }
+  }
+})
+
+test('a page that very many need stays until the last one has released it', () => {
+  const cache = new Cache(PAGES * PAGE_BYTES)
+  const table = new PageTable(SOURCE, 4 * PAGES)
+  const blocks = Array.from({ length: 2 ** 16 }, () => cache.block(table, 0))
+  for (const block of blocks) block.load.sync()
+  const frame = table.frames[0]
+  for (let page = 1; page < 4 * PAGES; page++) {
+    const block = cache.block(table, page)
+    block.load.sync()
+    block.release()
+  }
+  assert.equal(table.frames[0], frame)
+  for (const block of blocks) block.release()
+})

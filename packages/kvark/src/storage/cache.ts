@@ -12,6 +12,7 @@
  * 2. A pinned frame is never reused. A page is pinned from the start of its loading until `release`, a claimed frame until it is given
  *    back.
  * 3. A page is loaded once, however many wait for it; at most `LOADS_AT_ONCE` loads are awaited at a time.
+ *    One that is forgotten meanwhile is not kept, whatever was read: who waited finds nothing, and looks again.
  * 4. Memory never exceeds the capacity plus the registered slabs; slabs are allocated when first needed, and the first one grows
  *    unless somebody claims frames: what is being loaded then is copied when it is there.
  *
@@ -60,6 +61,8 @@ export interface PageSource {
 interface Loading {
   frame: Promise<number>
   waiters: number
+  /** It was forgotten meanwhile: another one may be in its place by now. */
+  gone: boolean
 }
 
 /** Which pages of one file are in memory. */
@@ -100,7 +103,7 @@ export class Cache {
   readonly counts: Float64Array = new Float64Array(2)
   readonly #capacity: number
   readonly #grows: boolean
-  readonly #pins: Uint16Array
+  readonly #pins: Uint32Array
   readonly #owners: (PageTable | undefined)[]
   readonly #pages: Int32Array
   readonly #free: number[] = []
@@ -122,7 +125,7 @@ export class Cache {
     for (let i = 0; i < slabs; i++) this.#setSlab(i, NO_SLAB)
     // Registered slabs come behind; their CLOCK bits are written by readers too.
     this.referenced = new Uint8Array((slabs + 16) << this.slabBits)
-    this.#pins = new Uint16Array(this.#capacity)
+    this.#pins = new Uint32Array(this.#capacity)
     this.#owners = new Array<PageTable | undefined>(this.#capacity).fill(undefined)
     this.#pages = new Int32Array(this.#capacity)
   }
@@ -205,8 +208,13 @@ export class Cache {
     this.#own(frame, table, page)
   }
 
-  /** Forgets a page that is not pinned. */
+  /** Forgets a page that nobody needs any more. Who waits for it hears that it is gone, and looks again: `load` ends without it. */
   forget(table: PageTable, page: number): void {
+    const loading = table.loading.get(page)
+    if (loading !== undefined) {
+      loading.gone = true
+      table.loading.delete(page)
+    }
     const frame = table.frames[page]!
     if (frame < 0) return
     table.frames[page] = -1
@@ -311,26 +319,27 @@ export class Cache {
     if (present >= 0) return this.#pin(present)
     let loading = table.loading.get(page)
     if (!loading) {
-      loading = { frame: NOT_BEGUN, waiters: 0 }
+      loading = { frame: NOT_BEGUN, waiters: 0, gone: false }
       table.loading.set(page, loading)
-      loading.frame = this.#read(table, page)
+      loading.frame = this.#read(table, page, loading)
     }
     loading.waiters++
     try {
       return await loading.frame
     } catch (error) {
-      if (table.dropped) return -1
+      if (table.dropped || loading.gone) return -1
       throw error
     }
   }
 
   /** The frame of a page, pinned for everybody who waits for it: their turn comes later, and others make room meanwhile. −1: none. */
-  async #read(table: PageTable, page: number): Promise<number> {
+  async #read(table: PageTable, page: number, loading: Loading): Promise<number> {
     if (this.#loads >= LOADS_AT_ONCE || this.#loads >= (this.#capacity - this.#claimed) >> 1) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
     } else this.#loads++
     let frame = -1
     try {
+      if (loading.gone) return -1
       frame = this.#allocate()
       // Who has just got a page lets go of it within some turns.
       for (let turns = PATIENCE; frame < 0 && turns > 0; turns--) {
@@ -346,15 +355,15 @@ export class Cache {
       await table.source.readPage(page, memory, at).async()
       if (this.slabs[slab] !== memory)
         memory.copy(this.slabs[slab]!, at, at, at + (1 << this.pageBits))
-      if (table.dropped) return -1
+      if (table.dropped || loading.gone) return -1
       const other = table.frames[page]!
       // A synchronous read was faster.
       const kept = other >= 0 ? other : frame
       if (other < 0) this.#own(frame, table, page)
-      for (let waiters = table.loading.get(page)!.waiters; waiters > 0; waiters--) this.#pin(kept)
+      for (let { waiters } = loading; waiters > 0; waiters--) this.#pin(kept)
       return kept
     } finally {
-      table.loading.delete(page)
+      if (!loading.gone) table.loading.delete(page)
       if (frame >= 0) this.#unpin(frame)
       const next = this.#waiting.shift()
       if (next) next()

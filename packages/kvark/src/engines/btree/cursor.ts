@@ -14,7 +14,6 @@ import {
   type Status,
 } from '../../engine/engine.ts'
 import type { Found, Run } from '../../engine/found.ts'
-import type { Routine } from '../../environment/routine.ts'
 import { KvarkError } from '../../errors.ts'
 import type { Extent } from './format.ts'
 import { restOf } from './keys.ts'
@@ -179,27 +178,12 @@ export class TreeCursor implements EngineCursor {
   }
 }
 
-/** `SPREAD`: sets how a long value is read. Nothing of it is written over meanwhile. */
+/** `SPREAD`: sets how a long value is read. */
 export function spread(state: TreeState, found: Found, extent: Extent): Status {
   found.start = 0
   found.end = extent.length
-  found.part = (from, length) => readPart(state, extent, from, length)
+  found.part = (from, length) => state.extents.readKept(extent, from, length)
   return SPREAD
-}
-
-function* readPart(
-  state: TreeState,
-  extent: Extent,
-  from: number,
-  length: number,
-): Routine<Buffer> {
-  const { views } = state.pages
-  const view = views.add()
-  try {
-    return yield* state.extents.read(extent, from, length)
-  } finally {
-    if (!state.closed) views.end(view)
-  }
 }
 
 export function released(): KvarkError {

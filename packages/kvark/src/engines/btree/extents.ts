@@ -77,6 +77,17 @@ export class Extents {
     return result
   }
 
+  /** `read` for who may have to wait: nothing of the value is written over meanwhile. */
+  *readKept(extent: Extent, from: number, length: number): Routine<Buffer> {
+    const { views, table } = this.#pages
+    const view = views.add()
+    try {
+      return yield* this.read(extent, from, length)
+    } finally {
+      if (!table.dropped) views.end(view)
+    }
+  }
+
   /** All of it, if it lies in one page that is in memory. */
   inMemory(extent: Extent): Buffer | undefined {
     const page = pageOf(extent, 0)

@@ -99,7 +99,7 @@ export class Keys {
     const rest = this.#missing!
     const page = pageOf(rest, 0)!
     let loaded: Loaded | undefined
-    const read = effect(() => this.#extents.read(rest, 0, rest.length))
+    const read = effect(() => this.#extents.readKept(rest, 0, rest.length))
     const hold = (bytes: Buffer): void => {
       loaded = this.#loaded.get(page)
       // Its pages may have been another's.
