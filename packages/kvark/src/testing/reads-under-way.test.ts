@@ -1,9 +1,12 @@
-// Reads and writes that wait for pages of a tree while all is cleared, the end of the file is cut off, and others take the room.
+// Reads and writes that wait for pages of a tree while these go: all is cleared, the end of the file is cut off, and others take the room;
+// or the store is resumed.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { simulatedEnvironment } from '../environment/simulated.ts'
 import { open } from '../store/open.ts'
+import { SimulatedFiles } from '../vfs/simulated.ts'
+import { throws } from './contract/check.ts'
 
 for (const [what, keyBytes, count] of [
   ['short keys', 8, 400],
@@ -39,5 +42,46 @@ for (const [what, keyBytes, count] of [
     assert.equal(await db.count(), 1)
     assert.deepEqual((await db.verify()).problems, [])
     await db.close()
+  })
+}
+
+for (const [what, keyBytes, valueBytes] of [
+  ['long keys', 300, 100],
+  ['long values', 8, 50_000],
+  ['values that are read past the cache', 8, 300_000],
+] as const) {
+  test(`${what}: who reads while the store is resumed gets what is there, or is told`, async () => {
+    const options = { engine: 'btree', pageBytes: 4096, cacheBytes: 1024 * 1024 } as const
+    const names = Array.from({ length: 20 }, (_, i) => `${'k'.repeat(keyBytes)}${i + 10}`)
+    let told = 0
+    for (let turns = 0; turns < 40; turns += 6) {
+      const files = new SimulatedFiles()
+      const environment = simulatedEnvironment({ seed: 1, files })
+      const first = await open('/store', { ...options, environment })
+      await first.load(names.map((key) => [key, 'v'.repeat(valueBytes)]))
+      await first.close()
+      const db = await open('/store', { ...options, environment })
+      const reads = [
+        ...names.map((key) => db.get(key)),
+        db.count(),
+        db.verify(),
+        db.inspect(),
+        db.entries().nextMany(100),
+      ]
+      for (let i = 0; i < turns; i++) await undefined
+      files.failNext({ call: 'write', path: '.log', error: 'EIO' })
+      throws('IO', () => db.putSync('lost', 'x'))
+      files.clearFaults()
+      db.resumeSync()
+      for (const read of await Promise.allSettled(reads)) {
+        if (read.status === 'fulfilled') continue
+        assert.equal((read.reason as { code?: unknown }).code, 'CLOSED', read.reason)
+        told++
+      }
+      assert.deepEqual((await db.verify()).problems, [])
+      assert.equal(await db.count(), names.length)
+      await db.close()
+    }
+    assert.ok(told > 0)
   })
 }

@@ -83,6 +83,9 @@ export class Extents {
     const view = views.add()
     try {
       return yield* this.read(extent, from, length)
+    } catch (error) {
+      this.#pages.checkOpen()
+      throw error
     } finally {
       if (!table.dropped) views.end(view)
     }
@@ -133,6 +136,7 @@ export class Extents {
     }
     const block = pages.block(page)
     const copy = (): void => {
+      pages.checkOpen()
       pages.bytesOf(page).copy(target, at, from, from + length)
       block.release()
     }

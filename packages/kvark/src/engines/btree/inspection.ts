@@ -179,6 +179,9 @@ export function* verify(
         ? { entries: 0 }
         : yield* verifier.page(root.page, root.sum, undefined, Buffer.alloc(0), undefined)
     return { entries, bytes: verifier.bytes, problems: verifier.problems }
+  } catch (error) {
+    state.pages.checkOpen()
+    throw error
   } finally {
     if (!state.closed) views.end(view)
   }
@@ -196,6 +199,9 @@ export function* inspect(
   const view = views.add()
   try {
     yield* shape.look(top)
+  } catch (error) {
+    pages.checkOpen()
+    throw error
   } finally {
     if (!state.closed) views.end(view)
   }

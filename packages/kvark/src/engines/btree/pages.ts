@@ -108,9 +108,7 @@ export class Pages {
 
   /** What brings a page into memory, and keeps those `above` it there that are. */
   block(number: number, above?: Iterable<number>): Block {
-    if (this.table.dropped) {
-      throw new KvarkError('CLOSED', 'The store was closed, or resumed, before this was done.')
-    }
+    this.checkOpen()
     this.#reach(number)
     return this.cache.block(this.table, number, above)
   }
@@ -126,6 +124,7 @@ export class Pages {
 
   /** A page that is about to be read has this checksum in the file, unless it was written since. */
   expect(number: number, sum: number): void {
+    this.checkOpen()
     this.#check(number)
     if (sum !== 0 && this.sum(number) === 0) this.setSum(number, sum)
   }
@@ -246,6 +245,12 @@ export class Pages {
     }
     cache.insert(table, number, cache.slabs[frame >> cache.slabBits]!, this.#placeOf(frame))
     this.#spare.push(frame)
+  }
+
+  /** `CLOSED` where they have been let go of: for who has waited meanwhile, or has failed since the file was closed. */
+  checkOpen(): void {
+    if (!this.table.dropped) return
+    throw new KvarkError('CLOSED', 'The store was closed, or resumed, before this was done.')
   }
 
   /** Lets go of all memory. */
