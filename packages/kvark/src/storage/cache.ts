@@ -13,7 +13,9 @@
  *    back.
  * 3. A page is loaded once, however many wait for it; at most `LOADS_AT_ONCE` loads are awaited at a time.
  *    One that is forgotten meanwhile is not kept, whatever was read: who waited finds nothing, and looks again.
- * 4. Memory never exceeds the capacity plus the registered slabs; slabs are allocated when first needed, and the first one grows
+ * 4. Who waits for the disk, and who claims, leave some frames to calls that cannot wait: these let go of theirs before anybody else
+ *    runs, so that there are always some for them.
+ * 5. Memory never exceeds the capacity plus the registered slabs; slabs are allocated when first needed, and the first one grows
  *    unless somebody claims frames: what is being loaded then is copied when it is there.
  *
  * Replacement is CLOCK (F. J. Corbató, "A paging experiment with the Multics system", 1968).
@@ -37,6 +39,9 @@ const LOADS_AT_ONCE = 32
 const PATIENCE = 100
 /** Frames that cannot be claimed: a quarter of all, and what a few readers need. */
 const LEAST_UNCLAIMED = 12
+/** Frames for calls that cannot wait: an eighth of all, but not more than they need for the way through a tree. */
+const LEAST_RESERVED = 4
+const MOST_RESERVED = 16
 const NOT_BEGUN: Promise<number> = Promise.resolve(-1)
 const TURN: Promise<void> = Promise.resolve()
 const NO_SLAB: Buffer = Buffer.alloc(0)
@@ -102,6 +107,7 @@ export class Cache {
   /** Pages found and not found, as [hits, misses]. */
   readonly counts: Float64Array = new Float64Array(2)
   readonly #capacity: number
+  readonly #reserved: number
   readonly #grows: boolean
   readonly #pins: Uint32Array
   readonly #owners: (PageTable | undefined)[]
@@ -110,9 +116,14 @@ export class Cache {
   readonly #registered: Set<number> = new Set()
   #fresh = 0
   #claimed = 0
+  /** Frames that somebody pins. */
+  #pinned = 0
   #hand = 0
   #loads = 0
   readonly #waiting: (() => void)[] = []
+  /** Reads of the disk under way, and who waits until one of them has ended. */
+  #reading = 0
+  readonly #ending: (() => void)[] = []
 
   /** `grows`: the first slab is small at first; nobody may claim frames then. */
   constructor(bytes: number, pageBits: number = PAGE_BITS, grows = true) {
@@ -121,6 +132,7 @@ export class Cache {
     this.slabBits = SLAB_BYTES_BITS - pageBits
     this.slabMask = (1 << this.slabBits) - 1
     this.#capacity = Math.max(16, Math.floor(bytes / 2 ** pageBits))
+    this.#reserved = Math.min(MOST_RESERVED, Math.max(LEAST_RESERVED, this.#capacity >> 3))
     const slabs = Math.ceil(this.#capacity / (this.slabMask + 1))
     for (let i = 0; i < slabs; i++) this.#setSlab(i, NO_SLAB)
     // Registered slabs come behind; their CLOCK bits are written by readers too.
@@ -145,7 +157,7 @@ export class Cache {
   /** A frame for a page that is not on disk: nobody else gets it until it is given back. −1: none can be had. */
   claim(): number {
     const unclaimed = this.#capacity - this.#claimed
-    if (unclaimed <= Math.max(LEAST_UNCLAIMED, this.#capacity >> 2)) return -1
+    if (unclaimed <= Math.max(LEAST_UNCLAIMED, this.#capacity >> 2) || this.isShort) return -1
     const frame = this.#allocate()
     if (frame < 0) return frame
     this.#claimed++
@@ -227,10 +239,10 @@ export class Cache {
    */
   block(table: PageTable, page: number, above: Iterable<number> = []): Block {
     const pinned: number[] = []
-    const begin = (): void => {
+    const begin = (waits: boolean): void => {
       for (const one of above) {
         const frame = table.frames[one]!
-        if (frame >= 0) pinned.push(this.#pin(frame))
+        if (frame >= 0 && !(waits && this.#isSpared(frame))) pinned.push(this.#pin(frame))
       }
     }
     const release = (): void => {
@@ -239,7 +251,7 @@ export class Cache {
     return {
       load: new Effect(
         () => {
-          begin()
+          begin(false)
           try {
             pinned.push(this.#loadSync(table, page))
           } catch (error) {
@@ -248,7 +260,7 @@ export class Cache {
           }
         },
         async () => {
-          begin()
+          begin(true)
           try {
             pinned.push(await this.#load(table, page))
           } catch (error) {
@@ -316,7 +328,8 @@ export class Cache {
     // The file is gone: who asked looks again and finds its data elsewhere.
     if (table.dropped) return -1
     const present = table.frames[page]!
-    if (present >= 0) return this.#pin(present)
+    // He looks again and finds it.
+    if (present >= 0) return this.#isSpared(present) ? -1 : this.#pin(present)
     let loading = table.loading.get(page)
     if (!loading) {
       loading = { frame: NOT_BEGUN, waiters: 0, gone: false }
@@ -334,25 +347,27 @@ export class Cache {
 
   /** The frame of a page, pinned for everybody who waits for it: their turn comes later, and others make room meanwhile. −1: none. */
   async #read(table: PageTable, page: number, loading: Loading): Promise<number> {
-    if (this.#loads >= LOADS_AT_ONCE || this.#loads >= (this.#capacity - this.#claimed) >> 1) {
+    const room = this.#capacity - this.#reserved - this.#claimed
+    if (this.#loads >= LOADS_AT_ONCE || this.#loads >= room >> 1) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
     } else this.#loads++
     let frame = -1
     try {
       if (loading.gone) return -1
-      frame = this.#allocate()
-      // Who has just got a page lets go of it within some turns.
-      for (let turns = PATIENCE; frame < 0 && turns > 0; turns--) {
-        await TURN
-        frame = this.#allocate()
-      }
+      frame = this.#take()
+      if (frame < 0) frame = await this.#wait()
       if (frame < 0) throw exhausted()
       this.counts[1]!++
-      this.#pin(frame)
       const slab = frame >> this.slabBits
       const memory = this.slabs[slab]!
       const at = this.#placeOf(frame)
-      await table.source.readPage(page, memory, at).async()
+      try {
+        this.#reading++
+        await table.source.readPage(page, memory, at).async()
+      } finally {
+        this.#reading--
+        for (const go of this.#ending.splice(0)) go()
+      }
       if (this.slabs[slab] !== memory)
         memory.copy(this.slabs[slab]!, at, at, at + (1 << this.pageBits))
       if (table.dropped || loading.gone) return -1
@@ -371,14 +386,47 @@ export class Cache {
     }
   }
 
+  /** A frame for who can wait, pinned; −1: there is none now. */
+  #take(): number {
+    const frame = this.isShort ? -1 : this.#allocate()
+    return frame < 0 ? frame : this.#pin(frame)
+  }
+
+  /** Waits for one; −1: all who have them wait themselves. */
+  async #wait(): Promise<number> {
+    for (let turns = PATIENCE; ; ) {
+      // Who has just got a page lets go of it within some turns.
+      if (turns-- > 0) await TURN
+      else if (this.#reading === 0) return -1
+      else {
+        await new Promise<void>((resolve) => this.#ending.push(resolve))
+        turns = PATIENCE
+      }
+      const frame = this.#take()
+      if (frame >= 0) return frame
+    }
+  }
+
+  /** Whether all but those that are reserved are pinned. */
+  get isShort(): boolean {
+    return this.#pinned >= this.#capacity - this.#reserved
+  }
+
+  /** Whether a frame that nobody pins stays so as far as who can wait goes. */
+  #isSpared(frame: number): boolean {
+    return this.isShort && frame < this.#capacity && this.#pins[frame] === 0
+  }
+
   #pin(frame: number): number {
-    if (frame < this.#capacity) this.#pins[frame]!++
+    if (frame < this.#capacity && this.#pins[frame]!++ === 0) this.#pinned++
     return frame
   }
 
   #unpin(frame: number): void {
     if (frame >= this.#capacity) return
-    if (--this.#pins[frame]! === 0 && this.#owners[frame] === undefined) this.#free.push(frame)
+    if (--this.#pins[frame]! > 0) return
+    this.#pinned--
+    if (this.#owners[frame] === undefined) this.#free.push(frame)
   }
 
   #own(frame: number, table: PageTable, page: number): void {

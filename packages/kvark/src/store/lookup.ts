@@ -79,6 +79,7 @@ export function* locate<R>(
       if (status === MISSING) return undefined
       if (status !== BLOCKED) return yield* take(found, status)
       const block = found.block!
+      if (block.alone) for (const one of blocks.splice(0)) one.release()
       blocks.push(block)
       yield* block.load
     }

@@ -2,7 +2,8 @@
  * Long values, in pages of their own: pieces, each a block as long as a page, in one or a few runs of pages.
  *
  * 1. All pieces of a value carry its mark, which is random: an older page in the same place is not taken for one of them.
- * 2. Values up to `CACHED_BYTES` are read through the cache, longer ones past it, so that one does not drive everything else out.
+ * 2. Values up to `CACHED_BYTES` are read through the cache, longer ones past it, so that one does not drive everything else out; so
+ *    are all while others hold what the cache has, for these may be waiting for them.
  */
 
 import { Effect, type Routine } from '../../environment/routine.ts'
@@ -128,7 +129,7 @@ export class Extents {
       return
     }
     pages.expect(page, extent.mark)
-    if (extent.length > CACHED_BYTES) {
+    if (extent.length > CACHED_BYTES || pages.cache.isShort) {
       const bytes = Buffer.allocUnsafeSlow(pageBytes)
       yield* this.#file.readPage(page, bytes, 0)
       bytes.copy(target, at, from, from + length)

@@ -106,11 +106,15 @@ export class Pages {
     return true
   }
 
-  /** What brings a page into memory, and keeps those `above` it there that are. */
+  /**
+   * What brings a page into memory, and keeps those `above` it there that are. Those are all that a search needs then: what it holds
+   * below would only keep others waiting who have to come through here, too.
+   */
   block(number: number, above?: Iterable<number>): Block {
     this.checkOpen()
     this.#reach(number)
-    return this.cache.block(this.table, number, above)
+    const block = this.cache.block(this.table, number, above)
+    return above === undefined ? block : { ...block, alone: true }
   }
 
   sum(number: number): number {

@@ -257,8 +257,9 @@ export class Tree {
     try {
       while (this.search(this.root, key, start, end) === AWAY) {
         const block = this.block()
-        yield* block.load
+        if (block.alone) for (const one of held.splice(0)) one.release()
         held.push(block)
+        yield* block.load
       }
     } finally {
       for (const block of held) block.release()
