@@ -130,15 +130,13 @@ function rangeOf(batch: WriteBatch): { first: Buffer; last: Buffer } {
 }
 
 /** Whether the tree has an entry that has not expired from `first` up to `last`. */
-function isTaken({ tree, keys, file, journal }: TreeState, first: Buffer, last: Buffer): boolean {
+function isTaken({ tree, file, journal }: TreeState, first: Buffer, last: Buffer): boolean {
   const leaf = new Leaf()
   const now = journal.now()
   for (let key: Buffer | undefined = first; key !== undefined; key = tree.nextKey()) {
     if (tree.root === NO_PAGE || key.compare(last) > 0) return false
     tree.reach(tree.root, key, 0, key.length)
-    const found = keys.findNow(tree.leaf, last, 0, last.length)
-    // Reading keys may have driven it out.
-    tree.reach(tree.root, key, 0, key.length)
+    const found = tree.slotOf(last)
     const page = tree.leaf
     const end = found < 0 ? -1 - found : found + 1
     for (let slot = tree.slot < 0 ? -1 - tree.slot : tree.slot; slot < end; slot++) {

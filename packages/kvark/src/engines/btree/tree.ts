@@ -333,10 +333,7 @@ export class Tree {
     const { leaf, slot } = this
     const { count } = leaf
     const first = slot < 0 ? -1 - slot : slot
-    let found = count
-    if (to.length > 0) {
-      found = this.#keys.findNow(leaf, to, 0, to.length)
-    }
+    const found = to.length > 0 ? this.slotOf(to) : count
     const end = Math.max(first, found < 0 ? -1 - found : found)
     const high = end === count ? this.#highKey(this.#depth, true) : undefined
     if (end > first) {
@@ -404,7 +401,7 @@ export class Tree {
       this.#reachPage(page, number, level)
       level = page.level
       if (level === 0) return false
-      const found = this.#keys.findNow(page, from, 0, from.length)
+      const found = this.#findIn(page, number, from)
       const slot = found >= 0 ? found : Math.max(0, -2 - found)
       this.#path[depth] = number
       this.#slots[depth] = slot
@@ -467,6 +464,27 @@ export class Tree {
       block.release()
     }
     if (above === 0 || (above > 0 && page.level !== above - 1)) throw misplaced()
+  }
+
+  /** The slot of a key in the leaf that was searched last, or −1 − where it would be. What is on the path to it stays in memory. */
+  slotOf(key: Uint8Array): number {
+    const held: Block[] = []
+    for (let d = 0; d < this.#depth; d++) held.push(this.#pages.hold(this.#path[d]!))
+    try {
+      return this.#findIn(this.leaf, this.#path[this.#depth]!, key)
+    } finally {
+      for (const block of held) block.release()
+    }
+  }
+
+  /** Looks for a key in a page that is in memory: reading rests of keys does not drive it out. */
+  #findIn(page: Page, number: number, key: Uint8Array): number {
+    const held = this.#pages.hold(number)
+    try {
+      return this.#keys.findNow(page, key, 0, key.length)
+    } finally {
+      held.release()
+    }
   }
 
   /** The key with which the leaf behind the one that was searched last begins; `undefined`: there is none. */
