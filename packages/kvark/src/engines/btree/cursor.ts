@@ -1,7 +1,7 @@
 /**
  * Walks the live entries of a snapshot in the order of their keys.
  *
- *   token   │ 1 │ key of the last entry given │   or   │ 0 │ before the first one
+ *   token   │ 1 │ key of the last entry given │   or   │ 2 │ key that was sought, nothing given since │   or   │ 0 │ before the first one
  */
 
 import {
@@ -29,6 +29,7 @@ import { TreeWalk } from './walk.ts'
 const NOTHING = Buffer.alloc(0)
 const FRESH = 0
 const BEHIND = 1
+const AT = 2
 /** With the table of a key. */
 const MOST_TOKEN_BYTES = MAX_KEY_BYTES + 2
 /** The rest of a leaf becomes a run when so many entries have been given, or are asked for, and so many are left in it. */
@@ -44,6 +45,8 @@ export class TreeCursor implements EngineCursor {
   /** The key last given: `#key[0 .. #end)`; −1: none. */
   #key: Buffer = NOTHING
   #end = -1
+  /** The key that was sought, until an entry is given. */
+  #sought: Buffer | undefined
   /** Entries given. */
   #given = 0
   /** The leaf that was made a run of last. */
@@ -62,15 +65,20 @@ export class TreeCursor implements EngineCursor {
     this.#run = new LeafRun(state)
     this.#walk = new TreeWalk(state.pages, state.keys, snapshot.root, from, to, reverse)
     if (token === undefined || (token.length === 1 && token[0] === FRESH)) return
-    if (token[0] !== BEHIND || token.length > MOST_TOKEN_BYTES) {
+    const { length } = token
+    if ((token[0] !== BEHIND && token[0] !== AT) || length < 2 || length > MOST_TOKEN_BYTES) {
       throw new KvarkError(
         'INVALID_ARGUMENT',
         'This token was not made by a cursor of this store. Begin without one.',
       )
     }
-    this.#end = token.length - 1
-    this.#key = Buffer.from(token.subarray(1))
-    this.#walk.seek(Buffer.from(this.#key), false)
+    const key = Buffer.from(token.subarray(1))
+    this.#walk.seek(key, token[0] === AT)
+    if (token[0] === AT) this.#sought = key
+    else {
+      this.#end = key.length
+      this.#key = Buffer.from(key)
+    }
   }
 
   next(found: Found): Status {
@@ -95,6 +103,7 @@ export class TreeCursor implements EngineCursor {
       found.block = state.keys.block()
       return BLOCKED
     }
+    this.#sought = undefined
     found.keyBytes = this.#key
     found.keyStart = 0
     found.keyEnd = this.#end
@@ -156,14 +165,17 @@ export class TreeCursor implements EngineCursor {
   seek(key: Uint8Array, length: number): void {
     this.#pending = false
     this.#passRun()
-    this.#walk.seek(Buffer.from(key.subarray(0, length)), true)
+    this.#sought = Buffer.from(key.subarray(0, length))
+    this.#walk.seek(this.#sought, true)
   }
 
   token(): Uint8Array {
-    const key = this.#run.lastKey ?? (this.#end < 0 ? undefined : this.#key.subarray(0, this.#end))
+    const given =
+      this.#run.lastKey ?? (this.#end < 0 ? undefined : this.#key.subarray(0, this.#end))
+    const key = this.#sought ?? given
     if (key === undefined) return new Uint8Array([FRESH])
     const token = new Uint8Array(key.length + 1)
-    token[0] = BEHIND
+    token[0] = this.#sought === undefined ? BEHIND : AT
     // A loop: every walk asks for one at its end, and most keys are short.
     for (let i = 0; i < key.length; i++) token[i + 1] = key[i]!
     return token

@@ -182,6 +182,31 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'a token behind a seek goes on where that led',
+    async run(place) {
+      const db = await filled(place)
+      for (const reverse of [false, true]) {
+        const options = { gte: bytes('a'), lt: bytes('\x80'), reverse }
+        for (const target of BOUNDS.map(bytes)) {
+          for (const taken of [0, 1, 3]) {
+            const cursor = db.keys(options)
+            await cursor.nextMany(3)
+            cursor.seek(target)
+            const first = await cursor.nextMany(taken)
+            const { token } = cursor
+            cursor.close()
+            const rest = await collect(db.keys({ ...options, token }))
+            const expected = expectedKeys(options).filter((key) => {
+              const order = Buffer.compare(bytes(key), target)
+              return reverse ? order <= 0 : order >= 0
+            })
+            assert.deepEqual([...first, ...rest].map(text), expected)
+          }
+        }
+      }
+    },
+  },
+  {
     name: 'prefixes of texts and of tuples',
     async run(place) {
       const db = await place.open<unknown[], string>({ keys: 'tuple', durability: 'none' })
