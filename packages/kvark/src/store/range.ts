@@ -11,7 +11,7 @@
 
 import { checkNames, checkObject, invalid, show, unsupported } from './arguments.ts'
 import type { Core } from './core.ts'
-import { startOf } from './spaces.ts'
+import { NO_SPACE, startOf } from './spaces.ts'
 import type { ClearOptions, KeyRange, RangeOptions } from './types.ts'
 
 const SCAN_NAMES = ['limit', 'signal', 'token'] as const
@@ -64,15 +64,17 @@ export function planScan<K, V>(core: Core<K, V>, options: RangeOptions<K> | unde
 
 /**
  * The token of a cursor: that of the engine's, behind the number of the table, where it is not the root. So a token of one table is
- * refused by the others, whatever the engine makes of it.
+ * refused by the others, whatever the engine makes of it. Of a table that is not there it is the number alone.
  */
 export function tokenOf<K, V>({ number }: Core<K, V>, token: Uint8Array): Uint8Array {
+  if (number === NO_SPACE) return new Uint8Array(startOf(NO_SPACE))
   return number === 0 ? token : new Uint8Array(Buffer.concat([startOf(number), token]))
 }
 
-/** The engine's token. */
-function ownToken<K, V>({ number }: Core<K, V>, token: Uint8Array): Uint8Array {
+/** The engine's token. A walk of a table that was not there has given nothing: one that goes on begins at the start. */
+function ownToken<K, V>({ number }: Core<K, V>, token: Uint8Array): Uint8Array | undefined {
   if (number === 0) return token
+  if (startOf(NO_SPACE).equals(token)) return undefined
   const prefix = startOf(number)
   if (prefix.equals(token.subarray(0, prefix.length))) return token.subarray(prefix.length)
   throw invalid('This token was not made by a cursor of this table. Begin without one.')

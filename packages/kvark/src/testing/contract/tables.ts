@@ -549,6 +549,21 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'a token of a table that was not there begins at the start when it is',
+    async run(place) {
+      const db = await place.open({ durability: 'none' })
+      const table = db.table('t')
+      const cursor = table.keys()
+      assert.deepEqual(await cursor.nextMany(3), [])
+      const { token } = cursor
+      cursor.close()
+      assert.deepEqual(await collect(table.keys({ token })), [])
+      for (const one of [db, table]) for (const name of names(5)) one.putSync(name, 'x')
+      assert.deepEqual((await collect(table.keys({ token }))).sort(), names(5))
+      throws('INVALID_ARGUMENT', () => db.keys({ token }))
+    },
+  },
+  {
     name: 'long values are streamed into tables, and out of them',
     async run(place) {
       const db = await place.open()
