@@ -37,4 +37,6 @@ test('what is no tuple is refused', () => {
     assert.throws(() => parseTuple(`[${element}]`), { code: 'INVALID_KEY' }, element)
   }
   assert.throws(() => parseTuple('[{"base64":"AA==","hex":"00"}]'), { code: 'INVALID_KEY' })
+  const deep = '['.repeat(100_000) + ']'.repeat(100_000)
+  assert.throws(() => parseTuple(deep), { code: 'INVALID_KEY', message: /levels deep/ })
 })

@@ -28,7 +28,7 @@ export function parseTuple(text: string): Tuple {
 }
 
 export function tupleFromJson(json: unknown): Tuple {
-  if (Array.isArray(json)) return json.map(elementFromJson)
+  if (Array.isArray(json)) return json.map((one) => elementFromJson(one, 1))
   throw refuse(
     'key',
     `The keys of this store are tuples: the key must be a JSON array, such as ["user",42].`,
@@ -39,7 +39,10 @@ export function tupleToJson(tuple: Tuple): unknown {
   return tuple.map(elementToJson)
 }
 
-function elementFromJson(json: unknown): TupleElement {
+/** Far beyond what the codec takes, and far from the end of the stack. */
+const MOST_LEVELS = 1000
+
+function elementFromJson(json: unknown, level: number): TupleElement {
   if (
     json === null ||
     typeof json === 'boolean' ||
@@ -47,7 +50,10 @@ function elementFromJson(json: unknown): TupleElement {
     typeof json === 'string'
   )
     return json
-  if (Array.isArray(json)) return json.map(elementFromJson)
+  if (Array.isArray(json)) {
+    if (level < MOST_LEVELS) return json.map((one) => elementFromJson(one, level + 1))
+    throw refuse('key', `The key has arrays in each other, more than ${MOST_LEVELS} levels deep.`)
+  }
   const members = Object.entries(json as object)
   const [name, text] = members[0] ?? []
   if (members.length === 1 && typeof text === 'string') {
