@@ -27,6 +27,14 @@ test('lines end at \\n only, wherever the chunks are cut', async () => {
   assert.deepEqual(await collect(['a\n']), [[1, 'a', 2]])
 })
 
+test('the mark of UTF-8 before the first line is none of it', async () => {
+  assert.deepEqual(await collect(['\uFEFFa\n\uFEFFb']), [
+    [1, 'a', 5],
+    [2, '\uFEFFb', 9],
+  ])
+  assert.deepEqual(await collect(['\uFEFFa']), [[1, 'a', 4]])
+})
+
 test('the lines do not depend on the cuts', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.constantFrom('\n', 'a', 'bc\n', '', '\n\n')), async (chunks) => {

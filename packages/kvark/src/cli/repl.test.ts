@@ -35,6 +35,29 @@ test('a line is cut into words, and what is quoted is one word again', () => {
   )
 })
 
+test('a line from a pipe is what stands there: no end of a line but \\n, no bytes that are no text', async () => {
+  const store = join(folder, 'exact')
+  const { code, stderr } = await runCommand(['repl', '--data-dir', store, '--quiet'], {
+    stdin: Buffer.concat([
+      Buffer.from('\uFEFFset first "a\rb"\r\nset second c\u2028d\nset third '),
+      Buffer.from([0xff]),
+      Buffer.from('\nset fourth e'),
+    ]),
+  })
+  assert.equal(code, 2)
+  assert.match(stderr, /^kvark: Line 3 is not UTF-8 text\. [^\n]*\n$/)
+  const db = await open(store)
+  assert.deepEqual(
+    [...db.entries()],
+    [
+      ['first', 'a\rb'],
+      ['fourth', 'e'],
+      ['second', 'c\u2028d'],
+    ],
+  )
+  await db.close()
+})
+
 test('lines from a pipe: every command, errors of one line, on to the next; the exit code of the last failure', async () => {
   const store = join(folder, 'store')
   const lines = [

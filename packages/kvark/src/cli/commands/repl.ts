@@ -9,13 +9,16 @@
  * 2. Lines have no stdin of their own: a value comes from a file or stands in the line.
  */
 
+import { isUtf8 } from 'node:buffer'
 import { createInterface, type Interface } from 'node:readline/promises'
 import { Readable, Writable } from 'node:stream'
 import type { Command } from 'commander'
 import { KvarkError } from '../../index.ts'
 import { EXIT_OK, EXIT_USAGE, exitCodeOf, Interrupted } from '../errors.ts'
+import { inputChunks, openInput } from '../files.ts'
 import { HISTORY_LINES, historyFile, readHistory, writeHistory } from '../history.ts'
 import type { Io, OutputStream } from '../io.ts'
+import { type Line, lines } from '../lines.ts'
 import type { Context } from '../session.ts'
 import { suggestions } from '../suggestions.ts'
 import { wordsOf } from '../words.ts'
@@ -26,37 +29,50 @@ const ENDS: readonly (string | undefined)[] = ['exit', 'quit']
 const NOT_HERE: readonly (string | undefined)[] = ['repl', 'complete']
 
 export async function repl(context: Context, program: Command): Promise<number> {
-  const { io, output } = context
+  const { io } = context
   const terminal = io.stdin.isTTY === true && io.stdout.isTTY === true
+  const options = givenOptions(program)
+  if (terminal) return await atTerminal(context, program, options)
+  const typed = lines(inputChunks(await openInput(io, '-'), 'stdin'))
+  try {
+    return await new Session(context, options, undefined).run(typed)
+  } finally {
+    // It lets go of stdin, which would keep the process alive.
+    await typed.return()
+  }
+}
+
+async function atTerminal(
+  context: Context,
+  program: Command,
+  options: readonly string[],
+): Promise<number> {
+  const { io, output } = context
   const file = historyFile(io.env)
-  const history = terminal ? await readHistory(file) : []
+  const history = await readHistory(file)
   io.signal.throwIfAborted()
-  let lines: readonly string[] = history
+  let kept: readonly string[] = history
   const prompt = createInterface({
     input: io.stdin,
-    output: terminal ? io.stdout : undefined,
-    terminal,
+    output: io.stdout,
+    terminal: true,
     prompt: PROMPT,
-    historySize: terminal ? HISTORY_LINES : 0,
+    historySize: HISTORY_LINES,
     history,
     removeHistoryDuplicates: true,
     completer: (line: string) => suggestions(program, context, line),
   })
   prompt.on('history', (all: string[]) => {
-    lines = all
+    kept = all
   })
   // At once: a line that comes before somebody listens is lost.
   const typed = prompt[Symbol.asyncIterator]()
-  if (terminal) {
-    output.talk(
-      `The store in ${context.options.dataDir}. "help" lists the commands, Ctrl-D leaves.`,
-    )
-  }
+  output.talk(`The store in ${context.options.dataDir}. "help" lists the commands, Ctrl-D leaves.`)
   try {
-    return await new Session(context, givenOptions(program), prompt, terminal).run(typed)
+    return await new Session(context, options, prompt).run(typed)
   } finally {
     prompt.close()
-    if (terminal && !(await writeHistory(file, lines))) {
+    if (!(await writeHistory(file, kept))) {
       output.talk(`The history could not be kept in ${file}.`)
     }
   }
@@ -65,36 +81,35 @@ export async function repl(context: Context, program: Command): Promise<number> 
 class Session {
   readonly #context: Context
   readonly #options: readonly string[]
-  readonly #prompt: Interface
-  readonly #terminal: boolean
+  /** Of a terminal. */
+  readonly #prompt: Interface | undefined
   /** Ends the command that runs. */
   #running: AbortController | undefined
 
-  constructor(context: Context, options: readonly string[], prompt: Interface, terminal: boolean) {
+  constructor(context: Context, options: readonly string[], prompt: Interface | undefined) {
     this.#context = context
     this.#options = options
     this.#prompt = prompt
-    this.#terminal = terminal
   }
 
-  async run(typed: AsyncIterator<string>): Promise<number> {
+  async run(typed: AsyncIterator<string | Line>): Promise<number> {
     const { signal } = this.#context.io
     const prompt = this.#prompt
-    prompt.on('SIGINT', () => this.#interrupt())
+    prompt?.on('SIGINT', () => this.#interrupt(prompt))
     const onAbort = (): void => {
       this.#running?.abort(signal.reason)
-      prompt.close()
+      prompt?.close()
     }
     signal.addEventListener('abort', onAbort, { once: true })
     let failed: number = EXIT_OK
     try {
       for (;;) {
-        if (this.#terminal) prompt.prompt()
+        prompt?.prompt()
         const { done, value: line } = await typed.next()
         signal.throwIfAborted()
         // Ctrl-D leaves the prompt where it is.
         if (done) {
-          if (this.#terminal) this.#context.io.stdout.write('\n')
+          if (prompt !== undefined) this.#context.io.stdout.write('\n')
           return failed
         }
         const code = await this.#carryOut(line)
@@ -102,7 +117,7 @@ class Session {
         if (signal.aborted && code === exitCodeOf(signal.reason)) return code
         signal.throwIfAborted()
         if (code === undefined) return failed
-        if (code !== EXIT_OK && !this.#terminal) failed = code
+        if (code !== EXIT_OK && prompt === undefined) failed = code
       }
     } finally {
       signal.removeEventListener('abort', onAbort)
@@ -110,10 +125,11 @@ class Session {
   }
 
   /** The exit code of a line; `undefined`: it was the last. */
-  async #carryOut(line: string): Promise<number | undefined> {
+  async #carryOut(typed: string | Line): Promise<number | undefined> {
     const { io, output } = this.#context
     let words: readonly string[]
     try {
+      const line = typeof typed === 'string' ? typed : textOf(typed)
       words = line.trimStart().startsWith('#') ? [] : wordsOf(line)
       if (NOT_HERE.includes(words[0])) {
         throw new KvarkError('INVALID_ARGUMENT', `'${words[0]}' is no command of the prompt.`)
@@ -136,18 +152,28 @@ class Session {
   }
 
   /** Ctrl-C. */
-  #interrupt(): void {
+  #interrupt(prompt: Interface): void {
     if (this.#running !== undefined) {
       this.#running.abort(new Interrupted('SIGINT'))
       return
     }
-    const prompt = this.#prompt
     this.#context.io.stdout.write('\n')
     // To the end of the line, and away with all before it.
     prompt.write(null, { ctrl: true, name: 'e' })
     prompt.write(null, { ctrl: true, name: 'u' })
     prompt.prompt()
   }
+}
+
+/** A line of a pipe as it stands there, without the `\r` of a file of Windows. */
+function textOf({ number, bytes }: Line): string {
+  if (!isUtf8(bytes)) {
+    throw new KvarkError(
+      'INVALID_ARGUMENT',
+      `Line ${number} is not UTF-8 text. Give other bytes with --encoding hex, or a value in a file: @file.`,
+    )
+  }
+  return bytes.toString().replace(/\r$/, '')
 }
 
 /** The options of all commands that `repl` was given, to be given to each line. */
