@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import {
+  chmodSync,
   createWriteStream,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -345,6 +347,11 @@ test('conditions: --if-absent and --if-version', async () => {
   await output(store, 'rm', 'a', '--if-version', '2')
 })
 
+test('a store in memory, which would be gone, is refused', async () => {
+  assert.match(await failure(2, ':memory:', 'set', 'a', '1'), /Give the path of a folder/)
+  assert.match(await failure(2, ':memory:', 'get', 'a'), /Give the path of a folder/)
+})
+
 test('reading never makes a store', async () => {
   const store = freshStore()
   for (const argv of [
@@ -478,6 +485,21 @@ test('an export replaces its file only when it is complete', async () => {
   )
   await failure(2, store, 'export', target, '--limit', 'x')
   assert.equal(readFileSync(target, 'utf8'), '{"key":"a","value":"1"}\n')
+})
+
+test('a file that is replaced keeps its permissions', {
+  skip: process.platform === 'win32',
+}, async () => {
+  const store = freshStore()
+  await output(store, 'set', 'a', 'secret')
+  const file = join(folder, 'own')
+  for (const mode of [0o600, 0o664]) {
+    writeFileSync(file, 'old')
+    chmodSync(file, mode)
+    await output(store, 'get', 'a', '--output', file)
+    assert.equal(readFileSync(file, 'utf8'), 'secret')
+    assert.equal(statSync(file).mode & 0o777, mode)
+  }
 })
 
 test('what is no regular file is written, not replaced', {
@@ -645,6 +667,10 @@ test('backup copies a store, and destroy removes one', async () => {
   assert.match(await output(copy, 'destroy', '--yes'), /^Removed the store in .*: .*B\.\n$/)
   assert.ok(!existsSync(copy))
   assert.match(await failure(1, copy, 'destroy', '--yes'), /nothing to destroy/)
+  mkdirSync(copy)
+  writeFileSync(join(copy, '1.log'), 'who knows')
+  assert.match(await failure(1, copy, 'destroy', '--yes'), /no KVARK, .* by hand/)
+  rmSync(copy, { recursive: true })
   writeFileSync(join(other, 'notes.txt'), '')
   const { kept } = json(await output(other, 'destroy', '--yes', '--json')) as { kept: string[] }
   assert.deepEqual(kept, ['notes.txt'])

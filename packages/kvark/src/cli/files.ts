@@ -2,7 +2,7 @@
  * Files that a command reads or writes for the user (never those of a store).
  *
  * A file written here appears complete or not at all: it is written under a temporary name in the same folder, synced,
- * and renamed. What is not a regular file (`/dev/null`, a named pipe) is written as it is, since a rename would replace it.
+ * and renamed; who may read the one that it replaces, and nobody else, may read it. What is not a regular file (`/dev/null`, a named pipe) is written as it is, since a rename would replace it.
  */
 
 import { createReadStream } from 'node:fs'
@@ -11,6 +11,9 @@ import type { Readable } from 'node:stream'
 import { KvarkError } from '../index.ts'
 import { fileError } from './errors.ts'
 import type { Io } from './io.ts'
+
+const PERMISSIONS = 0o777
+const OWNERS = 0o600
 
 /** Input as a stream of chunks, ended early when the command is interrupted; `-` is stdin. */
 export interface Input {
@@ -66,10 +69,12 @@ export async function writeFile(
   file: string,
   fill: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
 ): Promise<void> {
-  const { path, temporary } = await placeOf(file)
+  const { path, temporary, mode } = await placeOf(file)
   let handle: FileHandle | undefined
   try {
-    handle = await open(temporary ?? path, temporary === undefined ? 'w' : 'wx')
+    // At first its owner's alone: nobody else reads what was not theirs to read.
+    handle = await open(temporary ?? path, temporary === undefined ? 'w' : 'wx', mode && OWNERS)
+    if (mode !== undefined) await handle.chmod(mode)
     const target = handle
     await fill(async (bytes) => {
       await target.writeFile(bytes).catch((error: unknown) => {
@@ -88,18 +93,28 @@ export async function writeFile(
   }
 }
 
-/** Where a file really is, through links, and the temporary name beside it; none for what must not be replaced. */
-async function placeOf(file: string): Promise<{ path: string; temporary: string | undefined }> {
+interface Placed {
+  /** Where the file really is, through links. */
+  readonly path: string
+  /** The name beside it; none for what must not be replaced. */
+  readonly temporary: string | undefined
+  /** Permissions of the file that is there. */
+  readonly mode: number | undefined
+}
+
+async function placeOf(file: string): Promise<Placed> {
   let path = file
+  let mode: number | undefined
   try {
     path = await realpath(file)
     const info = await stat(path)
     if (info.isDirectory())
       throw new KvarkError('IO', `Cannot write ${file}: it is a folder.`, { path: file })
-    if (!info.isFile()) return { path, temporary: undefined }
+    if (!info.isFile()) return { path, temporary: undefined, mode: undefined }
+    mode = info.mode & PERMISSIONS
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
       throw fileError(error, `write ${file}`, file)
   }
-  return { path, temporary: `${path}.${process.pid}.tmp` }
+  return { path, temporary: `${path}.${process.pid}.tmp`, mode }
 }

@@ -96,6 +96,7 @@ export type Action = (context: Context) => Promise<number>
 export async function locate(context: Context, request: StoreRequest = {}): Promise<Place> {
   const { io, output, options } = context
   const path = options.dataDir
+  checkDataDir(path)
   const { keyFile, passphraseFile } = options
   const encryption = await readSecret(io, output, { keyFile, passphraseFile }, SECRET)
   const found = await describeIfThere(path)
@@ -139,6 +140,16 @@ export async function locate(context: Context, request: StoreRequest = {}): Prom
     checkCodec('values', request.values, VALUE_CODECS)
   }
   return { ...place, ...notations('table', request, made) }
+}
+
+/** What `open` takes for a store in memory, which would be gone when the command ends. */
+function checkDataDir(path: string): void {
+  if (path !== ':memory:') return
+  throw new KvarkError(
+    'INVALID_ARGUMENT',
+    "A store in memory would be gone when the command ends. Give the path of a folder; one of that name is './:memory:'.",
+    { path },
+  )
 }
 
 /** Codecs of values of tables in which entries tell of one another. */

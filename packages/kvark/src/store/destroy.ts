@@ -22,7 +22,7 @@ import { KvarkError } from '../errors.ts'
 import { DESCRIPTOR_NAME, readDescriptor } from '../storage/descriptor.ts'
 import type { Files } from '../vfs/files.ts'
 import { checkNames, checkObject, invalid } from './arguments.ts'
-import { isLock, isOwn, LOCK_NAME, UNFINISHED_NAME } from './folder.ts'
+import { holdsData, isLock, isOwn, LOCK_NAME, UNFINISHED_NAME } from './folder.ts'
 import { place } from './open-plan.ts'
 
 export interface DestroyOptions {
@@ -99,6 +99,13 @@ function* checkStore(files: Files, folder: string): Routine<void> {
   const stat = yield* files.stat(folder)
   const names = stat?.kind === 'folder' ? yield* files.list(folder) : []
   if (names.includes(DESCRIPTOR_NAME) || names.includes(UNFINISHED_NAME)) return
+  if (yield* holdsData(files, folder)) {
+    throw new KvarkError(
+      'NOT_FOUND',
+      `${folder} holds files that look like data of a store, but no ${DESCRIPTOR_NAME}, which would say that they are. Nothing was removed: if it is a store, remove the folder by hand.`,
+      { path: folder },
+    )
+  }
   throw new KvarkError(
     'NOT_FOUND',
     `There is no store at ${folder}, so there is nothing to destroy. Check the path.`,
