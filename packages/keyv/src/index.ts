@@ -12,7 +12,14 @@
  */
 
 import { EventEmitter } from 'node:events'
-import { KvarkError, type OpenOptions, type OrderedStore, open, type Store } from 'kvark'
+import {
+  type Expiry,
+  KvarkError,
+  type OpenOptions,
+  type OrderedStore,
+  open,
+  type Store,
+} from 'kvark'
 
 /** What the adapter keeps: text under text, on any engine. */
 export type TextStore = Store<string, string>
@@ -59,6 +66,8 @@ const METHODS = [
 const SEPARATOR = ':'
 /** The character behind `SEPARATOR`: where the keys of a namespace end. */
 const BEHIND = ';'
+/** Ends behind this, such as `Infinity`, mean never: kvark takes none behind the year 10889. */
+const FAR_MS = 2 ** 47
 /** Keys removed in one batch, where a store has no ranges. */
 const BATCH = 1000
 
@@ -80,6 +89,8 @@ export class KvarkKeyv extends EventEmitter {
   readonly #path: string | undefined
   readonly #options: KvarkKeyvOptions
   #store: Promise<TextStore> | undefined
+  /** Settles when the store that was closed last can be opened again. */
+  #closed: Promise<void> = Promise.resolve()
   /** Keyv 6 has asked for the capabilities. */
   #isDirect = false
 
@@ -194,18 +205,26 @@ export class KvarkKeyv extends EventEmitter {
     if (this.#path === undefined) return
     const store = this.#store
     this.#store = undefined
-    if (store !== undefined) await (await store).close()
+    if (store === undefined) return
+    const closed = store.then((one) => one.close())
+    this.#closed = closed.catch(() => {})
+    await closed
   }
 
   #opened(): Promise<TextStore> {
-    this.#store ??= (open(this.#path!, this.#options) as unknown as Promise<TextStore>).catch(
-      (error: unknown) => {
-        // The cause may be gone at the next use.
-        this.#store = undefined
-        throw error
-      },
-    )
-    return this.#store
+    if (this.#store !== undefined) return this.#store
+    const store = this.#open().catch((error: unknown) => {
+      // The cause may be gone at the next use.
+      if (this.#store === store) this.#store = undefined
+      throw error
+    })
+    this.#store = store
+    return store
+  }
+
+  async #open(): Promise<TextStore> {
+    await this.#closed
+    return (await open(this.#path!, this.#options)) as unknown as TextStore
   }
 
   /** Keyv 5 takes a read that fails for a miss: whoever listens hears of it. */
@@ -238,10 +257,8 @@ function behind(prefix: string): string {
   return prefix.slice(0, -1) + BEHIND
 }
 
-function endOf({ ttl, expires }: Pick<KeyvStoredEntry, 'ttl' | 'expires'>): {
-  ttl?: number
-  expiresAt?: number
-} {
+function endOf({ ttl, expires }: Pick<KeyvStoredEntry, 'ttl' | 'expires'>): Expiry {
+  if ((expires ?? ttl ?? 0) > FAR_MS) return { ttl: 'never' }
   if (typeof expires === 'number') return { expiresAt: Math.max(1, Math.ceil(expires)) }
   if (typeof ttl !== 'number') return {}
   // What has no time to live is over.

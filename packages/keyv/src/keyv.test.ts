@@ -61,6 +61,18 @@ for (const engine of ENGINES) {
       assert.deepEqual(await cache.getMany(['a', 'b']), [undefined, undefined])
     })
 
+    test('an end that never comes is none', async (t) => {
+      const cache = await cacheOf(t)
+      for (const ttl of [Number.POSITIVE_INFINITY, Number.MAX_SAFE_INTEGER]) {
+        assert.equal(await cache.set('a', `${ttl}`, ttl), true)
+        assert.equal(await cache.get('a'), `${ttl}`)
+        // As Keyv 5 says it.
+        const db = await memory(t)
+        await new KvarkKeyv(db).set('keyv:a', '1', ttl)
+        assert.equal((await db.getEntry('keyv:a'))?.expiresAt, undefined)
+      }
+    })
+
     test('values of every kind', async (t) => {
       const cache = await cacheOf(t)
       for (const value of [false, null, 0, '"', "'", "''", 'bar', { fizz: 'buzz' }, [1, [2]]]) {
@@ -177,6 +189,17 @@ test('a folder is opened at first use, closed by disconnect, and keeps what it h
   await again.disconnect()
   assert.equal(await locked.get('keyv:a'), undefined, 'it tries again')
   await locked.disconnect()
+})
+
+test('what is used while it is closed is opened again behind that', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'kvark-keyv-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const store = new KvarkKeyv(join(folder, 'cache'), { durability: 'os' })
+  await store.set('a', '1')
+  const [, read] = await Promise.all([store.disconnect(), store.get('a'), store.disconnect()])
+  assert.equal(read, '1')
+  assert.equal(await store.get('a'), '1')
+  await store.disconnect()
 })
 
 test('what is no place for a store is refused at once', () => {
