@@ -208,3 +208,18 @@ class RecordingMeter {
     }
   }
 }
+
+test('a registry that was cleared gets metrics again; stop takes away only what it has added', async () => {
+  const register = new Registry()
+  const db = await open(':memory:')
+  prometheus(db, { register })
+  register.clear()
+  const first = prometheus(db, { register, store: 'first' })
+  assert.match(await register.metrics(), /kvark_entries\{store="first"/)
+  const second = prometheus(db, { register, store: 'second' })
+  first.stop()
+  assert.match(await register.metrics(), /kvark_entries\{store="second"/)
+  second.stop()
+  assert.equal(await register.metrics(), '\n')
+  await db.close()
+})

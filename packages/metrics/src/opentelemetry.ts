@@ -45,8 +45,7 @@ export function openTelemetry(db: Observed, options: OpenTelemetryOptions = {}):
     stores = makeMetrics(meter, prefix, () => prefixes.delete(prefix))
     prefixes.set(prefix, stores)
   }
-  stores.add(db, store)
-  return { stop: () => stores.remove(db) }
+  return { stop: stores.add(db, store) }
 }
 
 function makeMetrics(meter: Meter, prefix: string, empty: () => void): Stores {

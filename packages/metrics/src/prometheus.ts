@@ -38,14 +38,18 @@ export function prometheus(db: Observed, options: PrometheusOptions = {}): Metri
   const { register = global, prefix = 'kvark_', store, buckets = SECONDS } = options
   let prefixes = known.get(register)
   if (prefixes === undefined) known.set(register, (prefixes = new Map()))
+  // Who clears the registry takes the metrics away, too.
+  if (register.getSingleMetric(prefix + ANY) === undefined) prefixes.get(prefix)?.clear()
   let stores = prefixes.get(prefix)
   if (stores === undefined) {
     stores = makeMetrics(register, prefix, buckets, () => prefixes.delete(prefix))
     prefixes.set(prefix, stores)
   }
-  stores.add(db, store)
-  return { stop: () => stores.remove(db) }
+  return { stop: stores.add(db, store) }
 }
+
+/** One of the metrics. */
+const ANY = nameOf(NUMBERS[0]!)
 
 const LABELS = ['store', 'engine'] as const
 

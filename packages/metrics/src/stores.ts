@@ -78,14 +78,24 @@ export class Stores {
     ]
   }
 
-  add(store: Observed, name: string | undefined): void {
+  /** What takes it away again, unless it has been added once more meanwhile. */
+  add(store: Observed, name: string | undefined): () => void {
     if (this.#labels.size === 0) {
       for (const [channel, listen] of this.#listeners) subscribe(channel, listen)
     }
-    this.#labels.set(store, { store: name ?? store.path, engine: store.engine })
+    const labels = { store: name ?? store.path, engine: store.engine }
+    this.#labels.set(store, labels)
+    return () => {
+      if (this.#labels.get(store) === labels) this.#remove(store)
+    }
   }
 
-  remove(store: Observed): void {
+  /** Takes all of them away. */
+  clear(): void {
+    for (const store of [...this.#labels.keys()]) this.#remove(store)
+  }
+
+  #remove(store: Observed): void {
     if (!this.#labels.delete(store) || this.#labels.size > 0) return
     for (const [channel, listen] of this.#listeners) unsubscribe(channel, listen)
     this.#empty()
@@ -99,7 +109,7 @@ export class Stores {
         stats = store.stats()
       } catch (error) {
         if ((error as { code?: unknown }).code !== 'CLOSED') throw error
-        this.remove(store)
+        this.#remove(store)
         continue
       }
       yield [stats, labels]
