@@ -101,6 +101,8 @@ export interface EngineCursor {
   seek?(key: Uint8Array, length: number): void
   /** Where the next entry will come from, to resume later, also in another process. */
   token(): Uint8Array
+  /** The entry that `next` has just found is not given after all: the token is before it. Nothing but the token is asked for then. */
+  takeBack(): void
   close(): void
 }
 

@@ -155,8 +155,10 @@ export class StoreCursor<K, V, T> implements OrderedCursor<K, T> {
           continue
         }
         if (status === SPREAD && wantsValue(this.#project)) {
+          this.#walk.isReading = true
           yield* gather(this.#core, this.#found)
           if (!this.#isWalking()) return end()
+          this.#walk.isReading = false
         }
         return this.#give(status)
       }

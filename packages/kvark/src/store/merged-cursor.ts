@@ -93,6 +93,8 @@ export abstract class MergedCursor implements EngineCursor {
     return NOTHING
   }
 
+  takeBack(): void {}
+
   close(): void {
     if (this.#closed) return
     this.#closed = true

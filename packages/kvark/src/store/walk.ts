@@ -15,6 +15,8 @@ export class Walk implements Lease {
   readonly what = 'A cursor'
   readonly cursor: EngineCursor
   readonly #view: View | undefined
+  /** The entry that was found last is still being read: if the walk ends meanwhile, it is not given. */
+  isReading = false
   /** Where the walk stood when it ended. */
   #token: Uint8Array | undefined
 
@@ -28,6 +30,7 @@ export class Walk implements Lease {
   }
 
   release(): void {
+    if (this.isReading) this.cursor.takeBack()
     this.#token = this.cursor.token()
     this.cursor.close()
     this.#view?.release()

@@ -99,6 +99,10 @@ export class ReferenceCursor implements EngineCursor {
       : new Uint8Array([TOKEN_KEY, ...record.key])
   }
 
+  takeBack(): void {
+    this.#place += this.#reverse ? 1 : -1
+  }
+
   close(): void {
     this.#release()
   }

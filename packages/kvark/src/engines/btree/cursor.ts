@@ -32,6 +32,8 @@ const BEHIND = 1
 const AT = 2
 /** With the table of a key. */
 const MOST_TOKEN_BYTES = MAX_KEY_BYTES + 2
+/** Up to so many bytes a loop copies faster. */
+const SHORT = 64
 /** The rest of a leaf becomes a run when so many entries have been given, or are asked for, and so many are left in it. */
 const MANY = 8
 
@@ -55,6 +57,8 @@ export class TreeCursor implements EngineCursor {
   readonly #reverse: boolean
   /** A piece of the key of the entry that comes next is being read. */
   #pending = false
+  /** The token from before that key was read over the one before it. */
+  #held: Uint8Array | undefined
 
   constructor(state: TreeState, snapshot: TreeSnapshot, own: boolean, request: ScanRequest) {
     const { from, to, reverse, token } = request
@@ -104,6 +108,7 @@ export class TreeCursor implements EngineCursor {
       return BLOCKED
     }
     this.#sought = undefined
+    this.#held = undefined
     found.keyBytes = this.#key
     found.keyStart = 0
     found.keyEnd = this.#end
@@ -156,6 +161,7 @@ export class TreeCursor implements EngineCursor {
     const inPage = page.keyLength(slot)
     const rest = page.referenceLength === 0 ? undefined : restOf(page)
     const length = inPage + (rest?.length ?? 0)
+    if (rest !== undefined) this.#held ??= this.token()
     if (length > this.#key.length) this.#key = this.#state.scratch.take(2 * length)
     this.#end = length
     page.writeKey(slot, this.#key, 0)
@@ -164,12 +170,14 @@ export class TreeCursor implements EngineCursor {
 
   seek(key: Uint8Array, length: number): void {
     this.#pending = false
+    this.#held = undefined
     this.#passRun()
     this.#sought = Buffer.from(key.subarray(0, length))
     this.#walk.seek(this.#sought, true)
   }
 
   token(): Uint8Array {
+    if (this.#held !== undefined) return this.#held
     const given =
       this.#run.lastKey ?? (this.#end < 0 ? undefined : this.#key.subarray(0, this.#end))
     const key = this.#sought ?? given
@@ -177,8 +185,13 @@ export class TreeCursor implements EngineCursor {
     const token = new Uint8Array(key.length + 1)
     token[0] = this.#sought === undefined ? BEHIND : AT
     // A loop: every walk asks for one at its end, and most keys are short.
-    for (let i = 0; i < key.length; i++) token[i + 1] = key[i]!
+    if (key.length > SHORT) token.set(key, 1)
+    else for (let i = 0; i < key.length; i++) token[i + 1] = key[i]!
     return token
+  }
+
+  takeBack(): void {
+    this.#sought = Buffer.from(this.#key.subarray(0, this.#end))
   }
 
   close(): void {

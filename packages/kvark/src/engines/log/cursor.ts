@@ -113,6 +113,10 @@ export class LogCursor implements EngineCursor {
     return token
   }
 
+  takeBack(): void {
+    this.#after--
+  }
+
   close(): void {
     if (this.#closed) return
     this.#closed = true

@@ -177,6 +177,29 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'a cursor that is closed while a step runs: its token misses nothing that was not given',
+    async run(place) {
+      const first = await place.open({ durability: 'none' })
+      const long = 'x'.repeat(Math.min(20_000, first.limits.keyBytes - 10))
+      const names = Array.from({ length: 6 }, (_, i) => `${i}${long}`)
+      for (const name of names) await first.put(name, name.repeat(15))
+      await first.close()
+      for (let turns = 0; turns < 8; turns++) {
+        const db = await place.open({ cacheBytes: 2 ** 20 })
+        const cursor = db.entries()
+        const seen = (await cursor.nextMany(2)).map(([key]) => key)
+        const step = cursor.next()
+        for (let i = 0; i < turns; i++) await null
+        cursor.close()
+        const { done, value } = await step
+        if (!done) seen.push(value[0])
+        seen.push(...(await collect(db.keys({ token: cursor.token }))))
+        assert.deepEqual(seen.sort(), names)
+        await db.close()
+      }
+    },
+  },
+  {
     name: 'a token resumes the walk where it stood, also after opening again',
     async run(place) {
       let db = await filled(place)

@@ -31,6 +31,7 @@ test('an entry that is lost is found', async () => {
           return status
         },
         token: () => cursor.token(),
+        takeBack: () => cursor.takeBack(),
         close: () => cursor.close(),
       }
     },
