@@ -224,7 +224,7 @@ export class KvarkKeyv extends EventEmitter {
 
   async #open(): Promise<TextStore> {
     await this.#closed
-    return (await open(this.#path!, this.#options)) as unknown as TextStore
+    return await open(this.#path!, this.#options)
   }
 
   /** Keyv 5 takes a read that fails for a miss: whoever listens hears of it. */

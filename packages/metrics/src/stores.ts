@@ -92,7 +92,7 @@ export class Stores {
 
   /** Takes all of them away. */
   clear(): void {
-    for (const store of [...this.#labels.keys()]) this.#remove(store)
+    for (const store of this.#labels.keys()) this.#remove(store)
   }
 
   #remove(store: Observed): void {

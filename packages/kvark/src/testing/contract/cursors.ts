@@ -189,7 +189,7 @@ const cases: readonly Case[] = [
         const cursor = db.entries()
         const seen = (await cursor.nextMany(2)).map(([key]) => key)
         const step = cursor.next()
-        for (let i = 0; i < turns; i++) await null
+        for (let i = 0; i < turns; i++) await Promise.resolve()
         cursor.close()
         const { done, value } = await step
         if (!done) seen.push(value[0])
