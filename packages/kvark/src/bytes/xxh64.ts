@@ -1,5 +1,5 @@
 /**
- * XXH64 (Yann Collet) of up to 65,520 bytes: on long input about twice as fast as a CRC. A WebAssembly kernel of ours, because
+ * XXH64 (Yann Collet) of up to `XXH64_INPUT_BYTES`: on long input about twice as fast as a CRC. A WebAssembly kernel of ours, because
  * libraries compile theirs asynchronously and a store can be opened at once.
  *
  * 1. The kernel is compiled when first used, in less than a millisecond.
