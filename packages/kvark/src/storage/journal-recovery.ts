@@ -214,6 +214,7 @@ export class JournalRecovery {
       previousChecksum: last === undefined ? floor.checksum : tail.checksum,
       tail: bytes,
       sequence,
+      existing: Math.max(tail.sequence, floor.sequence),
       syncedSequence: tail.closed ? sequence : Math.min(sequence, tail.syncedSequence),
       clock: tail.clock,
       suspects: [...suspects],

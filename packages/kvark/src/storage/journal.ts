@@ -50,7 +50,9 @@ export interface JournalStart {
   readonly previousChecksum: number
   /** The bytes of the last window up to its end. */
   readonly tail: Uint8Array
+  /** The last sequence that was given out, and the last one of what is there: those between were lost. */
   readonly sequence: number
+  readonly existing: number
   readonly syncedSequence: number
   readonly clock: number
   /** Parts that may be in the page cache only: [segment, from]. */
@@ -86,6 +88,7 @@ export class Journal {
   readonly #cache: Cache | undefined
   readonly #owner: JournalOwner
   readonly #memory: AppendBuffer
+  readonly #start: { readonly sequence: number; readonly existing: number }
   readonly #firstFrame: number
   readonly #epoch: number
   /** The segment being written. */
@@ -126,6 +129,7 @@ export class Journal {
     this.#memory = new AppendBuffer(owner.form)
     this.#firstFrame = cache === undefined ? -1 : cache.register(this.#memory.plain)
     this.#epoch = Buffer.from(environment.random(4)).readUInt32LE()
+    this.#start = { sequence: start.sequence, existing: start.existing }
     this.active = start.segment
     this.sequence = start.sequence
     this.flushedSequence = start.sequence
@@ -454,7 +458,11 @@ export class Journal {
   }
 
   #frameContext(): { epoch: number; syncedSequence: number; clock: number } {
-    return { epoch: this.#epoch, syncedSequence: this.syncedSequence, clock: this.now() }
+    // Of what was given out and lost, nothing was durable: nobody may take it for a gap.
+    const { sequence, existing } = this.#start
+    const synced = this.syncedSequence
+    const syncedSequence = synced > sequence ? synced : Math.min(synced, existing)
+    return { epoch: this.#epoch, syncedSequence, clock: this.now() }
   }
 
   #beginFrame(): void {

@@ -115,8 +115,7 @@ class Recovery {
     if (tail.closed && !isWhole) {
       environment.warn(`${this.#path}: one of the two roots was damaged, and is written anew.`)
     }
-    tail.sequence = Math.max(tail.sequence, root.sequence, given)
-    const start = yield* recovery.start(tail.sequence)
+    const start = yield* recovery.start(Math.max(tail.sequence, root.sequence, given))
     if (!tail.closed && start.suspects.length > 0) state.changed = true
     if (root.edition !== descriptor.edition) state.changed = true
     state.nextSegment = Math.max(root.journal.segment, ...names.map(journalNumber)) + 1
