@@ -26,10 +26,10 @@ for (const [what, pageBytes, keyBytes, count] of [
       const reads = names.flatMap((_, i) => [
         db.get(names[(i * 7) % count]!),
         i % 7 === 0 ? db.put(names[i]!, 'w', { durability: 'none' }) : db.get(names[i]!),
-        i % 50 === 0 ? db.keys({ gte: names[i]!, limit: 3 }).nextMany(3) : undefined,
+        i % 50 === 0 ? db.keys({ gte: names[i]!, limit: 3 }).nextMany(3) : db.has(names[i]!),
       ])
       for (let i = 0; i < 8; i++) {
-        for (let turns = random.below(30); turns > 0; turns--) await undefined
+        for (let turns = random.below(30); turns > 0; turns--) await Promise.resolve()
         const operations = Array.from({ length: 10 }, () => {
           return { type: 'put', key: random.pick(names), value: `w${i}` } as const
         })

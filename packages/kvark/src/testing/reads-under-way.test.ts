@@ -68,7 +68,7 @@ for (const [what, keyBytes, valueBytes] of [
         db.inspect(),
         db.entries().nextMany(100),
       ]
-      for (let i = 0; i < turns; i++) await undefined
+      for (let i = 0; i < turns; i++) await Promise.resolve()
       files.failNext({ call: 'write', path: '.log', error: 'EIO' })
       throws('IO', () => db.putSync('lost', 'x'))
       files.clearFaults()
