@@ -13,7 +13,8 @@ for (const engine of ['btree', 'log'] as const) {
   })
 }
 
-function resumeAndClose(engine: EngineName): void {
+/** A store that has lost a write, and was resumed. */
+function resumed(engine: EngineName) {
   const files = new SimulatedFiles()
   const environment = simulatedEnvironment({ seed: 1, files })
   const db = openSync('/store', { engine, environment })
@@ -22,6 +23,11 @@ function resumeAndClose(engine: EngineName): void {
   throws('IO', () => db.putSync('lost', 'value'))
   files.clearFaults()
   db.resumeSync()
+  return { files, db }
+}
+
+function resumeAndClose(engine: EngineName): void {
+  const { files, db } = resumed(engine)
   const images: SimulatedFiles[] = []
   files.failNext(() => {
     images.push(files.afterCrash())
@@ -40,14 +46,7 @@ function resumeAndClose(engine: EngineName): void {
 for (const engine of ['btree', 'log'] as const) {
   test(`a store that lost a write and was resumed opens again, whatever the power leaves of what came then, ${engine}`, () => {
     for (let seed = 1; seed <= 6; seed++) {
-      const files = new SimulatedFiles()
-      const environment = simulatedEnvironment({ seed: 1, files })
-      const db = openSync('/store', { engine, environment })
-      db.putSync('kept', 'value')
-      files.failNext({ call: 'write', path: '.log', error: 'EIO' })
-      throws('IO', () => db.putSync('lost', 'value'))
-      files.clearFaults()
-      db.resumeSync()
+      const { files, db } = resumed(engine)
       db.syncSync()
       for (let i = 0; i < 8; i++) db.putSync(`later ${i}`, 'v'.repeat(20_000), { durability: 'os' })
       const image = files.afterCrash({ mode: 'subset', random: new SeededRandom(seed) })
