@@ -17,6 +17,9 @@ const OPTIONS = {
   durability: 'os',
 } as const
 
+/** Of the tests in which the power fails. */
+const SMALL = { cacheBytes: 1024 * 1024, checkpointBytes: 8192, pageBytes: 4096 } as const
+
 const keyOf = (i: number): string => `key${i}`.padStart(12, '0')
 const textOf = (i: number): string => `${i}`.padEnd(100, 'kvark')
 
@@ -48,7 +51,7 @@ async function fill(path = PATH) {
     while (db.stats().compacting)
   }
   await rest()
-  return { db, order, length, rest }
+  return { db, environment, order, length, rest }
 }
 
 test('the file becomes short when most entries are deleted, also under a snapshot', async () => {
@@ -104,8 +107,21 @@ test('what is overwritten everywhere again and again is left where it is', async
   await db.close()
 })
 
+test('what checkpoints wrote to in turn is given back when the store closes', async () => {
+  const { db, environment, order, length } = await fill()
+  await inBatches(db, order, (i) => ({ type: 'put', key: keyOf(i), value: textOf(i + 1) }))
+  const before = length()
+  await db.close()
+  const again = await open(PATH, { ...OPTIONS, environment })
+  const { staleBytes, diskBytes } = again.stats()
+  assert.ok(diskBytes < before * 0.9, `${diskBytes} of ${before} bytes`)
+  assert.ok(staleBytes < diskBytes / 8, `${staleBytes} of ${diskBytes} bytes are free`)
+  for (const i of order) assert.equal(again.getSync(keyOf(i)), textOf(i + 1))
+  assert.deepEqual((await again.verify()).problems, [])
+  await again.close()
+})
+
 test('the power fails while it goes on', async (t) => {
-  const small = { cacheBytes: 1024 * 1024, checkpointBytes: 8192, pageBytes: 4096 } as const
   const count = 400
   const left = (i: number): boolean => i % 10 === 0
   let sessions = 0
@@ -115,7 +131,7 @@ test('the power fails while it goes on', async (t) => {
     callsApart: oneOf(2) * 3,
     async program({ environment, promise }) {
       sessions++
-      const db = await open('/store', { ...small, environment })
+      const db = await open('/store', { ...SMALL, environment })
       const all = Array.from({ length: count }, (_, i) => i)
       await inBatches(db, all, (i) => ({ type: 'put', key: keyOf(i), value: textOf(i) }))
       const full = db.stats().diskBytes
@@ -127,7 +143,7 @@ test('the power fails while it goes on', async (t) => {
       if (db.stats().diskBytes < full / 2) shrunk++
     },
     async check({ environment, promised }) {
-      const db = await open('/store', { ...small, environment })
+      const db = await open('/store', { ...SMALL, environment })
       for (let i = 0; i < count; i++) {
         const found = await db.get(keyOf(i))
         if (found !== undefined) assert.equal(found, textOf(i))
@@ -141,4 +157,42 @@ test('the power fails while it goes on', async (t) => {
   })
   t.diagnostic(`${disks} different disks`)
   assert.equal(shrunk, sessions, 'space came back each time')
+})
+
+test('the power fails while the store closes', async (t) => {
+  const all = Array.from({ length: 600 }, (_, i) => i)
+  let closed = 0
+  let shortened = 0
+  const { disks } = await exploreCrashes({
+    runs: 3,
+    callsApart: oneOf(2) * 3,
+    async program({ environment, promise }) {
+      const db = await open('/store', { ...SMALL, environment })
+      for (const version of [0, 1]) {
+        const write = (i: number) =>
+          ({ type: 'put', key: keyOf(i), value: textOf(i + version) }) as const
+        await inBatches(db, all, write)
+        // With this one a checkpoint begins that has all of them.
+        while (db.stats().compacting) await new Promise((resolve) => setImmediate(resolve))
+        await db.batch([write(0)])
+        while (db.stats().compacting) await new Promise((resolve) => setImmediate(resolve))
+      }
+      promise('written')
+      const length = (): number =>
+        environment.files.open('/store/TREE', 'read').sync().size().sync()
+      const before = length()
+      await db.close()
+      closed++
+      if (length() < before) shortened++
+    },
+    async check({ environment, promised }) {
+      const db = await open('/store', { ...SMALL, environment })
+      if (promised.includes('written'))
+        for (const i of all) assert.equal(await db.get(keyOf(i)), textOf(i + 1))
+      assert.deepEqual((await db.verify()).problems, [])
+      await db.close()
+    },
+  })
+  t.diagnostic(`${disks} different disks`)
+  assert.ok(closed > 0 && shortened === closed, `${shortened} of ${closed} became shorter`)
 })

@@ -113,10 +113,14 @@ export class Checkpointer {
     )
   }
 
-  /** After `stop`: the last one, and the journal's clean end. */
+  /** After `stop`: one of everything so far. */
+  last(): Routine<void> {
+    return this.#work()
+  }
+
+  /** After the last one: the journal's clean end. */
   *finish(): Routine<void> {
     const { journal } = this.#state
-    yield* this.#work()
     // Both roots are on the disk before the journal says so: a copy that is missing then was damaged.
     yield* this.#state.file.handle.sync()
     journal.begin()

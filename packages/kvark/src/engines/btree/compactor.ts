@@ -5,6 +5,9 @@
  * 2. after a checkpoint, when more than a quarter of the file has been free since the checkpoint before, without anybody needing it.
  *    What the last compaction could not give back does not count.
  *
+ * 3. when the store closes: checkpoints write to what the one before has left, and there are no more of them. Only what lies near the
+ *    end of the file is moved then, as far as it would fit into the cache; leaves stay as thin as they are.
+ *
  * Files shorter than `checkpointBytes` are left alone: the journal may take as much at any time.
  *
  * Left out: what was deleted before the store was opened, and values that became shorter, are not seen by the first rule.
@@ -17,10 +20,14 @@ import { asKvarkError } from '../../errors.ts'
 import { BackgroundJob } from '../../storage/background.ts'
 import type { Checkpointer } from './checkpointer.ts'
 import type { BtreeOptions } from './options.ts'
-import { repack } from './repack.ts'
+import { gather, repack } from './repack.ts'
 import type { TreeState } from './state.ts'
 
 const FREE_SHARE = 1 / 4
+/** When the store closes: what pays, and what stays free for the branches that are copied, and the next map of free pages. */
+const LAST_SHARE = 1 / 16
+const LAST_ROOM = 1 / 32
+const LAST_PAGES = 8
 
 export class Compactor {
   readonly #state: TreeState
@@ -86,6 +93,22 @@ export class Compactor {
     }
   }
 
+  /** After `stop`, and the last checkpoint. */
+  *finish(): Routine<void> {
+    const { pages, file, context } = this.#state
+    const { space } = pages
+    const limit = Math.ceil(space.used * (1 + LAST_ROOM)) + LAST_PAGES
+    if (this.#isSmall || space.end - limit <= space.end * LAST_SHARE) return
+    if (space.free * file.pageBytes > context.cacheBytes) return
+    try {
+      yield* gather(this.#state, this.#checkpointer, limit)
+      yield* this.#checkpointer.last()
+    } catch (error) {
+      // Everything is in the file, which is longer than it would have to be.
+      this.#warn(error)
+    }
+  }
+
   /** Nothing runs any more when it returns, nor will it. */
   stop(): Effect<void> {
     return new Effect(
@@ -97,14 +120,17 @@ export class Compactor {
     )
   }
 
+  get #isSmall(): boolean {
+    const { pages, file } = this.#state
+    return pages.space.end * file.pageBytes <= this.#options.checkpointBytes
+  }
+
   #isThin(): boolean {
     return this.#deleted > 0 && this.#deleted >= this.#state.tree.entries
   }
 
   #consider(pays: boolean): void {
-    const { pages, file } = this.#state
-    if (!pays || this.#job.running) return
-    if (pages.space.end * file.pageBytes <= this.#options.checkpointBytes) return
+    if (!pays || this.#job.running || this.#isSmall) return
     this.#job
       .start(() => this.compact(undefined, undefined))
       // Much may have been deleted meanwhile.

@@ -328,7 +328,11 @@ export class TreeEngine implements Engine {
       // First: the last checkpoint cuts off the room that they have taken.
       for (const spool of state.spools) yield* spool.discard()
       const changed = state.changed || state.judged
-      if (!journal.failure && changed) yield* this.#checkpointer.finish()
+      if (!journal.failure && changed) {
+        yield* this.#checkpointer.last()
+        yield* this.#compactor.finish()
+        if (!journal.failure) yield* this.#checkpointer.finish()
+      }
       if (journal.failure) throw journal.failure
     } finally {
       journal.abandon()

@@ -4,6 +4,8 @@
  *
  *   key ─► leaf: merge with the next one as long as that fits ─► beyond the limit? copy its path ─► the first key of the next leaf …
  *
+ *   gather, when the store closes: only leaves that branches say are beyond the limit are read, and copied
+ *
  * 1. It goes by keys, one leaf at a time: between two of them others may write.
  * 2. Nothing of it is in the journal, for it changes no entry; a checkpoint makes it last.
  *
@@ -14,9 +16,11 @@ import type { Progress } from '../../engine/engine.ts'
 import type { Routine } from '../../environment/routine.ts'
 import { Slice } from '../../environment/slice.ts'
 import { readOnly } from '../../storage/journal.ts'
+import { childAt } from './branch.ts'
 import type { Checkpointer } from './checkpointer.ts'
 import type { TreeState } from './state.ts'
-import { NO_PAGE } from './tree.ts'
+import { type Leads, NO_PAGE } from './tree.ts'
+import { visitLeaf } from './visit.ts'
 
 /** Leaves in one step of the event loop, at most. */
 const STEP_LEAVES = 16
@@ -59,5 +63,29 @@ export function* repack(
     if (tree.isBeyond(limit)) tree.move()
     done += tree.leaf.count
     key = next
+  }
+}
+
+/** Copies what lies from the page `limit` on, and nothing else. Nobody writes meanwhile. */
+export function* gather(
+  state: TreeState,
+  checkpointer: Checkpointer,
+  limit: number,
+): Routine<void> {
+  const { tree, context } = state
+  const slice = Slice.ofBackground(context.environment)
+  const isBeyond: Leads = (branch, number) =>
+    branch.level > 1 || number >= limit || childAt(branch) >= limit
+  let key: Buffer | undefined = Buffer.alloc(0)
+  for (let leaves = 1; key !== undefined; leaves++) {
+    if (slice.over() || leaves % STEP_LEAVES === 0) {
+      yield* context.environment.pause
+      slice.begin()
+    }
+    if (checkpointer.isFull) yield* checkpointer.last()
+    key = yield* visitLeaf(state, key, isBeyond, () => {
+      // A branch that was beyond it may have been copied with the leaf before.
+      if (tree.isBeyond(limit)) tree.move()
+    })
   }
 }

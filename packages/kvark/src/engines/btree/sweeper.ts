@@ -18,19 +18,21 @@ import { Effect, type Routine } from '../../environment/routine.ts'
 import { Slice } from '../../environment/slice.ts'
 import { asKvarkError } from '../../errors.ts'
 import { BackgroundJob } from '../../storage/background.ts'
-import type { Block } from '../../storage/cache.ts'
 import { readOnly } from '../../storage/journal.ts'
-import { MAY_EXPIRE } from './branch.ts'
+import { MAY_EXPIRE, traitsAt } from './branch.ts'
 import type { Checkpointer } from './checkpointer.ts'
 import { Leaf } from './leaf.ts'
 import type { TreeState } from './state.ts'
-import { AWAY, NO_PAGE, PRESENT } from './tree.ts'
+import { type Leads, NO_PAGE } from './tree.ts'
+import { visitLeaf } from './visit.ts'
 
 /** Leaves in one step of the event loop, at most. */
 const STEP_LEAVES = 16
 const REST = 10
 /** After a failure. */
 const RETRY_MS = 10 * 60_000
+
+const mayExpire: Leads = (branch) => (traitsAt(branch) & MAY_EXPIRE) !== 0
 
 export class Sweeper {
   readonly #state: TreeState
@@ -114,7 +116,7 @@ export class Sweeper {
           slice.begin()
         }
         if (journal.failure) throw readOnly(journal.failure)
-        key = yield* this.#next(key, clock)
+        key = yield* visitLeaf(this.#state, key, mayExpire, () => this.#sweepLeaf(clock))
       }
       // What waits for a checkpoint is for the next pass.
       if (this.#first <= clock) yield* this.#checkpointer.now()
@@ -124,31 +126,6 @@ export class Sweeper {
     } catch (error) {
       this.#first = 0
       throw error
-    }
-  }
-
-  /** Sweeps the next leaf from `key` on; returns where to go on. */
-  *#next(key: Buffer, clock: number): Routine<Buffer | undefined> {
-    const state = this.#state
-    const { tree } = state
-    const held: Block[] = []
-    try {
-      // Others write while it waits, and may have cleared all.
-      while (!state.closed && tree.root !== NO_PAGE) {
-        const found = tree.searchTraits(key, MAY_EXPIRE)
-        if (found === PRESENT) {
-          const { behind } = tree
-          this.#sweepLeaf(clock)
-          return behind
-        }
-        if (found !== AWAY) break
-        const block = tree.block()
-        yield* block.load
-        held.push(block)
-      }
-      return undefined
-    } finally {
-      for (const block of held) block.release()
     }
   }
 

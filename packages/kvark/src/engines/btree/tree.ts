@@ -49,6 +49,9 @@ const MAX_DEPTH = MOST_LEVEL + 1
 const FULL = 0.9
 const NOTHING = Buffer.alloc(0)
 
+/** Whether to go on to the child that was `read` in a branch, which has this number. */
+export type Leads = (branch: Page, number: number) => boolean
+
 export class Tree {
   readonly #pages: Pages
   /** Looks at the leaf last searched. */
@@ -57,7 +60,7 @@ export class Tree {
   slot = 0
   root: number = NO_PAGE
   entries = 0
-  /** After `searchTraits`: the key with which the leaf behind the one found begins; `undefined`: there is none. */
+  /** After `searchWhere`: the key with which the leaf behind the one found begins; `undefined`: there is none. */
   behind: Buffer | undefined
   /** Where `put` has made room for a body: at its `bodyAt`. */
   body: Page
@@ -129,19 +132,20 @@ export class Tree {
   }
 
   /**
-   * Looks for the first leaf from `key` on that has one of these traits as far as the branches say, which then is the one that was
-   * searched last, and `behind` where the next one begins. `ABSENT`: there is none.
+   * Looks for the first leaf from `key` on to which branches lead, which then is the one that was searched last, and `behind` where
+   * the next one begins. `ABSENT`: there is none.
    */
-  searchTraits(key: Uint8Array, traits: number): Search {
+  searchWhere(key: Uint8Array, leads: Leads): Search {
+    if (this.root === NO_PAGE) return ABSENT
     for (let from: Uint8Array | undefined = key; from !== undefined; from = this.behind) {
-      const found = this.#searchTraits(from, traits)
+      const found = this.#searchWhere(from, leads)
       if (found !== ABSENT) return found
     }
     return ABSENT
   }
 
   /** `ABSENT`: not in the branches that it came through, but perhaps `behind` them. */
-  #searchTraits(key: Uint8Array, traits: number): Search {
+  #searchWhere(key: Uint8Array, leads: Leads): Search {
     const page = this.leaf
     let from = key
     let number = this.root
@@ -172,7 +176,7 @@ export class Tree {
       let slot = first
       for (; slot < page.count; slot++) {
         page.read(slot)
-        if ((traitsAt(page) & traits) !== 0) break
+        if (leads(page, number)) break
       }
       if (slot === page.count) return ABSENT
       this.#slots[depth] = slot
