@@ -18,7 +18,7 @@ import { targets } from './targets.js'
  * @property {string} row
  * @property {string} what
  * @property {string} data
- * @property {'none' | 'os' | 'disk'} [durability]
+ * @property {import('./stores/store.js').Durability} [durability]
  * @property {'ns' | 'bytes'} unit
  * @property {Record<string, number>} medians by subject
  * @property {Record<string, number[]>} samples

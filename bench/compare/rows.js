@@ -74,8 +74,15 @@ function loads(data, prefix) {
     },
     {
       ...random,
+      name: `${prefix}load-sorted-soon`,
+      what: 'the same, synced in the background',
+      durability: 'soon',
+      measure: load(inKeyOrder),
+    },
+    {
+      ...random,
       name: `${prefix}load`,
-      what: 'the same by load(), where there is such a verb',
+      what: 'load in key order by load(), where there is such a verb',
       durability: 'none',
       measure: load(inKeyOrder, 1, true),
     },

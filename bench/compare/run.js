@@ -158,11 +158,11 @@ function text() {
   }
   if (kvstoreFigures.length > 0) parts.push(kvstoreTable(kvstoreFigures))
   parts.push(
-    ['none', 'os', 'disk']
+    ['none', 'os', 'soon', 'disk']
       .map((durability) => {
-        const called = Object.entries(durabilities).map(
-          ([name, of]) => `${name}: ${of[durability]}`,
-        )
+        const called = Object.entries(durabilities)
+          .filter(([, of]) => of[durability] !== undefined)
+          .map(([name, of]) => `${name}: ${of[durability]}`)
         return `durability ${durability} is ${called.join(' · ')}`
       })
       .join('\n'),

@@ -15,13 +15,15 @@ const DELETES = 100_000
  * @param {(count: number) => Uint32Array} orderOf
  * @param {number} [part] how much is loaded, if not everything
  * @param {boolean} [asOne] by the one verb that is made for it, where there is one: the keys are in order
- * @returns {(job: Job) => Promise<number>}
+ * @returns {(job: Job) => Promise<number | undefined>}
  */
 export function load(orderOf, part = 1, asOne = false) {
   /** @type {Uint32Array | undefined} */
   let all
-  return ({ work, row, share }) =>
-    work.fresh(row.durability ?? 'none', async (store) => {
+  return async ({ work, row, share }) => {
+    const durability = row.durability ?? 'none'
+    if (work.adapter.durabilities[durability] === undefined) return undefined
+    return work.fresh(durability, async (store) => {
       all ??= orderOf(work.entries)
       const count = Math.ceil(work.entries * part * share)
       const order = all.subarray(0, count)
@@ -47,6 +49,7 @@ export function load(orderOf, part = 1, asOne = false) {
       await work.settle()
       return time
     })
+  }
 }
 
 /** @param {Job} job */

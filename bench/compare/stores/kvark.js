@@ -15,7 +15,12 @@ const WEEK_MS = 604_800_000
 /** The same in each process that opens the store. */
 const KEY = new Uint8Array(32).fill(7)
 
-export const durabilities = { none: "'none'", os: "'os'", disk: "'disk'" }
+export const durabilities = {
+  none: "'none'",
+  os: "'os'",
+  soon: "'os', sync not awaited",
+  disk: "'disk'",
+}
 
 /** @type {import('./store.js').Adapter['open']} */
 export function open(opening) {
@@ -35,7 +40,8 @@ function settingsOf({ durability, form, cacheBytes, options }) {
   const values = form === 'text' ? 'utf8' : 'bytes'
   const { encrypted, ...rest } = /** @type {KvarkOptions} */ (options)
   const encryption = encrypted ? { encryption: { key: KEY } } : {}
-  return { ...rest, ...encryption, durability, cacheBytes, values }
+  const written = durability === 'soon' ? 'os' : durability
+  return { ...rest, ...encryption, durability: written, cacheBytes, values }
 }
 
 /**
@@ -43,7 +49,7 @@ function settingsOf({ durability, form, cacheBytes, options }) {
  * @param {import('./store.js').Opening} opening
  * @returns {import('./store.js').Store}
  */
-function storeOf(db, { form }) {
+function storeOf(db, { form, durability }) {
   /** @type {(keys: string[], puts: import('./store.js').Put[]) => any[]} */
   const transact = (keys, puts) =>
     db.transactionSync((tx) => {
@@ -66,7 +72,13 @@ function storeOf(db, { form }) {
       db.putSync(key, value)
     },
     putAwaited: (key, value) => db.put(key, value),
-    batch: (puts) => db.batch(puts),
+    batch:
+      durability === 'soon'
+        ? async (puts) => {
+            await db.batch(puts)
+            void db.sync()
+          }
+        : (puts) => db.batch(puts),
     ...(db.supports.order && {
       load: (entries) => orderedOf(db).load(entries),
       range(from, count, visit) {

@@ -6,7 +6,18 @@ import { load } from '../../rivals/index.js'
 
 const lmdb = load('lmdb')
 
-export const durabilities = { none: 'noSync', os: 'noSync', disk: 'as it comes, flushed awaited' }
+export const durabilities = {
+  none: 'noSync',
+  os: 'noSync',
+  soon: 'as it comes',
+  disk: 'as it comes, flushed awaited',
+}
+const SETTINGS = {
+  none: { noSync: true },
+  os: { noSync: true },
+  soon: {},
+  disk: { separateFlushed: true },
+}
 
 /** @type {import('./store.js').Adapter['open']} */
 export async function open({ folder, durability, form }) {
@@ -14,7 +25,7 @@ export async function open({ folder, durability, form }) {
   const db = lmdb.open({
     path: folder,
     encoding: form === 'text' ? 'string' : 'binary',
-    ...(disk ? { separateFlushed: true } : { noSync: true }),
+    ...SETTINGS[durability],
   })
   // Without it every transaction becomes one that can be rolled back, which is slower.
   const { SYNCHRONOUS_COMMIT } = lmdb.TransactionFlags

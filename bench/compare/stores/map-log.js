@@ -7,12 +7,11 @@
 
 import {
   closeSync,
-  existsSync,
   fdatasync,
   fdatasyncSync,
   mkdirSync,
   openSync,
-  readFileSync,
+  readSync,
   writevSync,
 } from 'node:fs'
 import { join } from 'node:path'
@@ -21,6 +20,8 @@ import { promisify } from 'node:util'
 const HEADER_BYTES = 8
 const DELETED = 0xffffffff
 const CHUNK_BYTES = 256 * 1024
+/** Read at once when it opens; no record is longer. */
+const PART_BYTES = 64 * 1024 * 1024
 
 export const durabilities = { none: 'written in chunks', os: 'write', disk: 'write and fdatasync' }
 
@@ -32,8 +33,8 @@ const sync = promisify(fdatasync)
 export async function open({ folder, durability, form }) {
   mkdirSync(folder, { recursive: true })
   const path = join(folder, 'log')
-  const entries = existsSync(path) ? replay(readFileSync(path), form) : new Map()
-  const file = openSync(path, 'a')
+  const file = openSync(path, 'a+')
+  const entries = replay(file, form)
   /** @type {Buffer[]} */
   let pending = []
   let pendingBytes = 0
@@ -127,27 +128,39 @@ function record(key, value) {
 }
 
 /**
- * @param {Buffer} log
+ * @param {number} file
  * @param {'text' | 'bytes'} form
  * @returns {Map<string, Value>}
  */
-function replay(log, form) {
+function replay(file, form) {
   const entries = new Map()
-  let at = 0
-  while (at < log.length) {
+  const part = Buffer.allocUnsafe(PART_BYTES)
+  for (let position = 0; ; ) {
+    const log = part.subarray(0, readSync(file, part, 0, PART_BYTES, position))
+    const used = replayPart(log, form, entries)
+    if (used === 0) return entries
+    position += used
+  }
+}
+
+/**
+ * @param {Buffer} log
+ * @param {'text' | 'bytes'} form
+ * @param {Map<string, Value>} entries
+ * @returns {number} where the first record begins that is not whole
+ */
+function replayPart(log, form, entries) {
+  for (let at = 0; ; ) {
+    if (at + HEADER_BYTES > log.length) return at
     const keyBytes = log.readUInt32LE(at)
     const valueBytes = log.readUInt32LE(at + 4)
-    const keyAt = at + HEADER_BYTES
-    const valueAt = keyAt + keyBytes
-    const key = log.toString('latin1', keyAt, valueAt)
-    if (valueBytes === DELETED) {
-      entries.delete(key)
-      at = valueAt
-      continue
-    }
-    at = valueAt + valueBytes
-    const value = log.subarray(valueAt, at)
-    entries.set(key, form === 'text' ? value.toString('latin1') : Buffer.from(value))
+    const valueAt = at + HEADER_BYTES + keyBytes
+    const end = valueAt + (valueBytes === DELETED ? 0 : valueBytes)
+    if (end > log.length) return at
+    const key = log.toString('latin1', at + HEADER_BYTES, valueAt)
+    const value = log.subarray(valueAt, end)
+    if (valueBytes === DELETED) entries.delete(key)
+    else entries.set(key, form === 'text' ? value.toString('latin1') : Buffer.from(value))
+    at = end
   }
-  return entries
 }

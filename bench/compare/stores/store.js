@@ -4,7 +4,11 @@
 
 /** @typedef {string | Uint8Array} Value */
 
-/** @typedef {'none' | 'os' | 'disk'} Durability what an awaited write survives: nothing, a killed process, a power cut */
+/**
+ * What an awaited write survives: nothing, a killed process, a power cut a little later (it is synced in the background), a power cut.
+ *
+ * @typedef {'none' | 'os' | 'soon' | 'disk'} Durability
+ */
 
 /** @typedef {{ type: 'put', key: string, value: Value }} Put */
 
@@ -54,7 +58,7 @@
 
 /**
  * @typedef {object} Adapter
- * @property {Readonly<Record<Durability, string>>} durabilities the setting that is used for each
+ * @property {Readonly<Partial<Record<Durability, string>>>} durabilities the setting that is used for each; rows of one that is not there show nothing
  * @property {(opening: Opening) => Promise<Store> | Store} open at once, if the database can
  * @property {(opening: Opening) => Promise<Store>} [openAwaited]
  */
