@@ -1,8 +1,5 @@
 // @ts-check
 // kvark's engines beside other databases; docs/benchmarks.md tells what is compared and how to read it.
-//
-//   npm run bench [-- --quick] [--engine <name>]… [--row <name>]… [--entries <n>] [--json] [--folder <path>]
-//
 // Prints a table (or JSON), and writes JSON to bench/results. A missed target is marked, but only what failed makes it
 // end with 1.
 
@@ -10,8 +7,7 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
-import { remove } from '../common.js'
+import { readOptions, remove } from '../common.js'
 import { rival, versions } from '../rivals/index.js'
 import { dataSets } from './data-sets.js'
 import * as kvstore from './kvstore.js'
@@ -26,23 +22,28 @@ const KVSTORE = 'kvstore'
 const FULL = { entries: 1_000_000, kvstoreEntries: 100_000, budgetMs: 3000, mostRounds: 5 }
 const QUICK = { entries: 20_000, kvstoreEntries: 10_000, budgetMs: 200, mostRounds: 3 }
 
-const { values: options } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    engine: { type: 'string', multiple: true, default: [] },
-    row: { type: 'string', multiple: true, default: [] },
-    entries: { type: 'string' },
-    json: { type: 'boolean', default: false },
-    folder: { type: 'string', default: RESULTS },
-  },
+const USAGE =
+  'npm run bench [-- --quick] [--engine <name>]… [--rival <name>]… [--row <name>]… [--entries <n>] [--json] [--folder <path>]'
+const options = readOptions(USAGE, {
+  quick: { type: 'boolean', default: false },
+  engine: { type: 'string', multiple: true, default: [] },
+  rival: { type: 'string', multiple: true, default: [] },
+  row: { type: 'string', multiple: true, default: [] },
+  entries: { type: 'string' },
+  json: { type: 'boolean', default: false },
+  folder: { type: 'string', default: RESULTS },
 })
 const size = options.quick ? QUICK : FULL
 const entries = Number(options.entries ?? size.entries)
 const engines = subjects.filter(({ kind }) => kind === 'engine').map(({ name }) => name)
+const rivals = subjects.filter(({ kind }) => kind === 'rival').map(({ name }) => name)
 const rowNames = [...rows.map(({ name }) => name), KVSTORE]
 demand(Number.isSafeInteger(entries) && entries >= 1000, '--entries must be 1000 or more.')
 for (const name of options.engine) {
   demand(engines.includes(name), `There is no engine '${name}'. Known: ${engines.join(', ')}.`)
+}
+for (const name of options.rival) {
+  demand(rivals.includes(name), `There is no rival '${name}'. Known: ${rivals.join(', ')}.`)
 }
 for (const name of options.row) {
   demand(rowNames.includes(name), `There is no row '${name}'. Known: ${rowNames.join(', ')}.`)
@@ -128,6 +129,7 @@ function takesPart(subject) {
   }
   if (subject.kind === 'variant' || subject.kind === 'form')
     return !options.engine.length || options.engine.includes(subject.of ?? '')
+  if (options.rival.length > 0 && !options.rival.includes(subject.name)) return false
   if (subject.package === undefined) return true
   const found = rival(subject.package)
   if ('module' in found) return true

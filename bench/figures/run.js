@@ -1,16 +1,12 @@
 // @ts-check
 // Measures the figures that kvark promises and compares them with their limits.
-//
-//   npm run figures [-- --only <figure>]… [--engine <engine>]… [--json] [--entries <n>] [--tree-mib <n>] [--folder <path>]
-//
 // Ends with 1 when a limit is missed. The limits are meant for a million entries, the default, on a machine that has
 // nothing else to do.
 
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
-import { remove } from '../common.js'
+import { readOptions, remove } from '../common.js'
 import * as eventLoop from './event-loop.js'
 import * as get from './get.js'
 import * as indexBytes from './index-bytes.js'
@@ -28,15 +24,15 @@ const figures = {
   ttl: ttl.measure,
 }
 
-const { values: options } = parseArgs({
-  options: {
-    only: { type: 'string', multiple: true, default: [] },
-    engine: { type: 'string', multiple: true, default: ['btree', 'log'] },
-    json: { type: 'boolean', default: false },
-    entries: { type: 'string', default: '1000000' },
-    'tree-mib': { type: 'string', default: '512' },
-    folder: { type: 'string', default: tmpdir() },
-  },
+const USAGE =
+  'npm run figures [-- --only <figure>]… [--engine <engine>]… [--json] [--entries <n>] [--tree-mib <n>] [--folder <path>]'
+const options = readOptions(USAGE, {
+  only: { type: 'string', multiple: true, default: [] },
+  engine: { type: 'string', multiple: true, default: ['btree', 'log'] },
+  json: { type: 'boolean', default: false },
+  entries: { type: 'string', default: '1000000' },
+  'tree-mib': { type: 'string', default: '512' },
+  folder: { type: 'string', default: tmpdir() },
 })
 const entries = Number(options.entries)
 const treeBytes = Number(options['tree-mib']) * 1024 * 1024
