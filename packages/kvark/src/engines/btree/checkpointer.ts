@@ -1,6 +1,9 @@
 /**
  * When checkpoints run: in the background once the journal or the pages that are in memory only have become large; before the next
- * write goes on once these have become very large; and when somebody asks for one.
+ * write goes on once either has become very large; and when somebody asks for one.
+ *
+ * Without the second rule whoever writes faster than the event loop turns, or without letting it turn at all, would have a journal
+ * without end, and its crash an opening without end.
  */
 
 import { Effect, type Routine, runSync } from '../../environment/routine.ts'
@@ -15,8 +18,18 @@ import type { TreeState } from './state.ts'
 const BEGIN_SHARE = 3 / 8
 const WAIT_SHARE = 1 / 2
 const LEAST_PAGES = 64
-/** After a checkpoint that failed: how many times as many pages there must be for the next one. */
+/** Times `checkpointBytes` that the journal may have before writes wait, and bytes that it always may. */
+const WAIT_TIMES = 2
+const LEAST_BYTES = 4 * 1024 * 1024
+/** After a checkpoint that failed: how many times as much there must be for the next one. */
 const MORE = 1.25
+
+/** Pages that are in memory only, and bytes of the journal. */
+interface Amount {
+  readonly pages: number
+  readonly bytes: number
+}
+const NOTHING: Amount = { pages: 0, bytes: 0 }
 
 export class Checkpointer {
   readonly #state: TreeState
@@ -26,8 +39,8 @@ export class Checkpointer {
   finished = 0
   /** Called after each of them with the number of pages that were free when it began. */
   after: (unused: number) => void = () => {}
-  /** Fresh pages when the last one failed; 0: it did not. */
-  #failedAt = 0
+  /** What there was when the last one failed; nothing: it did not. */
+  #failedAt: Amount = NOTHING
 
   constructor(state: TreeState, options: Required<BtreeOptions>) {
     this.#state = state
@@ -41,19 +54,15 @@ export class Checkpointer {
 
   /** Whether writes should wait. */
   get isFull(): boolean {
-    return this.#state.pages.fresh > Math.max(this.#pages(WAIT_SHARE), MORE * this.#failedAt)
+    const { checkpointBytes } = this.#options
+    const bytes = Math.max(WAIT_TIMES * checkpointBytes, LEAST_BYTES)
+    return this.#exceeds(this.#pages(WAIT_SHARE), bytes)
   }
 
   /** Begins one in the background if it is time. */
   consider(): void {
-    const { pages, journal } = this.#state
-    if (this.#job.running || journal.failure) return
-    // After one that failed there must be more to do before the next.
-    if (pages.fresh < MORE * this.#failedAt) return
-    if (
-      pages.fresh > this.#pages(BEGIN_SHARE) ||
-      this.#journalBytes() > this.#options.checkpointBytes
-    ) {
+    if (this.#job.running || this.#state.journal.failure) return
+    if (this.#exceeds(this.#pages(BEGIN_SHARE), this.#options.checkpointBytes)) {
       this.#job.start(() => this.#work()).catch((error: unknown) => this.#warn(error))
     }
   }
@@ -135,10 +144,10 @@ export class Checkpointer {
     try {
       yield* checkpoint(this.#state)
     } catch (error) {
-      this.#failedAt = this.#state.pages.fresh
+      this.#failedAt = { pages: this.#state.pages.fresh, bytes: this.#journalBytes() }
       throw error
     }
-    this.#failedAt = 0
+    this.#failedAt = NOTHING
     this.finished++
     this.after(unused)
   }
@@ -154,6 +163,15 @@ export class Checkpointer {
   #pages(share: number): number {
     const { context, file } = this.#state
     return Math.max(LEAST_PAGES, Math.floor((context.cacheBytes * share) / file.pageBytes))
+  }
+
+  /** After one that failed there must be more to do before the next. */
+  #exceeds(pages: number, bytes: number): boolean {
+    const failed = this.#failedAt
+    return (
+      this.#state.pages.fresh > Math.max(pages, MORE * failed.pages) ||
+      this.#journalBytes() > Math.max(bytes, MORE * failed.bytes)
+    )
   }
 
   #journalBytes(): number {

@@ -5,6 +5,9 @@ export interface BtreeOptions {
    * the store.
    */
   readonly pageBytes?: number
-  /** Bytes of the journal from which a checkpoint begins; default 32 MiB. Opening after a crash reads so much. May change while open. */
+  /**
+   * Bytes of the journal from which a checkpoint begins; default 32 MiB. Writes wait for it from twice as many on, 4 MiB at least:
+   * opening after a crash reads no more. May change while open.
+   */
   readonly checkpointBytes?: number
 }
