@@ -56,6 +56,8 @@ export class WriteBatch {
   spool: Spool | undefined = undefined
   /** The entries that the batch's only operation, a `DELETE_RANGE` from the first key up to the last, puts there instead. */
   load: Load | undefined = undefined
+  /** Operations in front that are not its caller's: see `lastToFront`. */
+  before = 0
   /** Whether any operation has a condition. */
   conditional = false
   /** `warm` has run for it: a write that still misses something reads it at once. */
@@ -86,6 +88,7 @@ export class WriteBatch {
     if (this.large.length > 0) this.large.length = 0
     this.spool = undefined
     this.load = undefined
+    this.before = 0
     this.conditional = false
     this.warmed = false
     this.conflict = -1
@@ -115,6 +118,32 @@ export class WriteBatch {
     this.count = from
     this.used = this.keyStart[from]!
     this.large.length = Math.min(this.large.length, from)
+  }
+
+  /**
+   * Puts the last operation, which is none of the caller's, before all others: so what he wrote last has the last sequence, which is
+   * the version that he gets.
+   */
+  lastToFront(): void {
+    const last = this.count - 1
+    for (const list of [
+      this.kind,
+      this.keyStart,
+      this.keyLength,
+      this.valueStart,
+      this.valueLength,
+      this.expiry,
+      this.expected,
+      this.ascii,
+    ]) {
+      const moved = list[last]!
+      list.copyWithin(1, 0, last)
+      list[0] = moved
+    }
+    const large = this.large[last]
+    if (large !== undefined) this.large.pop()
+    if (large !== undefined || this.large.length > 0) this.large.unshift(large)
+    this.before++
   }
 
   /** Adds a copy of operation `i` of another batch, with another key if one is given; a large value is only pointed to. Returns its number. */
@@ -226,6 +255,7 @@ export class WriteBatch {
     for (const value of this.large) copy.large.push(value && Uint8Array.prototype.slice.call(value))
     copy.spool = this.spool
     copy.load = this.load
+    copy.before = this.before
     copy.conditional = this.conditional
     return copy
   }

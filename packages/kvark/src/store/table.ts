@@ -407,7 +407,10 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
     const own = fill(batch)
     // A codec or an iterable of the user's has run in between.
     if (life.unsettled) life.checkOpen()
-    return own ?? this.#tables.complete(batch, before)
+    if (own !== undefined) return own
+    const made = this.#tables.complete(batch, before)
+    if (made !== undefined) batch.lastToFront()
+    return made
   }
 
   #bind(): void {

@@ -303,8 +303,11 @@ function conflict(batch: WriteBatch): KvarkError {
         'clear that range first, or write the entries with batch().',
     )
   }
+  const { before } = batch
   const which =
-    batch.count === 1 ? 'The key' : `The key of operation ${batch.conflict} of the batch`
+    batch.count === before + 1
+      ? 'The key'
+      : `The key of operation ${batch.conflict - before} of the batch`
   return conditionFailed(which, batch.expected[batch.conflict]!, batch.conflictVersion)
 }
 

@@ -227,6 +227,34 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'a write that makes its table gives the version that its entry has',
+    async run(place) {
+      const db = await place.open()
+      const long = 'long '.repeat(2000)
+      const users = db.table('users')
+      const version = await users.put('u', long)
+      assert.equal((await users.getEntry('u'))?.version, version)
+      await users.put('u', 'short', { ifVersion: version })
+      const names = db.table('names')
+      const once = names.putSync('n', '1')
+      assert.equal(names.putSync('n', long, { ifVersion: once }), names.getEntrySync('n')?.version)
+      assert.deepEqual(await content(users), { u: 'short' })
+      assert.deepEqual(await content(names), { n: long })
+      if (!db.supports.atomicBatch) return
+      // What is made for the batch is none of its operations.
+      const made = db.table('made')
+      await assert.rejects(made.put('a', '1', { ifVersion: 9 }), /^KvarkError: The key is absent/)
+      const batch = [
+        { type: 'put', key: 'a', value: long },
+        { type: 'put', key: 'b', value: '2', ifVersion: 9 },
+      ] as const
+      await assert.rejects(made.batch(batch), /The key of operation 1 of the batch is absent/)
+      const both = await made.batch([batch[0], { type: 'put', key: 'b', value: '2' }])
+      assert.equal((await made.getEntry('b'))?.version, both)
+      assert.deepEqual(await content(made), { a: long, b: '2' })
+    },
+  },
+  {
     name: 'a batch writes to several tables, and makes them, or does nothing',
     needs: ['atomicBatch'],
     async run(place) {
