@@ -33,8 +33,10 @@ export function composeBatch({ engine, tables }: Life, pending: PendingWrites): 
     cleared.set(space, { at, space })
   }
   for (const [space, { at }] of cleared) {
+    // A table that the transaction makes has nothing else yet.
+    if (!catalogue.hasSpace(space)) continue
     if (catalogue === NO_TABLES) addClear(batch, { from: startOf(space), to: endOf(space) })
-    else if (catalogue.hasSpace(space)) {
+    else {
       const number = catalogue.numberOf(space)
       catalogue = tables.cleared(catalogue, number)
       cleared.set(space, { at, space: catalogue.tables.get(number)?.space ?? catalogue.root })

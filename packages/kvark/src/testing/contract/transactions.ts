@@ -468,6 +468,29 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'clears a table that it makes, also in a store that has none',
+    async run(place) {
+      const db = await opened(place)
+      const t = db.table('t')
+      db.putSync('root', '1')
+      db.transactionSync((tx) => {
+        tx.table(t).putSync('x', '1')
+        tx.table(t).clearSync()
+      })
+      assert.equal(t.countSync(), 0)
+      const u = db.table('u')
+      await db.transaction(async (tx) => {
+        await tx.table(u).put('x', '1')
+        await tx.table(u).clear()
+        await tx.table(u).put('y', '1')
+      })
+      await db.close()
+      const again = await opened(place)
+      assert.deepEqual(await content(again), { root: '1' })
+      assert.deepEqual(await content(again.table('u')), { y: '1' })
+    },
+  },
+  {
     name: 'goes back to savepoints, one inside the other',
     async run(place) {
       const db = await opened(place)
