@@ -67,8 +67,6 @@ import type { LogState } from './state.ts'
 const CACHED_VALUE_BYTES = 256 * 1024
 /** Arrays of eight doubles lie in V8's own heap, and cost next to nothing. */
 const FIRST_OPERATIONS = 8
-/** Slots of the table that notices two operations of a batch on one key. */
-const SEEN_SLOTS = 8192
 
 export class LogEngine implements Engine {
   readonly name = 'log'
@@ -80,7 +78,7 @@ export class LogEngine implements Engine {
   #state: LogState
   #lookup: Lookup
   #compactor: Compactor
-  /** Per operation of the batch being written: hash, and the entry it replaces (0: none). */
+  /** Per operation of the batch being written: hash, and the entry it replaces (0: none), which may have expired. */
   #hashes: Uint32Array = new Uint32Array(FIRST_OPERATIONS)
   #previous: Float64Array = new Float64Array(FIRST_OPERATIONS)
   #previousBytes: Float64Array = new Float64Array(FIRST_OPERATIONS)
@@ -89,11 +87,13 @@ export class LogEngine implements Engine {
   /** The key buffer last seen, and a view of it by words. */
   #keyBytes: Uint8Array | undefined
   #keyWords: Uint32Array | undefined
-  /** Made for the first batch of several operations. */
-  #seen: Uint32Array = new Uint32Array(0)
-  #generation = 0
-  /** Operations that may meet an earlier one of the batch on the same key. */
-  #repeated: Uint8Array = new Uint8Array(FIRST_OPERATIONS)
+  /** 1 where there was nothing to be seen before the batch: a deletion has nothing to do. */
+  #absent: Uint8Array = new Uint8Array(FIRST_OPERATIONS)
+  /** The last operation before it on the same key, −1: none. */
+  #earlier: Int32Array = new Int32Array(FIRST_OPERATIONS).fill(-1)
+  /** The operations by their hashes: the last one on each key, and the one that comes behind it in its slot. Made for the first batch of several. */
+  #heads: Int32Array = new Int32Array(0)
+  #next: Int32Array = new Int32Array(0)
 
   constructor(context: EngineContext, options: Required<LogOptions>, state: LogState) {
     this.#context = context
@@ -364,27 +364,20 @@ export class LogEngine implements Engine {
     if (this.#hashes.length < count) this.#growScratch(count)
     const lookup = this.#lookup
     const { index } = this.#state
-    const generation = ++this.#generation
     this.#hash(batch)
     if (count > 1) {
       lookup.touch(index, this.#hashes, count)
-      if (this.#seen.length === 0) this.#seen = new Uint32Array(SEEN_SLOTS)
-    }
+      this.#findRepeated(batch)
+    } else this.#earlier[0] = -1
     for (let i = 0; i < count; i++) {
       if (batch.kind[i] === DELETE_RANGE) {
         checkRange(batch, i)
         continue
       }
-      const hash = this.#hashes[i]!
-      if (count === 1) this.#repeated[i] = 0
-      else {
-        const seen = hash & (SEEN_SLOTS - 1)
-        this.#repeated[i] = this.#seen[seen] === generation ? 1 : 0
-        this.#seen[seen] = generation
-      }
-      const status = this.#findForWrite(index, hash, batch, i)
+      const status = this.#findForWrite(index, this.#hashes[i]!, batch, i)
       if (status === BLOCKED) return BLOCKED
       let version = 0
+      this.#absent[i] = 1
       if (status === MISSING) this.#previous[i] = 0
       else {
         const { entry } = lookup
@@ -392,9 +385,11 @@ export class LogEngine implements Engine {
         this.#previousBytes[i] = entry.total
         this.#previousExpiry[i] = entry.expiry
         const expired = entry.expiry !== 0 && this.#isOver(entry.expiry)
-        version = expired ? 0 : entry.sequence
         // An expired entry is as good as deleted; compaction takes it away.
-        if (expired && batch.kind[i] === DELETE) this.#previous[i] = 0
+        if (!expired) {
+          version = entry.sequence
+          this.#absent[i] = 0
+        }
       }
       const expected = batch.expected[i]!
       if (expected !== UNCONDITIONAL && expected !== version) {
@@ -416,6 +411,37 @@ export class LogEngine implements Engine {
     }
   }
 
+  /** Notes of each operation which one before it is on the same key: where its entry lies is then known without the disk. */
+  #findRepeated(batch: WriteBatch): void {
+    const { count } = batch
+    const hashes = this.#hashes
+    let slots = 16
+    while (slots < 2 * count) slots *= 2
+    if (this.#heads.length < slots) {
+      this.#heads = new Int32Array(slots)
+      this.#next = new Int32Array(slots >>> 1)
+    }
+    const heads = this.#heads
+    const next = this.#next
+    const earlier = this.#earlier
+    heads.fill(-1, 0, slots)
+    for (let i = 0; i < count; i++) {
+      earlier[i] = -1
+      if (batch.kind[i] === DELETE_RANGE) continue
+      const slot = hashes[i]! & (slots - 1)
+      let link = -1
+      let at = heads[slot]!
+      while (at >= 0 && !(hashes[at] === hashes[i] && isSameKey(batch, at, i))) {
+        link = at
+        at = next[at]!
+      }
+      earlier[i] = at
+      next[i] = at < 0 ? heads[slot]! : next[at]!
+      if (at < 0 || link < 0) heads[slot] = i
+      else next[link] = i
+    }
+  }
+
   #findForWrite(index: HashIndex, hash: number, batch: WriteBatch, i: number): 0 | 1 | 2 | 3 {
     const lookup = this.#lookup
     const start = batch.keyStart[i]!
@@ -434,11 +460,15 @@ export class LogEngine implements Engine {
   #changesSomething(batch: WriteBatch): boolean {
     const { count, skipped } = batch
     for (let i = 0; i < count; i++) {
-      if (batch.kind[i] !== DELETE || this.#previous[i] !== 0 || this.#repeated[i] === 1)
-        return true
+      if (batch.kind[i] !== DELETE || !this.#hasNothing(i)) return true
     }
     for (let i = 0; i < count; i++) skipped.push(i)
     return false
+  }
+
+  /** Whether a deletion has nothing to do. */
+  #hasNothing(i: number): boolean {
+    return this.#absent[i] === 1 && this.#earlier[i]! < 0
   }
 
   /** Step 2: into the journal, all of it or nothing that counts. */
@@ -454,7 +484,7 @@ export class LogEngine implements Engine {
     const { base } = segments.all.get(journal.active!.number)!
     for (let i = 0; i < count; i++) {
       const kind = batch.kind[i]!
-      if (kind === DELETE && this.#previous[i] === 0 && this.#repeated[i] === 0) {
+      if (kind === DELETE && this.#hasNothing(i)) {
         this.#addresses[i] = -1
         batch.skipped.push(i)
         continue
@@ -475,10 +505,11 @@ export class LogEngine implements Engine {
     }
   }
 
-  /** Step 3: the index points to the new entries. */
+  /** Step 3: the index points to the new entries. Nothing here needs the disk. */
   #apply(batch: WriteBatch): void {
     const state = this.#state
     const { count } = batch
+    let cleared = -1
     const active = state.segments.all.get(state.journal.active!.number)!
     let sequence = state.journal.sequence - written(this.#addresses, count)
     for (let i = 0; i < count; i++) {
@@ -487,27 +518,25 @@ export class LogEngine implements Engine {
       sequence++
       if (sequence < active.minSequence) active.minSequence = sequence
       if (sequence > active.maxSequence) active.maxSequence = sequence
-      const valueLength = batch.valueLength[i]!
-      const keyLength = batch.keyLength[i]!
-      const bytes =
-        entryHeaderLength(keyLength, valueLength, batch.expiry[i]!) + keyLength + valueLength
+      const bytes = entryBytes(batch, i)
       active.total += bytes
       state.sinceCheckpoint += bytes
       const kind = batch.kind[i]!
       if (kind === DELETE_RANGE) {
         this.#clear(sequence, active, bytes)
+        cleared = i
         continue
       }
       const hash = this.#hashes[i]!
-      let previous = this.#previous[i]!
+      let previous = cleared < 0 ? this.#previous[i]! : 0
       let previousBytes = this.#previousBytes[i]!
       let previousExpiry = this.#previousExpiry[i]!
-      if (this.#repeated[i] === 1) {
-        batch.warmed = true
-        const status = this.#findForWrite(state.index, hash, batch, i)
-        previous = status === MISSING ? 0 : this.#lookup.position
-        previousBytes = this.#lookup.entry.total
-        previousExpiry = this.#lookup.entry.expiry
+      const earlier = this.#earlier[i]!
+      // A deletion that was left out has changed nothing.
+      if (earlier > cleared && this.#addresses[earlier]! >= 0) {
+        previous = batch.kind[earlier] === PUT ? this.#addresses[earlier]! : 0
+        previousBytes = entryBytes(batch, earlier)
+        previousExpiry = batch.expiry[earlier]!
       }
       if (previous !== 0) {
         state.segments.at(previous).leave(previousExpiry, previousBytes)
@@ -538,8 +567,6 @@ export class LogEngine implements Engine {
     active.tombstones = bytes
     state.index = new HashIndex()
     state.clearedSequence = sequence
-    this.#previous.fill(0)
-    this.#repeated.fill(1)
     this.#compactor.cleared()
   }
 
@@ -550,7 +577,8 @@ export class LogEngine implements Engine {
     this.#previousBytes = new Float64Array(length)
     this.#previousExpiry = new Float64Array(length)
     this.#addresses = new Float64Array(length)
-    this.#repeated = new Uint8Array(length)
+    this.#absent = new Uint8Array(length)
+    this.#earlier = new Int32Array(length)
   }
 }
 
@@ -571,6 +599,22 @@ function checkRange(batch: WriteBatch, i: number): void {
 function journalBytes(batch: WriteBatch): number {
   const payload = batch.size + batch.count * 23 + 64
   return payload + (Math.floor(payload / 14_000) + 1) * 2200
+}
+
+/** Bytes of the entry that operation `i` becomes. */
+function entryBytes(batch: WriteBatch, i: number): number {
+  const keyLength = batch.keyLength[i]!
+  const valueLength = batch.valueLength[i]!
+  return entryHeaderLength(keyLength, valueLength, batch.expiry[i]!) + keyLength + valueLength
+}
+
+function isSameKey({ bytes, keyStart, keyLength }: WriteBatch, a: number, b: number): boolean {
+  const length = keyLength[a]!
+  if (length !== keyLength[b]) return false
+  const from = keyStart[a]!
+  const other = keyStart[b]!
+  for (let i = 0; i < length; i++) if (bytes[from + i] !== bytes[other + i]) return false
+  return true
 }
 
 function written(addresses: Float64Array, count: number): number {
