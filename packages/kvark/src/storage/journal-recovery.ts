@@ -246,8 +246,10 @@ export class JournalRecovery {
       file.checksum = record?.checksum
     }
     let previous: Segment | undefined = row[first - 1]
+    let size = 0
     for (let i = first; i < row.length; i++) {
       const file = row[i]!
+      size = file.end
       const resumed = from !== undefined && file.number === from.segment
       const place = resumed ? 'next' : this.#placeOf(file, previous)
       if (place !== 'next') {
@@ -273,7 +275,10 @@ export class JournalRecovery {
       previous = file
     }
     this.#checkFloor(previous, previous?.end ?? 0)
-    return found < 0 || this.#isPassed(previous) ? undefined : previous
+    if (previous === undefined || found < 0 || this.#isPassed(previous)) return undefined
+    // What a crash has left there, and no block begins with, would be seen through the holes between compressed blocks.
+    if (size > previous.end) previous.handle.truncate(previous.end).sync()
+    return previous
   }
 
   /** Whether the journal had gone on behind a segment, and its engine has taken that: nothing is added to it any more. */

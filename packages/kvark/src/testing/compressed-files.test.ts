@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { simulatedEnvironment } from '../environment/simulated.ts'
 import { openSync } from '../store/open.ts'
+import type { SimulatedFiles } from '../vfs/simulated.ts'
 
 const PAGE_BYTES = 4096
 const PATH = '/store'
@@ -49,4 +50,36 @@ test('of a window that compresses well one page is written, of a plain one all',
     assert.ok(room > 200, 'the room is that of the plain bytes')
     assert.ok(written < room * 0.3, `${written} of ${room} pages were written`)
   }
+})
+
+/** Puts bytes behind the end of the journal, as a crash may leave them: where blocks could begin there are zeros. */
+function leaveRest(files: SimulatedFiles): void {
+  const name = files
+    .list(PATH)
+    .sync()
+    .find((one) => one.endsWith('.log'))!
+  const file = files.open(`${PATH}/${name}`, 'write').sync()
+  const rest = Buffer.alloc(32 * 512, 1)
+  for (let at = 0; at < rest.length; at += 512) rest.fill(0, at, at + 16)
+  file.write(rest, 0, rest.length, Math.ceil(file.size().sync() / 512) * 512).sync()
+  file.close().sync()
+}
+
+test('what a crash has left behind the end is not seen through a hole', () => {
+  const options = { engine: 'log', compression: 'lz4' } as const
+  const before = simulatedEnvironment({ seed: 1 })
+  openSync(PATH, { ...options, environment: before }).putSync('before', 'the power fails')
+  const files = before.files.crash()
+  leaveRest(files)
+  let environment = simulatedEnvironment({ seed: 2, files })
+  const db = openSync(PATH, { ...options, environment })
+  const keys = Array.from({ length: 20 }, (_, i) => `key ${i}`)
+  const value = 'x'.repeat(2000)
+  db.batchSync(keys.map((key) => ({ type: 'put', key, value })))
+  assert.deepEqual(db.verifySync().problems, [])
+  environment = simulatedEnvironment({ seed: 3, files: files.crash() })
+  const again = openSync(PATH, { ...options, environment })
+  assert.deepEqual([...new Set(again.getManySync(keys))], [value])
+  assert.equal(again.getSync('before'), 'the power fails')
+  again.closeSync()
 })
