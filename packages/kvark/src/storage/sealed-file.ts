@@ -17,34 +17,55 @@ import { crc32 } from 'node:zlib'
 import type { Environment } from '../environment/environment.ts'
 import type { Routine } from '../environment/routine.ts'
 import { corruption } from '../errors.ts'
+import type { Files } from '../vfs/files.ts'
 import { openFile } from '../vfs/open-file.ts'
 import type { StoreCipher } from './cipher.ts'
 
 /** What a half-written file is called until it is complete; leftovers may be removed. */
 export const TEMPORARY_SUFFIX = '.tmp'
 
-/** Replaces the file `name` in `folder` by `content`. */
+/**
+ * Replaces the file `name` in `folder` by `content`. When it fails, nothing of the new one is left. While its temporary name is there, that is
+ * in `drafts`: who takes it from there takes the file away himself.
+ */
 export function* writeSealed(
   environment: Environment,
   folder: string,
   name: string,
   content: object,
   cipher?: StoreCipher,
+  drafts: Set<string> = new Set(),
 ): Routine<void> {
   const { files } = environment
   const bytes = sealText(name, content, cipher)
   const path = `${folder}/${name}`
   const unique = Buffer.from(environment.random(4)).toString('hex')
   const temporary = `${path}.${unique}${TEMPORARY_SUFFIX}`
-  const handle = files.open(temporary, 'create').sync()
+  drafts.add(temporary)
   try {
-    handle.write(bytes, 0, bytes.length, 0).sync()
-    yield* handle.sync()
-  } finally {
-    yield* handle.close()
+    const handle = files.open(temporary, 'create').sync()
+    try {
+      handle.write(bytes, 0, bytes.length, 0).sync()
+      yield* handle.sync()
+    } finally {
+      yield* handle.close()
+    }
+    files.rename(temporary, path).sync()
+    drafts.delete(temporary)
+  } catch (error) {
+    if (drafts.delete(temporary)) removeIfPossible(files, temporary)
+    throw error
   }
-  files.rename(temporary, path).sync()
   yield* files.syncFolder(folder)
+}
+
+/** What stays is removed by the next open. */
+function removeIfPossible(files: Files, path: string): void {
+  try {
+    files.remove(path).sync()
+  } catch {
+    // What it was to become has failed: that is told.
+  }
 }
 
 /** The content of the file, `undefined` when there is none; `CORRUPTION` when it is damaged. */

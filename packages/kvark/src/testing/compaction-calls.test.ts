@@ -2,8 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { simulatedEnvironment } from '../environment/simulated.ts'
+import { SeededRandom } from '../bytes/random.ts'
+import { type SimulatedEnvironment, simulatedEnvironment } from '../environment/simulated.ts'
 import { openSync } from '../store/open.ts'
+import { slowProcess } from './crash/slow-files.ts'
 
 const KEYS = 900
 
@@ -106,4 +108,47 @@ test('compaction that begins when a write has failed leaves the journal alone: w
   await db.compact()
   assert.equal(await db.count(), 10)
   await db.close()
+})
+
+/** What is in the folder, and must not be: nobody would remove it before the next open. */
+function leftIn({ files }: SimulatedEnvironment): string[] {
+  const names = files.list('/store').sync()
+  const stored = names.filter((name) => name.endsWith('.index'))
+  return [...names.filter((name) => name.endsWith('.tmp')), ...stored.slice(1)]
+}
+
+test('compact that is taken over at any step leaves no files', async () => {
+  for (let turns = 0; turns < 40; turns++) {
+    const environment = simulatedEnvironment({ seed: turns })
+    const process = slowProcess(environment.files, new SeededRandom(turns))
+    const db = openSync('/store', {
+      engine: 'log',
+      environment: { ...environment, files: process.files },
+      durability: 'none',
+      compactionThresholdBytes: Number.MAX_SAFE_INTEGER,
+    })
+    for (let i = 0; i < 20; i++) db.putSync(`key ${i % 10}`, 'value')
+    const compacted = db.compact()
+    for (let turn = 0; turn < turns; turn++) await new Promise((next) => setImmediate(next))
+    db.putSync('key 1', 'one')
+    db.compactSync()
+    await compacted
+    assert.deepEqual(leftIn(environment), [], `after ${turns} turns`)
+    await db.close()
+  }
+})
+
+test('compaction whose manifest cannot be written leaves no files', () => {
+  for (const failing of ['write', 'sync', 'rename'] as const) {
+    const environment = simulatedEnvironment({ seed: 1 })
+    const db = openSync('/store', { engine: 'log', environment })
+    for (let i = 0; i < 20; i++) db.putSync(`key ${i % 10}`, 'value')
+    environment.files.failNext(({ call, path }) =>
+      call === failing && path.includes('MANIFEST') ? 'ENOSPC' : undefined,
+    )
+    assert.throws(() => db.compactSync(), { code: 'COMPACTION_FAILED' })
+    environment.files.clearFaults()
+    assert.deepEqual(leftIn(environment), [])
+    db.closeSync()
+  }
 })

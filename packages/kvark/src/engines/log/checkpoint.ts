@@ -146,6 +146,8 @@ export function* writeCheckpoint(
     yield* handle.close()
     if (!whole) yield* state.discard(draft)
   }
+  // First: whoever is cut off while it gets its name hears of that no more.
+  state.indexes.add(number)
   yield* files.rename(draft, `${folder}/${indexName(number)}`)
   state.drafts.delete(draft)
   return state.index === index ? position : 0

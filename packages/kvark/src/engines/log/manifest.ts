@@ -105,9 +105,10 @@ export function* writeManifest(
   storeId: string,
   manifest: Manifest,
   cipher: StoreCipher | undefined,
+  drafts?: Set<string>,
 ): Routine<void> {
   const content = { format: FORMAT, storeId, ...manifest }
-  yield* writeSealed(environment, folder, MANIFEST_NAME, content, cipher)
+  yield* writeSealed(environment, folder, MANIFEST_NAME, content, cipher, drafts)
 }
 
 /** Whether it can be a manifest: a checksum can be made right by anybody. */

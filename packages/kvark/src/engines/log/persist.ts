@@ -27,7 +27,6 @@ export function persist(state: LogState): Routine<void> {
 
 function* store(state: LogState, report: JobReport): Routine<void> {
   const { journal } = state
-  const { files } = state.context.environment
   const before = state.sinceCheckpoint
   const point = journal.point()
   const replay =
@@ -35,7 +34,6 @@ function* store(state: LogState, report: JobReport): Routine<void> {
       ? { segment: state.nextFile, address: FILE_HEADER_BYTES }
       : { segment: point.segment, address: point.end }
   const number = state.nextFile++
-  const previous = state.manifest.index
   const life = Buffer.from(state.context.environment.random(4)).readUInt32LE()
   const written = yield* writeCheckpoint(
     state,
@@ -47,15 +45,24 @@ function* store(state: LogState, report: JobReport): Routine<void> {
     },
   )
   report.bytes = written
-  if (written === 0) {
-    yield* files.remove(`${state.context.folder}/${indexName(number)}`)
-    return
-  }
+  if (written === 0) return yield* removeIndex(state, number)
   yield* commit(state, { number, life })
   state.moved = false
   state.sinceCheckpoint -= before
   state.checkpoints++
-  if (previous) yield* files.remove(`${state.context.folder}/${indexName(previous.number)}`)
+  yield* removeIndexes(state)
+}
+
+/** Once a manifest is durable: removes the stored indexes that it does not name, those before it and of jobs that were cut off. */
+function* removeIndexes(state: LogState): Routine<void> {
+  for (const number of [...state.indexes]) {
+    if (number !== state.manifest.index?.number) yield* removeIndex(state, number)
+  }
+}
+
+function* removeIndex({ context, indexes }: LogState, number: number): Routine<void> {
+  yield* context.environment.files.remove(`${context.folder}/${indexName(number)}`)
+  indexes.delete(number)
 }
 
 /** Everything durable, the manifest up to date, the journal ended with a close frame. */
@@ -64,7 +71,10 @@ export function* closeCleanly(state: LogState): Routine<void> {
   // And what has expired must have so for the next session, too: its clock goes on from that frame.
   if (state.context.form.cipher || state.judged) state.journal.begin()
   if (state.moved || state.sinceCheckpoint > SHORT_TAIL_BYTES) yield* persist(state)
-  else yield* commit(state, state.manifest.index)
+  else {
+    yield* commit(state, state.manifest.index)
+    yield* removeIndexes(state)
+  }
   yield* state.journal.close(state.manifest.number)
 }
 
@@ -91,7 +101,7 @@ function* commit(state: LogState, index: Manifest['index']): Routine<void> {
   const retired = [...state.retired]
   const nextFile = Math.min(state.nextFile, ...unnamed.map((one) => one.file.number))
   const manifest = manifestOf(state, named, index, floor, nextFile)
-  yield* writeManifest(environment, folder, state.storeId, manifest, form.cipher)
+  yield* writeManifest(environment, folder, state.storeId, manifest, form.cipher, state.drafts)
   state.manifest = manifest
   for (const segment of retired) segment.removable = true
 }

@@ -33,6 +33,8 @@ export class LogState {
   moveOn: () => boolean = () => false
   /** Files that a job is writing, under names that nothing else has: they go when it fails or is stopped. */
   readonly drafts: Set<string> = new Set()
+  /** Numbers of the stored indexes that are, or may be, in the folder. */
+  readonly indexes: Set<number> = new Set()
   /** Long values on their way in. */
   readonly spools: Set<SegmentSpool> = new Set()
   /** Reads under way past the cache, by segment. */
@@ -64,6 +66,7 @@ export class LogState {
     this.manifest = manifest
     this.nextFile = nextFile
     this.clearedSequence = clearedSequence
+    if (manifest.index) this.indexes.add(manifest.index.number)
   }
 
   get storeId(): string {
