@@ -158,10 +158,12 @@ export class TransactionState implements Running, Guard {
       const { keys, values } = own
       checkCodecs({ name: wanted.name, keys: keys.name, values: values.name }, wanted)
     }
-    const record = this.life.tables.reserve(wanted)
+    const reserved = this.life.tables.reserve(wanted)
+    // Where somebody else has made the table meanwhile, what was written here is still seen until this run ends in vain.
+    const record = own ?? reserved
     const made = new Core(this.life, record, core.keys, core.values, core.ttl)
     this.#made ??= new Map()
-    this.#made.set(record.name, made)
+    this.#made.set(reserved.name, made)
     return made
   }
 

@@ -427,6 +427,25 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'sees what it wrote to a table of its own also when somebody else makes that table',
+    async run(place) {
+      const db = await opened(place)
+      const seen: unknown[] = []
+      await db.transaction(async (tx) => {
+        await tx.table('made').put('own', '1')
+        if (seen.length === 0) await db.table('made').put('other', '1')
+        const made = tx.table('made')
+        await made.put('more', '1')
+        seen.push([await made.get('own'), made.countSync(), (await collect(made.keys())).sort()])
+      })
+      assert.deepEqual(seen, [
+        ['1', 2, ['more', 'own']],
+        ['1', 3, ['more', 'other', 'own']],
+      ])
+      assert.deepEqual(await content(db.table('made')), { more: '1', other: '1', own: '1' })
+    },
+  },
+  {
     name: 'clears what there is and what it wrote itself, and goes on',
     async run(place) {
       const db = await opened(place)
