@@ -527,7 +527,6 @@ export class Journal {
       // Another caller may do it meanwhile, and compaction close the files then.
       const wanted = (): boolean => this.#suspects === suspects
       for (const [segment, from] of suspects) yield* rewrite(segment, from, wanted)
-      if (wanted()) this.#suspects = []
       // A file stays on the list until its sync has succeeded: a second caller must not count on one under way.
       const files = [...this.#unsynced]
       const begun = [...this.#unnamed]
@@ -542,6 +541,8 @@ export class Journal {
         segment.dirty = false
         this.#unsynced = this.#unsynced.filter((one) => one !== segment)
       }
+      // Not before they are synced, for the same reason.
+      if (wanted()) this.#suspects = []
       if (begun.length > 0) {
         yield* this.#environment.files.syncFolder(this.#folder)
         for (const segment of begun) segment.named = true
