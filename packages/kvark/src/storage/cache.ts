@@ -84,6 +84,12 @@ export class PageTable {
     this.frames = new Int32Array(pages).fill(-1)
   }
 
+  /** `CLOSED` where they have been let go of: for who has waited meanwhile, or has failed since the file was closed. */
+  checkOpen(): void {
+    if (!this.dropped) return
+    throw new KvarkError('CLOSED', 'The store was closed, or resumed, before this was done.')
+  }
+
   /** Makes room for at least `pages` pages. */
   grow(pages: number): void {
     if (pages <= this.frames.length) return

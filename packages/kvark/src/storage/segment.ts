@@ -114,7 +114,7 @@ export class Segment implements SegmentSource, PageSource {
       const wanted = Math.min(length - done, end - at)
       if (wanted <= 0) break
       if (at < flushed) {
-        const read = yield* this.handle.read(target, done, Math.min(wanted, flushed - at), at)
+        const read = yield* this.#read(target, done, Math.min(wanted, flushed - at), at)
         if (read === 0) break
         done += read
       } else {
@@ -124,6 +124,15 @@ export class Segment implements SegmentSource, PageSource {
       }
     }
     return done
+  }
+
+  *#read(target: Buffer, at: number, length: number, position: number): Routine<number> {
+    try {
+      return yield* this.handle.read(target, at, length, position)
+    } catch (error) {
+      this.pages.checkOpen()
+      throw error
+    }
   }
 
   #check(page: number, target: Buffer, at: number, read: number): void {
@@ -170,6 +179,7 @@ export function* readCached(
   let done = copyCached(cache, file, address, result, 0, length)
   while (done < length) {
     const page = advance(file.form, address, done) >>> PAGE_BITS
+    file.pages.checkOpen()
     const block = cache.block(file.pages, page)
     try {
       yield* block.load

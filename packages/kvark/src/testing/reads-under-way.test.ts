@@ -5,6 +5,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { simulatedEnvironment } from '../environment/simulated.ts'
 import { open } from '../store/open.ts'
+import type { EngineName } from '../store/options.ts'
 import { SimulatedFiles } from '../vfs/simulated.ts'
 import { throws } from './contract/check.ts'
 
@@ -45,43 +46,65 @@ for (const [what, keyBytes, count] of [
   })
 }
 
-for (const [what, keyBytes, valueBytes] of [
+const READ = [
   ['long keys', 300, 100],
   ['long values', 8, 50_000],
   ['values that are read past the cache', 8, 300_000],
-] as const) {
-  test(`${what}: who reads while the store is resumed gets what is there, or is told`, async () => {
-    const options = { engine: 'btree', pageBytes: 4096, cacheBytes: 1024 * 1024 } as const
-    const names = Array.from({ length: 20 }, (_, i) => `${'k'.repeat(keyBytes)}${i + 10}`)
-    let told = 0
-    for (let turns = 0; turns < 40; turns += 6) {
-      const files = new SimulatedFiles()
-      const environment = simulatedEnvironment({ seed: 1, files })
-      const first = await open('/store', { ...options, environment })
-      await first.load(names.map((key) => [key, 'v'.repeat(valueBytes)]))
-      await first.close()
-      const db = await open('/store', { ...options, environment })
-      const reads = [
-        ...names.map((key) => db.get(key)),
-        db.count(),
-        db.verify(),
-        db.inspect(),
-        db.entries().nextMany(100),
-      ]
-      for (let i = 0; i < turns; i++) await Promise.resolve()
-      files.failNext({ call: 'write', path: '.log', error: 'EIO' })
-      throws('IO', () => db.putSync('lost', 'x'))
-      files.clearFaults()
-      db.resumeSync()
-      for (const read of await Promise.allSettled(reads)) {
-        if (read.status === 'fulfilled') continue
-        assert.equal((read.reason as { code?: unknown }).code, 'CLOSED', read.reason)
-        told++
+] as const
+
+for (const engine of ['btree', 'log'] as const) {
+  for (const [what, keyBytes, valueBytes] of READ) {
+    test(`${what}, ${engine}: who reads while the store is resumed gets what is there, or is told`, async () => {
+      let told = 0
+      for (const turns of [0, 6, 12, 24, 36]) {
+        told += await readAndResume(engine, keyBytes, valueBytes, turns, true)
       }
-      assert.deepEqual((await db.verify()).problems, [])
-      assert.equal(await db.count(), names.length)
-      await db.close()
-    }
-    assert.ok(told > 0)
-  })
+      told += await readAndResume(engine, keyBytes, valueBytes, 6, false)
+      assert.ok(told > 0)
+    })
+  }
+}
+
+/** How many of the reads were told that the store was resumed, which it is so many turns after they have begun. */
+async function readAndResume(
+  engine: EngineName,
+  keyBytes: number,
+  valueBytes: number,
+  turns: number,
+  sync: boolean,
+): Promise<number> {
+  const files = new SimulatedFiles()
+  const environment = simulatedEnvironment({ seed: 1, files })
+  const pages = engine === 'btree' ? { pageBytes: 4096 } : {}
+  const options = { engine, ...pages, cacheBytes: 1024 * 1024, environment }
+  const names = Array.from({ length: 20 }, (_, i) => `${'k'.repeat(keyBytes)}${i + 10}`)
+  const first = await open('/store', options)
+  for (const key of names) first.putSync(key, 'v'.repeat(valueBytes), { durability: 'none' })
+  await first.close()
+  const db = await open('/store', options)
+  const reads = [
+    ...names.map((key) => db.get(key)),
+    db.count(),
+    db.verify(),
+    db.inspect(),
+    db.entries().nextMany(100),
+  ]
+  for (let i = 0; i < turns; i++) await Promise.resolve()
+  files.failNext({ call: 'write', path: '.log', error: 'EIO' })
+  throws('IO', () => db.putSync('lost', 'x'))
+  files.clearFaults()
+  if (sync) db.resumeSync()
+  const resumed = sync ? Promise.resolve() : db.resume()
+  const settled = Promise.allSettled([...reads, ...names.map((key) => db.get(key))])
+  await resumed
+  let told = 0
+  for (const read of await settled) {
+    if (read.status === 'fulfilled') continue
+    assert.equal((read.reason as { code?: unknown }).code, 'CLOSED', String(read.reason))
+    told++
+  }
+  assert.deepEqual((await db.verify()).problems, [])
+  assert.equal(await db.count(), names.length)
+  await db.close()
+  return told
 }

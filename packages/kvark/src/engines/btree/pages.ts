@@ -15,7 +15,6 @@
  */
 
 import { larger, ownIntegers, release } from '../../bytes/memory.ts'
-import { KvarkError } from '../../errors.ts'
 import {
   type Block,
   type Cache,
@@ -251,10 +250,9 @@ export class Pages {
     this.#spare.push(frame)
   }
 
-  /** `CLOSED` where they have been let go of: for who has waited meanwhile, or has failed since the file was closed. */
+  /** `CLOSED` where they have been let go of. */
   checkOpen(): void {
-    if (!this.table.dropped) return
-    throw new KvarkError('CLOSED', 'The store was closed, or resumed, before this was done.')
+    this.table.checkOpen()
   }
 
   /** Lets go of all memory. */

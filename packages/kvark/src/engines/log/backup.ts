@@ -23,7 +23,7 @@
 
 import type { BackupReport, BackupTarget, Progress } from '../../engine/engine.ts'
 import type { Routine } from '../../environment/routine.ts'
-import { corruption, KvarkError } from '../../errors.ts'
+import { asKvarkError, corruption, KvarkError } from '../../errors.ts'
 import { FileCopy } from '../../storage/file-copy.ts'
 import { readOnly } from '../../storage/journal.ts'
 import { journalName } from '../../storage/journal-recovery.ts'
@@ -65,7 +65,8 @@ export function* backup(
   } catch (error) {
     // The store was resumed meanwhile, or closed, which closes its files.
     const { failure } = state.journal
-    throw failure && errnoOf(error) === 'EBADF' ? readOnly(failure) : error
+    const isClosed = errnoOf(error) === 'EBADF' || asKvarkError(error).code === 'CLOSED'
+    throw failure && isClosed ? readOnly(failure) : error
   } finally {
     run.letGo()
     if (index) yield* index.handle.close()

@@ -211,6 +211,8 @@ export class Lookup {
     const frame = file.pages.frames[address >>> PAGE_BITS]
     if (frame === undefined) throw corruption(file.path, address, 'the segment is cut short')
     if (frame < 0) {
+      // What compaction lets go of nobody finds any more.
+      file.pages.checkOpen()
       this.block = this.#cache.block(file.pages, address >>> PAGE_BITS)
       return BLOCKED
     }
@@ -262,6 +264,7 @@ export class Lookup {
       const frame = pages.frames[page]
       if (frame === undefined) throw corruption(segment.file.path, from, 'the segment is cut short')
       if (frame < 0) {
+        pages.checkOpen()
         this.block = this.#cache.block(pages, page)
         return BLOCKED
       }
