@@ -100,6 +100,17 @@ for (const engine of ENGINES) {
     await db.close()
   })
 
+  test(`${engine}: compact takes out long values, too, that have expired since the last checkpoint`, async () => {
+    const environment = simulatedEnvironment({ seed: 5 })
+    const db = await openAt(environment, engine)
+    await db.put('stays', '')
+    for (let i = 0; i < 5; i++) await db.put(`key${i}`, 'long'.repeat(20_000), { ttl: 1000 })
+    environment.jump(1000)
+    await db.compact()
+    assert.equal(db.stats().entries, 1)
+    await db.close()
+  })
+
   test(`${engine}: after a power cut the clock goes on, though the machine's was set back`, async () => {
     const environment = simulatedEnvironment({ seed: 4 })
     const start = environment.now()

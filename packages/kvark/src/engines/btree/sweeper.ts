@@ -82,6 +82,9 @@ export class Sweeper {
 
   /** Takes out everything that has expired by now. */
   *sweep(signal: AbortSignal | undefined): Routine<void> {
+    // One that runs may be past what has expired since it began.
+    if (this.#job.running || this.#isTime()) yield* this.#pass(signal)
+    // Long values waited for the checkpoint with which that ended.
     if (this.#isTime()) yield* this.#pass(signal)
   }
 
