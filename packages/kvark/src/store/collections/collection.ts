@@ -9,7 +9,8 @@
  * 1. A change takes effect as a whole, also when the power fails. What it read is as it was when it is written: promised changes take
  *    turns, synchronous ones come in between and are noticed, and whatever else writes to the table is met by conditions.
  * 2. A turn ends when the batch is handed over, not when it is durable: many who change a collection at once share one sync.
- * 3. Handles of one collection share what is kept of it in memory: those of one table, whatever it is called by now.
+ * 3. Promised calls, those that only read among them, come in the order in which they were made.
+ * 4. Handles of one collection share what is kept of it in memory: those of one table, whatever it is called by now.
  */
 
 import { Effect, type Routine, runAsync, runSync } from '../../environment/routine.ts'
@@ -167,6 +168,18 @@ export class Collection<K, V, S extends Shared = Shared> {
     }
   }
 
+  /** What is no change by a plan, in its turn as those are: behind the promised calls before it. `act` hands it over, or begins to read. */
+  async inTurn<T>(act: () => Promise<T>): Promise<T> {
+    const end = await this.shared.turn()
+    let result: Promise<T>
+    try {
+      result = act()
+    } finally {
+      end()
+    }
+    return await result
+  }
+
   changeSync<T>(plan: Plan<K, V, T>, options: DurabilityOptions | undefined): T {
     checkWaiting(options)
     for (;;) {
@@ -243,6 +256,15 @@ export function itemsOf<T>(values: Iterable<T>): T[] {
 export function checkMs(name: string, value: unknown, least: number): asserts value is number {
   if (typeof value === 'number' && value >= least) return
   throw invalid(`'${name}' must be a number of milliseconds from ${least} on, not ${show(value)}.`)
+}
+
+/** A value as it was when it was given: what the caller does with it while the call waits for its turn changes nothing. */
+export class Encoded {
+  readonly bytes: Uint8Array
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes
+  }
 }
 
 /** What a codec of the store's makes of a value, behind a byte that says what it is. */

@@ -164,6 +164,88 @@ for (const engine of ['btree', 'log'] as const) {
     db.closeSync()
   })
 
+  test(`promised calls come in the order in which they were made, those that read, too, ${engine}`, async () => {
+    const { db } = new World(engine)
+    const recent = list(db, 'recent')
+    const first = recent.set('a', '1')
+    const seen = [recent.get('a'), recent.has('a'), recent.count(), recent.clear(), recent.count()]
+    assert.deepEqual(await Promise.all([first, ...seen]), [true, '1', true, 1, undefined, 0])
+    const tags = set(db, 'tags')
+    const changes = [
+      tags.add('x'),
+      tags.clear(),
+      tags.delete('z'),
+      tags.addMany(['z']),
+      tags.count(),
+    ]
+    assert.deepEqual(await Promise.all(changes), [true, undefined, false, undefined, 1])
+    assert.deepEqual(await Promise.all([tags.delete('z'), tags.has('z')]), [true, false])
+    const visits = counters(db, 'visits')
+    const adds = [visits.add('/'), visits.get('/'), visits.clear(), visits.get('/')]
+    assert.deepEqual(await Promise.all(adds), [1, 1, undefined, 0])
+    const pages = intSets(db, 'pages')
+    assert.deepEqual(await Promise.all([pages.add('k', 5), pages.count('k')]), [true, 1])
+    const jobs = queue(db, 'jobs')
+    assert.deepEqual(await Promise.all([jobs.push('a'), jobs.count()]), [undefined, 1])
+    db.closeSync()
+  })
+
+  test(`what is pushed, or set, is what it was then, ${engine}`, async () => {
+    const { db } = new World(engine)
+    const jobs = queue(db, 'jobs', { values: 'json' })
+    const recent = list(db, 'recent', { values: 'bytes' })
+    const job = { n: 0 }
+    const bytes = new Uint8Array(1)
+    const calls: Promise<unknown>[] = []
+    for (let n = 1; n <= 3; n++) {
+      job.n = n
+      bytes[0] = n
+      calls.push(jobs.push(job), jobs.pushFront(job), recent.set(`${n}`, bytes))
+    }
+    await Promise.all(calls)
+    const items = Array.from({ length: 6 }, () => (jobs.popSync() as typeof job).n)
+    assert.deepEqual(items, [3, 2, 1, 1, 2, 3])
+    assert.deepEqual(
+      Array.from(recent.entriesSync(), ([, [n]]) => n),
+      [1, 2, 3],
+    )
+    db.closeSync()
+  })
+
+  test(`an item that is pushed to the place of one that was taken and acknowledged is free, ${engine}`, async () => {
+    const { db, environment } = new World(engine)
+    const jobs = queue(db, 'jobs', { leaseMs: 1000 })
+    await jobs.push('a')
+    const acknowledged = (await jobs.take())!.ack()
+    await jobs.pushFront('b', { durability: 'none' })
+    assert.equal(await jobs.pop(), 'b', 'before it is durable that the other one is gone')
+    assert.equal(await acknowledged, true)
+    await jobs.push('c')
+    const late = (await jobs.take())!
+    environment.advance(1000)
+    const second = (await jobs.take())!
+    assert.equal(await late.ack(), true)
+    await jobs.pushFront('d')
+    assert.equal(await jobs.pop(), 'd', 'while a second one has still to say that he is done')
+    assert.deepEqual([second.renew(), await second.ack()], [false, false])
+    db.closeSync()
+  })
+
+  test(`who waits gets an item as soon as the time is over that somebody has given it last, ${engine}`, async () => {
+    const { db, environment } = new World(engine)
+    const jobs = queue(db, 'jobs', { leaseMs: 10_000 })
+    await jobs.push('a')
+    const first = (await jobs.take())!
+    const second = jobs.take({ waitMs: Number.POSITIVE_INFINITY })
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.equal(first.renew(100), true)
+    await new Promise((resolve) => setImmediate(resolve))
+    environment.advance(100)
+    const found = await Promise.race([second, new Promise((resolve) => setImmediate(resolve))])
+    assert.equal((found as Taken<string> | undefined)?.value, 'a')
+    db.closeSync()
+  })
+
   test(`a queue under many at once is an array, ${engine}`, async () => {
     for (let seed = 1; seed <= 3; seed++) await runModel(engine, seed)
   })

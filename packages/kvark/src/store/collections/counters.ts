@@ -102,7 +102,7 @@ class StoreCounters<K> implements Counters<K> {
   }
 
   async get(key: K): Promise<number> {
-    return (await this.#collection.table.get(key)) ?? 0
+    return (await this.#collection.inTurn(() => this.#collection.table.get(key))) ?? 0
   }
 
   getSync(key: K): number {
@@ -123,7 +123,7 @@ class StoreCounters<K> implements Counters<K> {
 
   async clear(options?: DurabilityOptions): Promise<void> {
     checkWaiting(options)
-    await this.#collection.table.clear(options)
+    await this.#collection.inTurn(() => this.#collection.table.clear(options))
   }
 
   clearSync(options?: DurabilityOptions): void {

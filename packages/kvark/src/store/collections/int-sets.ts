@@ -183,7 +183,8 @@ class StoreIntSets<K> implements IntSets<K> {
   }
 
   async count(key: K): Promise<number> {
-    return headOf(await this.#collection.table.get(new Part(SET, key))).items
+    const { table } = this.#collection
+    return headOf(await this.#collection.inTurn(() => table.get(new Part(SET, key)))).items
   }
 
   countSync(key: K): number {

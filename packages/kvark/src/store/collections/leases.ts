@@ -44,13 +44,25 @@ export class Leases extends Shared {
   renew(lease: Lease, now: number, until: number): boolean {
     if (this.#leases.get(lease.position) !== lease || lease.until <= now) return false
     lease.until = until
+    // Who waits for another one to end looks at the time again.
+    if (until < this.#first) this.#wake()
     this.#first = Math.min(this.#first, until)
     return true
   }
 
-  /** The item is gone. */
-  end(lease: Lease): void {
-    if (this.#leases.get(lease.position) === lease) this.#leases.delete(lease.position)
+  /** The item is gone: whoever has it by now has nothing, for others may come to its position. Gives what he had. */
+  end({ position, version }: Lease): Lease | undefined {
+    const lease = this.#leases.get(position)
+    if (lease?.version !== version) return undefined
+    this.#leases.delete(position)
+    return lease
+  }
+
+  /** The item is not gone after all. */
+  restore(lease: Lease): void {
+    if (this.#leases.has(lease.position)) return
+    this.#leases.set(lease.position, lease)
+    this.#first = Math.min(this.#first, lease.until)
   }
 
   release(lease: Lease): void {

@@ -24,6 +24,7 @@ import {
   checkOptions,
   checkWaiting,
   decodeTagged,
+  Encoded,
   encodeTagged,
   putOver,
   Shared,
@@ -148,14 +149,16 @@ class Item<V> {
 
 const ENDS = undefined
 type Key<K> = Name<K> | number | undefined
-type Value<K, V> = Item<V> | Name<K> | Ends
+type Value<K, V> = Item<V> | Item<Encoded> | Name<K> | Ends
 type Operation<K, V> = BatchOperation<Key<K>, Value<K, V>>
 
 class StoreList<K, V> implements List<K, V> {
   readonly #collection: Collection<Key<K>, Value<K, V>>
   readonly #row: Row<Key<K>, Value<K, V>>
+  readonly #values: InternalCodec<V>
 
   constructor(db: CollectionStore, name: string, keys: InternalCodec<K>, values: InternalCodec<V>) {
+    this.#values = values
     const codecs = { keys: keyCodec(keys), values: valueCodec(keys, values) }
     this.#collection = new Collection(db, name, codecs, () => new Shared())
     this.#row = new Row(
@@ -165,16 +168,20 @@ class StoreList<K, V> implements List<K, V> {
     )
   }
 
-  set(key: K, value: V, options?: DurabilityOptions): Promise<boolean> {
-    return this.#collection.change(() => this.#setting(key, value), options)
+  async set(key: K, value: V, options?: DurabilityOptions): Promise<boolean> {
+    const encoded = this.#encode(value)
+    return await this.#collection.change(() => this.#setting(key, encoded), options)
   }
 
   setSync(key: K, value: V, options?: DurabilityOptions): boolean {
-    return this.#collection.changeSync(() => this.#setting(key, value), options)
+    const encoded = this.#encode(value)
+    return this.#collection.changeSync(() => this.#setting(key, encoded), options)
   }
 
   async get(key: K): Promise<V | undefined> {
-    return itemOf(await this.#collection.table.getEntry(new Name(key)))?.value as V | undefined
+    const { table } = this.#collection
+    const entry = await this.#collection.inTurn(() => table.getEntry(new Name(key)))
+    return itemOf(entry)?.value as V | undefined
   }
 
   getSync(key: K): V | undefined {
@@ -182,7 +189,7 @@ class StoreList<K, V> implements List<K, V> {
   }
 
   has(key: K): Promise<boolean> {
-    return this.#collection.table.has(new Name(key))
+    return this.#collection.inTurn(() => this.#collection.table.has(new Name(key)))
   }
 
   hasSync(key: K): boolean {
@@ -258,7 +265,8 @@ class StoreList<K, V> implements List<K, V> {
   }
 
   async count(): Promise<number> {
-    return endsOf(await this.#collection.entry(ENDS).async()).items
+    const ends = await this.#collection.inTurn(() => this.#collection.entry(ENDS).async())
+    return endsOf(ends).items
   }
 
   countSync(): number {
@@ -267,7 +275,7 @@ class StoreList<K, V> implements List<K, V> {
 
   async clear(options?: DurabilityOptions): Promise<void> {
     checkWaiting(options)
-    await this.#collection.table.clear(options)
+    await this.#collection.inTurn(() => this.#collection.table.clear(options))
   }
 
   clearSync(options?: DurabilityOptions): void {
@@ -275,7 +283,11 @@ class StoreList<K, V> implements List<K, V> {
     this.#collection.table.clearSync(options)
   }
 
-  *#setting(key: K, value: V): Routine<Change<Key<K>, Value<K, V>, boolean>> {
+  #encode(value: V): Encoded {
+    return new Encoded(encodeTagged(this.#values, ITEM, value))
+  }
+
+  *#setting(key: K, value: Encoded): Routine<Change<Key<K>, Value<K, V>, boolean>> {
     const name = new Name(key)
     const before = yield* this.#collection.entry(name)
     const old = itemOf<V>(before)
@@ -453,7 +465,8 @@ function valueCodec<K, V>(keys: InternalCodec<K>, values: InternalCodec<V>): Cod
     encode(value) {
       if (value instanceof Ends) return encodeEnds(ENDS_TAG, value)
       if (value instanceof Name) return encodeTagged(keys, NAME, value.key)
-      const encoded = encodeTagged(values, ITEM, value.value)
+      const { value: inner } = value
+      const encoded = inner instanceof Encoded ? inner.bytes : encodeTagged(values, ITEM, inner)
       const bytes = Buffer.alloc(POSITION_BYTES + encoded.length)
       bytes.set(encoded, POSITION_BYTES)
       bytes[0] = ITEM

@@ -31,6 +31,7 @@ import {
   checkOptions,
   checkWaiting,
   decodeTagged,
+  Encoded,
   encodeTagged,
   itemsOf,
   putOver,
@@ -164,13 +165,16 @@ export function queue(
 /** Of the ends; items have numbers. */
 const ENDS = undefined
 type Key = number | undefined
+type Value<V> = V | Encoded | Ends
 
 class StoreQueue<V> implements Queue<V> {
-  readonly #collection: Collection<Key, V | Ends, Leases>
-  readonly #row: Row<Key, V | Ends>
+  readonly #collection: Collection<Key, Value<V>, Leases>
+  readonly #row: Row<Key, Value<V>>
+  readonly #values: InternalCodec<V>
   readonly #leaseMs: number
 
   constructor(db: CollectionStore, name: string, values: InternalCodec<V>, leaseMs: number) {
+    this.#values = values
     const codecs = { keys: POSITIONS, values: itemCodec(values) }
     this.#collection = new Collection(db, name, codecs, () => new Leases())
     this.#row = new Row(
@@ -181,30 +185,34 @@ class StoreQueue<V> implements Queue<V> {
     this.#leaseMs = leaseMs
   }
 
-  push(value: V, options?: DurabilityOptions): Promise<void> {
-    return this.#change(() => this.#adding([value], false), options)
+  async push(value: V, options?: DurabilityOptions): Promise<void> {
+    const items = this.#encode([value])
+    await this.#change(() => this.#adding(items, false), options)
   }
 
   pushSync(value: V, options?: DurabilityOptions): void {
-    this.#changeSync(() => this.#adding([value], false), options)
+    const items = this.#encode([value])
+    this.#changeSync(() => this.#adding(items, false), options)
   }
 
   async pushMany(values: Iterable<V>, options?: DurabilityOptions): Promise<void> {
-    const all = itemsOf(values)
-    await this.#change(() => this.#adding(all, false), options)
+    const items = this.#encode(itemsOf(values))
+    await this.#change(() => this.#adding(items, false), options)
   }
 
   pushManySync(values: Iterable<V>, options?: DurabilityOptions): void {
-    const all = itemsOf(values)
-    this.#changeSync(() => this.#adding(all, false), options)
+    const items = this.#encode(itemsOf(values))
+    this.#changeSync(() => this.#adding(items, false), options)
   }
 
-  pushFront(value: V, options?: DurabilityOptions): Promise<void> {
-    return this.#change(() => this.#adding([value], true), options)
+  async pushFront(value: V, options?: DurabilityOptions): Promise<void> {
+    const items = this.#encode([value])
+    await this.#change(() => this.#adding(items, true), options)
   }
 
   pushFrontSync(value: V, options?: DurabilityOptions): void {
-    this.#changeSync(() => this.#adding([value], true), options)
+    const items = this.#encode([value])
+    this.#changeSync(() => this.#adding(items, true), options)
   }
 
   pop(options?: DurabilityOptions): Promise<V | undefined> {
@@ -268,7 +276,7 @@ class StoreQueue<V> implements Queue<V> {
   }
 
   async count(): Promise<number> {
-    const ends = await this.#collection.entry(ENDS).async()
+    const ends = await this.#collection.inTurn(() => this.#collection.entry(ENDS).async())
     return endsOf(ends).items
   }
 
@@ -278,15 +286,11 @@ class StoreQueue<V> implements Queue<V> {
 
   async clear(options?: DurabilityOptions): Promise<void> {
     checkWaiting(options)
-    const end = await this.#leases.turn()
-    let cleared: Promise<void>
-    try {
-      cleared = this.#collection.table.clear(options)
+    await this.#collection.inTurn(() => {
+      const cleared = this.#collection.table.clear(options)
       this.#leases.clear()
-    } finally {
-      end()
-    }
-    await cleared
+      return cleared
+    })
   }
 
   clearSync(options?: DurabilityOptions): void {
@@ -306,27 +310,31 @@ class StoreQueue<V> implements Queue<V> {
   }
 
   #change<T>(
-    plan: () => Routine<Change<Key, V | Ends, T>>,
+    plan: () => Routine<Change<Key, Value<V>, T>>,
     options: DurabilityOptions | undefined,
   ): Promise<T> {
     return this.#collection.change(plan, options)
   }
 
   #changeSync<T>(
-    plan: () => Routine<Change<Key, V | Ends, T>>,
+    plan: () => Routine<Change<Key, Value<V>, T>>,
     options: DurabilityOptions | undefined,
   ): T {
     return this.#collection.changeSync(plan, options)
   }
 
-  *#adding(values: readonly V[], front: boolean): Routine<Change<Key, V | Ends, void>> {
+  #encode(values: readonly V[]): Encoded[] {
+    return values.map((value) => new Encoded(encodeTagged(this.#values, ITEM_TAG, value)))
+  }
+
+  *#adding(items: readonly Encoded[], front: boolean): Routine<Change<Key, Value<V>, void>> {
     const entry = yield* this.#collection.entry(ENDS)
-    const { head, tail, items } = endsOf(entry)
-    const count = values.length
+    const { head, tail, items: before } = endsOf(entry)
+    const count = items.length
     if (count === 0) return { operations: [], result: undefined }
     const first = front ? head - count : tail
-    const next = new Ends(front ? first : head, front ? tail : tail + count, items + count)
-    const puts = values.map((value, i) => ({ type: 'put', key: first + i, value }) as const)
+    const next = new Ends(front ? first : head, front ? tail : tail + count, before + count)
+    const puts = items.map((value, i) => ({ type: 'put', key: first + i, value }) as const)
     return {
       operations: [...puts, putOver(ENDS, next, entry)],
       result: undefined,
@@ -334,7 +342,7 @@ class StoreQueue<V> implements Queue<V> {
     }
   }
 
-  *#popping(back: boolean): Routine<Change<Key, V | Ends, V | undefined>> {
+  *#popping(back: boolean): Routine<Change<Key, Value<V>, V | undefined>> {
     const found = yield* this.#free(back)
     if (found === undefined) return { operations: [], result: undefined }
     const { position, entry, ends } = found
@@ -343,12 +351,12 @@ class StoreQueue<V> implements Queue<V> {
     return { operations, result: entry.value as V, undo }
   }
 
-  *#peeking(back: boolean): Routine<Change<Key, V | Ends, V | undefined>> {
+  *#peeking(back: boolean): Routine<Change<Key, Value<V>, V | undefined>> {
     const found = yield* this.#free(back)
     return { operations: [], result: found?.entry.value as V | undefined }
   }
 
-  *#taking(leaseMs: number): Routine<Change<Key, V | Ends, Taken<V> | undefined>> {
+  *#taking(leaseMs: number): Routine<Change<Key, Value<V>, Taken<V> | undefined>> {
     const found = yield* this.#free(false)
     if (found === undefined) return { operations: [], result: undefined }
     const { position, entry } = found
@@ -358,16 +366,8 @@ class StoreQueue<V> implements Queue<V> {
     const lease: Lease = { position, version: entry.version, until }
     const result: Taken<V> = {
       value: entry.value as V,
-      ack: async (options) => {
-        const removed = await this.#change(() => this.#acking(lease), options)
-        leases.end(lease)
-        return removed
-      },
-      ackSync: (options) => {
-        const removed = this.#changeSync(() => this.#acking(lease), options)
-        leases.end(lease)
-        return removed
-      },
+      ack: (options) => this.#change(() => this.#acking(lease), options),
+      ackSync: (options) => this.#changeSync(() => this.#acking(lease), options),
       release: () => leases.release(lease),
       renew: (ms = leaseMs) => {
         checkMs('leaseMs', ms, 0)
@@ -378,19 +378,30 @@ class StoreQueue<V> implements Queue<V> {
     return { operations: [], result, act: () => leases.take(lease) }
   }
 
-  *#acking({ position, version }: Lease): Routine<Change<Key, V | Ends, boolean>> {
+  *#acking(lease: Lease): Routine<Change<Key, Value<V>, boolean>> {
+    const { position, version } = lease
     const { version: now } = (yield* this.#collection.entry(position)) ?? { version: 0 }
-    if (now !== version) return { operations: [], result: false }
+    // In one step with the item: before that is durable another one may be pushed to its position.
+    const leases = this.#leases
+    let ended: Lease | undefined
+    const act = (): void => {
+      ended = leases.end(lease)
+    }
+    if (now !== version) return { operations: [], result: false, act }
     const ends = yield* this.#collection.entry(ENDS)
-    return { operations: yield* this.#removing(position, version, ends), result: true }
+    const operations = yield* this.#removing(position, version, ends)
+    const undo = (): void => {
+      if (ended !== undefined) leases.restore(ended)
+    }
+    return { operations, result: true, act, undo }
   }
 
   /** What removes an item, and sets the ends to those that are left. */
   *#removing(
     position: number,
     version: number,
-    entry: Entry<V | Ends> | undefined,
-  ): Routine<Change<Key, V | Ends, void>['operations']> {
+    entry: Entry<Value<V>> | undefined,
+  ): Routine<Change<Key, Value<V>, void>['operations']> {
     const ends = yield* this.#row.without(position, endsOf(entry))
     return [{ type: 'delete', key: position, ifVersion: version }, putOver(ENDS, ends, entry)]
   }
@@ -399,8 +410,8 @@ class StoreQueue<V> implements Queue<V> {
   *#free(back: boolean): Routine<
     | {
         readonly position: number
-        readonly entry: Entry<V | Ends>
-        readonly ends: Entry<V | Ends> | undefined
+        readonly entry: Entry<Value<V>>
+        readonly ends: Entry<Value<V>> | undefined
       }
     | undefined
   > {
@@ -437,11 +448,12 @@ const POSITIONS: Codec<Key> = {
 const ITEM_TAG = 0
 const ENDS_TAG = 1
 
-function itemCodec<V>(codec: InternalCodec<V>): Codec<V | Ends> {
+function itemCodec<V>(codec: InternalCodec<V>): Codec<Value<V>> {
   return {
     name: `queue:${codec.name}`,
+    // What is written has been encoded when it was given.
     encode: (value) =>
-      value instanceof Ends ? encodeEnds(ENDS_TAG, value) : encodeTagged(codec, ITEM_TAG, value),
+      value instanceof Ends ? encodeEnds(ENDS_TAG, value) : (value as Encoded).bytes,
     decode(bytes) {
       if (bytes[0] === ITEM_TAG) return decodeTagged(codec, bytes)
       if (bytes[0] === ENDS_TAG) return decodeEnds(bytes)

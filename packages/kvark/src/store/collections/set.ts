@@ -123,7 +123,8 @@ class StoreSet<T> implements OrderedSet<T> {
   }
 
   async addMany(values: Iterable<T>, options?: DurabilityOptions): Promise<void> {
-    await this.#table.batch(putsOf(values), options)
+    const puts = [...putsOf(values)]
+    await this.#collection.inTurn(() => this.#table.batch(puts, options))
   }
 
   addManySync(values: Iterable<T>, options?: DurabilityOptions): void {
@@ -139,7 +140,7 @@ class StoreSet<T> implements OrderedSet<T> {
   }
 
   has(value: T): Promise<boolean> {
-    return this.#table.has(value)
+    return this.#collection.inTurn(() => this.#table.has(value))
   }
 
   hasSync(value: T): boolean {
@@ -151,7 +152,7 @@ class StoreSet<T> implements OrderedSet<T> {
   }
 
   count(options?: RangeOptions<T>): Promise<number> {
-    return this.#table.count(options)
+    return this.#collection.inTurn(() => this.#table.count(options))
   }
 
   countSync(options?: RangeOptions<T>): number {
@@ -160,7 +161,7 @@ class StoreSet<T> implements OrderedSet<T> {
 
   async clear(options?: DurabilityOptions): Promise<void> {
     checkWaiting(options)
-    await this.#table.clear(options)
+    await this.#collection.inTurn(() => this.#table.clear(options))
   }
 
   clearSync(options?: DurabilityOptions): void {
