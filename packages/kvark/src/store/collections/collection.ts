@@ -9,7 +9,7 @@
  * 1. A change takes effect as a whole, also when the power fails. What it read is as it was when it is written: promised changes take
  *    turns, synchronous ones come in between and are noticed, and whatever else writes to the table is met by conditions.
  * 2. A turn ends when the batch is handed over, not when it is durable: many who change a collection at once share one sync.
- * 3. Promised calls, those that only read among them, come in the order in which they were made.
+ * 3. Promised calls take effect in the order in which they were made, and those that read see what was called before them.
  * 4. Handles of one collection share what is kept of it in memory: those of one table, whatever it is called by now.
  */
 
@@ -168,7 +168,7 @@ export class Collection<K, V, S extends Shared = Shared> {
     }
   }
 
-  /** What is no change by a plan, in its turn as those are: behind the promised calls before it. `act` hands it over, or begins to read. */
+  /** What is no change by a plan, behind the promised calls before it: `act` hands over a write, or begins to read. Reads may go on beside each other. */
   async inTurn<T>(act: () => Promise<T>): Promise<T> {
     const end = await this.shared.turn()
     let result: Promise<T>
