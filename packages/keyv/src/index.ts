@@ -38,6 +38,9 @@ export interface KeyvStoredEntry {
   readonly expires?: number | undefined
 }
 
+/** What an adapter for Keyv has to do. */
+export type KeyvMethod = (typeof METHODS)[number]
+
 /** What Keyv 6 asks of a store before it uses it. */
 export interface KeyvCapabilities {
   readonly compatible: true
@@ -45,7 +48,7 @@ export interface KeyvCapabilities {
   /** It takes the time at which an entry ends. */
   readonly expires: true
   readonly methods: Readonly<
-    Record<string, { readonly exists: true; readonly methodType: 'async' }>
+    Record<KeyvMethod, { readonly exists: true; readonly methodType: 'async' }>
   >
 }
 
@@ -80,7 +83,7 @@ const BATCH = 1000
  */
 export class KvarkKeyv extends EventEmitter {
   /** Set by Keyv. */
-  namespace: string | undefined
+  namespace?: string | undefined
   /**
    * For Keyv 5, which has an `iterator` only for stores whose dialect it knows, or whose URL names one: of those, an embedded file with
    * ordered keys comes nearest.
@@ -116,7 +119,12 @@ export class KvarkKeyv extends EventEmitter {
     this.#isDirect = true
     const method = { exists: true, methodType: 'async' } as const
     const methods = Object.fromEntries(METHODS.map((name) => [name, method]))
-    return { compatible: true, store: 'keyvStorage', expires: true, methods }
+    return {
+      compatible: true,
+      store: 'keyvStorage',
+      expires: true,
+      methods: methods as KeyvCapabilities['methods'],
+    }
   }
 
   /** The text, `undefined` where there is none (any more). */
@@ -147,8 +155,13 @@ export class KvarkKeyv extends EventEmitter {
     return true
   }
 
-  /** All of them or, where the engine has batches and one is refused, none. */
-  async setMany(entries: readonly KeyvStoredEntry[]): Promise<boolean[]> {
+  /**
+   * All of them or, where the engine has batches and one is refused, none. Keyv 6 wants to hear of each entry; the type of a store for
+   * Keyv 5 has it that nothing is said.
+   */
+  setMany(entries: readonly KeyvStoredEntry[]): Promise<boolean[]>
+  setMany(entries: readonly KeyvStoredEntry[]): Promise<void>
+  async setMany(entries: readonly KeyvStoredEntry[]): Promise<unknown> {
     const store = await this.#opened()
     const puts = entries.map((entry) => ({
       key: this.#key(entry.key),
@@ -168,6 +181,8 @@ export class KvarkKeyv extends EventEmitter {
   }
 
   /** With Keyv 6 for each key, with Keyv 5 for any of them: whether it was there. */
+  deleteMany(keys: readonly string[]): Promise<boolean[]>
+  deleteMany(keys: readonly string[]): Promise<boolean>
   async deleteMany(keys: readonly string[]): Promise<boolean[] | boolean> {
     const store = await this.#opened()
     const removed = await Promise.all(keys.map((key) => remove(store, this.#key(key))))

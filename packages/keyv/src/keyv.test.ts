@@ -15,6 +15,19 @@ import { KvarkKeyv, type TextStore } from './index.ts'
 
 const ENGINES = ['btree', 'log'] as const
 
+/** What the types of Keyv 5 ask of a store, in words of its own. */
+interface StoreOfKeyvFive {
+  opts: unknown
+  namespace?: string | undefined
+  get<Value>(key: string): Promise<Value | undefined>
+  set(key: string, value: unknown, ttl?: number): unknown
+  setMany?(entries: { key: string; value: unknown; ttl?: number }[]): Promise<void>
+  delete(key: string): Promise<boolean>
+  deleteMany?(keys: string[]): Promise<boolean>
+  clear(): Promise<void>
+  on(event: string, listener: (...parameters: unknown[]) => void): unknown
+}
+
 for (const engine of ENGINES) {
   async function memory(t: TestContext): Promise<TextStore> {
     const db = (await open(':memory:', { engine, durability: 'os' })) as unknown as TextStore
@@ -144,7 +157,9 @@ for (const engine of ENGINES) {
   test(`the protocol of Keyv 5 on ${engine}`, async (t) => {
     const db = await memory(t)
     const store = new KvarkKeyv(db)
-    store.namespace = 'keyv'
+    // A program in TypeScript hands it to `new Keyv(store)`.
+    const typed: StoreOfKeyvFive = store
+    typed.namespace = 'keyv'
     assert.equal(await store.set('keyv:a', '1', 60_000), true)
     await store.setMany([
       { key: 'keyv:b', value: '2', ttl: 60_000 },
