@@ -189,14 +189,24 @@ async function follow(
   watch: Watch<string, Uint8Array>,
   callback: WatchCallback,
 ): Promise<void> {
+  const tell: WatchCallback = (event, key) => {
+    try {
+      callback(event, key)
+    } catch (error) {
+      // As of any listener: the process hears of it, and the watch goes on.
+      queueMicrotask(() => {
+        throw error
+      })
+    }
+  }
   for await (const change of watch) {
-    if (change.type === 'put' || change.type === 'putStream') callback('update', change.key)
-    else if (change.type === 'delete') callback('remove', change.key)
+    if (change.type === 'put' || change.type === 'putStream') tell('update', change.key)
+    else if (change.type === 'delete') tell('remove', change.key)
     else if (change.type === 'load') {
       const range = { gte: change.firstKey, lte: change.lastKey }
-      for (const key of await keysOf(store, range)) callback('update', key)
+      for (const key of await keysOf(store, range)) tell('update', key)
     } else if (change.type === 'gap') {
-      for (const key of await keysOf(store, {})) callback('update', key)
+      for (const key of await keysOf(store, {})) tell('update', key)
     }
   }
 }

@@ -170,6 +170,23 @@ for (const engine of ENGINES) {
       assert.equal(await db.count(), 0)
     })
 
+    test('watch: a listener that throws is an uncaught exception, and hears of what comes next', async (t) => {
+      const storage = storageOf(t)
+      const heard: string[] = []
+      const thrown: unknown[] = []
+      process.setUncaughtExceptionCaptureCallback((error) => thrown.push(error.message))
+      t.after(() => process.setUncaughtExceptionCaptureCallback(null))
+      const stop = await storage.watch((event, key) => {
+        heard.push(`${event} ${key}`)
+        if (key !== 'b') throw new Error(`no ${key}`)
+      })
+      for (const key of ['a', 'b', 'c']) await storage.setItem(key, 1)
+      await settled()
+      assert.deepEqual(heard, ['update a', 'update b', 'update c'])
+      assert.deepEqual(thrown, ['no a', 'no c'])
+      await stop()
+    })
+
     test('watch: of each mount, long values and loads, after a gap everything', async (t) => {
       const files = simulatedEnvironment({ seed: 1 })
       const db = (await open('/store', {
