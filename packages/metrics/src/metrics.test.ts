@@ -10,7 +10,7 @@ import {
   type Observable,
 } from '@opentelemetry/api'
 import { type AtomicStore, open } from 'kvark'
-import { Registry } from 'prom-client'
+import { register as global, Registry } from 'prom-client'
 import { openTelemetry } from './opentelemetry.ts'
 import { prometheus } from './prometheus.ts'
 
@@ -118,6 +118,26 @@ test('what is no store is refused before anything is registered', async () => {
     assert.throws(() => openTelemetry(none, { meter }), { code: 'INVALID_ARGUMENT' })
   }
   assert.deepEqual(register.getMetricsAsArray(), [])
+})
+
+test('options that are none are refused before anything is registered', async () => {
+  const db = await open(':memory:')
+  const common: readonly unknown[] = [
+    null,
+    5,
+    'users',
+    { prefix: null },
+    { prefix: 1 },
+    { store: 1 },
+  ]
+  for (const none of [...common, { register: null }, { register: {} }]) {
+    assert.throws(() => prometheus(db, none as never), { code: 'INVALID_ARGUMENT' })
+  }
+  for (const none of [...common, { meter: null }, { meter: {} }]) {
+    assert.throws(() => openTelemetry(db, none as never), { code: 'INVALID_ARGUMENT' })
+  }
+  assert.deepEqual(global.getMetricsAsArray(), [])
+  await db.close()
 })
 
 test('the README names all metrics', async () => {

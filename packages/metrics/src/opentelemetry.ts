@@ -10,7 +10,7 @@ import {
   type Observable,
 } from '@opentelemetry/api'
 import { FAILURES, JOBS, type Measure, NUMBERS, SECONDS, SLOW } from './instruments.ts'
-import { checkStore, type Observed, type Sink, Stores } from './stores.ts'
+import { checkOptions, checkStore, type Observed, type Sink, Stores } from './stores.ts'
 
 export interface OpenTelemetryOptions {
   /** Where the metrics go; default: the meter `kvark` of the global provider. */
@@ -37,6 +37,7 @@ const known = new WeakMap<Meter, Map<string, Stores>>()
  */
 export function openTelemetry(db: Observed, options: OpenTelemetryOptions = {}): Metrics {
   checkStore(db)
+  checkOptions(options, 'meter', 'createHistogram')
   const { meter = global.getMeter('kvark'), prefix = 'kvark.', store } = options
   let prefixes = known.get(meter)
   if (prefixes === undefined) known.set(meter, (prefixes = new Map()))

@@ -5,7 +5,7 @@
 import type { JobEnd, SlowEvent } from 'kvark'
 import { Counter, Gauge, register as global, Histogram, type Registry } from 'prom-client'
 import { FAILURES, JOBS, type Measure, NUMBERS, SECONDS, SLOW } from './instruments.ts'
-import { checkStore, type Observed, type Sink, Stores } from './stores.ts'
+import { checkOptions, checkStore, type Observed, type Sink, Stores } from './stores.ts'
 
 export interface PrometheusOptions {
   /** Where the metrics go; default: the global registry of `prom-client`. */
@@ -35,6 +35,7 @@ const known = new WeakMap<Registry, Map<string, Stores>>()
  */
 export function prometheus(db: Observed, options: PrometheusOptions = {}): Metrics {
   checkStore(db)
+  checkOptions(options, 'register', 'getSingleMetric')
   const { register = global, prefix = 'kvark_', store, buckets = SECONDS } = options
   let prefixes = known.get(register)
   if (prefixes === undefined) known.set(register, (prefixes = new Map()))

@@ -26,6 +26,25 @@ export function checkStore(db: unknown): void {
   throw new KvarkError('INVALID_ARGUMENT', 'Metrics are those of a store that open() has given.')
 }
 
+/** Likewise of the options: `place` is the one that says where the metrics go, and what it can do. */
+export function checkOptions(options: unknown, place: string, method: string): void {
+  const given = Object(options) as Record<string, unknown>
+  if (given !== options) throw wrongOption('The options of metrics are an object.')
+  const target = given[place]
+  const able = Object(target) as Record<string, unknown>
+  if (target !== undefined && typeof able[method] !== 'function') {
+    throw wrongOption(`The option '${place}' is none: it has no ${method}().`)
+  }
+  for (const name of ['prefix', 'store']) {
+    if (given[name] === undefined || typeof given[name] === 'string') continue
+    throw wrongOption(`The option '${name}' must be a string.`)
+  }
+}
+
+function wrongOption(message: string): KvarkError {
+  return new KvarkError('INVALID_ARGUMENT', message)
+}
+
 /** What all metrics of a store are labelled with. */
 export interface Labels {
   readonly store: string
