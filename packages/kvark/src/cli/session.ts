@@ -56,7 +56,9 @@ export interface Context {
 
 /** Which store a command needs. */
 export interface StoreRequest {
-  /** Make the store when there is none. Commands that only read never do. */
+  /** The command writes. What only reads changes no file, so it also works where the disk is full. */
+  readonly write?: boolean
+  /** Make the store when there is none, for a command that writes. */
   readonly create?: boolean
   /** Codec names given by the user. */
   readonly keys?: string
@@ -74,6 +76,7 @@ export interface Place {
   readonly found: StoreDescription | undefined
   /** `undefined`: the default of `open`. */
   readonly engine: string | undefined
+  readonly write: boolean
   readonly create: boolean
   /** `undefined`: the root. */
   readonly table: string | undefined
@@ -126,6 +129,7 @@ export async function locate(context: Context, request: StoreRequest = {}): Prom
     context,
     found,
     engine: options.engine ?? (found === undefined ? undefined : 'any'),
+    write: request.write === true,
     create: request.create === true,
     table,
     root,
@@ -241,6 +245,7 @@ export async function withStore<T>(
   const store = await openRaw(options.dataDir, {
     engine: place.engine,
     create: place.create,
+    readOnly: !place.write,
     keys: place.root.keys.codec,
     values: place.root.values.codec,
     compression: options.compression,

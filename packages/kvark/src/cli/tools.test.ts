@@ -1,7 +1,7 @@
 /** The commands that look at a whole store, or make another one of it. */
 
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -64,6 +64,41 @@ test('convert: another engine, compression and secret; nothing is left of what c
   const made = await describe(plain)
   assert.deepEqual([made.cipher, made.options['pageBytes']], [undefined, 4096])
   assert.equal(await output('get', 'a', '--data-dir', plain), '1\n')
+})
+
+test('what only reads changes no file, of a store that a killed process has left as well', async () => {
+  for (const engine of ['btree', 'log'] as const) {
+    const path = join(folder, `used-${engine}`)
+    const left = join(folder, `left-${engine}`)
+    await output('set', 'b', '2', '--table', 't', '--data-dir', path, '--engine', engine)
+    const db = await open(path, { engine: 'any', durability: 'os' })
+    await db.put('a', '1')
+    cpSync(path, left, { recursive: true })
+    await db.close()
+    // But for the lock, where the holder's number stands.
+    const files = (): string[] =>
+      readdirSync(left).flatMap((name) =>
+        name === 'LOCK' ? [] : `${name} ${readFileSync(join(left, name), 'hex')}`,
+      )
+    const before = files()
+    const commands = [
+      'get a',
+      'has a',
+      'scan',
+      'count',
+      'tables',
+      'export',
+      'dump',
+      'stats',
+      'verify',
+      'inspect',
+    ]
+    for (const command of [...commands, `backup ${join(folder, `copy-${engine}`)}`]) {
+      await output(...command.split(' '), '--data-dir', left)
+      assert.deepEqual(files(), before, command)
+    }
+    assert.equal(await output('get', 'b', '--table', 't', '--data-dir', left), '2\n')
+  }
 })
 
 test('dump: all tables, in words, with versions and expiries', async () => {

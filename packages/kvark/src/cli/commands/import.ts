@@ -44,6 +44,7 @@ export async function importEntries(
 ): Promise<number> {
   const { io, output } = context
   const place = await locate(context, {
+    write: true,
     create: true,
     encoding: 'utf8',
     table: options.table,

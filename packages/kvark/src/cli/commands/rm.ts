@@ -10,7 +10,7 @@ export async function rm(
   keyText: string,
   options: ConditionOptions & TableArgument,
 ): Promise<number> {
-  const place = await locate(context, { table: options.table })
+  const place = await locate(context, { write: true, table: options.table })
   checkLoose(place)
   const key = place.keys.parse(keyText)
   const version = await withStore(place, async (table) => {

@@ -21,6 +21,7 @@ export async function set(
   options: CodecOptions & ConditionOptions & ExpiryOptions & TableArgument,
 ): Promise<number> {
   const place = await locate(context, {
+    write: true,
     create: true,
     table: options.table,
     ...codecsOf(options),

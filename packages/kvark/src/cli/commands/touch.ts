@@ -10,7 +10,7 @@ export async function touch(
   keyText: string,
   options: ExpiryOptions & TableArgument,
 ): Promise<number> {
-  const place = await locate(context, { table: options.table })
+  const place = await locate(context, { write: true, table: options.table })
   checkLoose(place)
   const key = place.keys.parse(keyText)
   const { durability } = context.options
