@@ -83,8 +83,8 @@ export class KvarkError extends Error {
 export function corruption(path: string, offset: number, what: string): KvarkError {
   return new KvarkError(
     'CORRUPTION',
-    `${path}: ${what} at offset ${offset}. What was written is not what is there now; the rest of the store stays readable. ` +
-      'Run `kvark verify` to see how far the damage goes, and restore the damaged part from a backup, or save the rest with `kvark repair`.',
+    `${path}: ${what} at offset ${offset}. What was written is not what is there now. Where the store still opens, the rest stays readable, ` +
+      'and `kvark verify` tells how far the damage goes. Restore what is damaged from a backup, or save the rest with `kvark repair`.',
     { path, offset },
   )
 }

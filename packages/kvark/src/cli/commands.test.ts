@@ -196,7 +196,7 @@ test('scan, count and export of a range', async () => {
   assert.equal(await output(store, 'export', '--gt', 'b'), '{"key":"c","value":"c"}\n')
   assert.match(
     await failure(2, store, 'scan', '--gt', 'a', '--gte', 'a'),
-    /'gt' or 'gte', not both/,
+    /--gte <key>' cannot be used with option '--gt <key>'/,
   )
 })
 
@@ -342,6 +342,8 @@ test('conditions: --if-absent and --if-version', async () => {
   await failure(1, store, 'set', 'a', '2', '--if-absent')
   await failure(1, store, 'set', 'a', '2', '--if-version', '7')
   await failure(1, store, 'rm', 'a', '--if-version', '7')
+  const both = await failure(2, store, 'set', 'a', '2', '--if-absent', '--if-version', '1')
+  assert.match(both, /--if-absent' cannot be used with option '--if-version <n>'/)
   assert.equal(await output(store, 'get', 'a'), '1\n')
   await output(store, 'set', 'a', '2', '--if-version', '1', '--durability', 'os')
   await output(store, 'rm', 'a', '--if-version', '2')

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type ErrorCode, KvarkError } from '../index.ts'
+import { type ErrorCode, KvarkError, open } from '../index.ts'
+import { simulatedEnvironment } from '../testing/index.ts'
 import { exitCodeOf, fileError, Interrupted, jsonOf, messageOf, OutputClosed } from './errors.ts'
 
 test('exit codes', () => {
@@ -50,6 +51,21 @@ test('a held store names its holder, and no option of the library', () => {
   for (const details of [{ pid: 4711 }, {}]) {
     assert.doesNotMatch(message(details), /lockTimeoutMs|undefined/)
   }
+})
+
+test('what to do is said to people, not to a program that goes on', async () => {
+  const environment = simulatedEnvironment({ seed: 1 })
+  const db = await open('/store', { environment })
+  environment.files.failNext({ call: 'write', error: 'ENOSPC' })
+  const [full, later] = await Promise.all(
+    [db.put('a', '1'), db.put('b', '2')].map((put) => put.then(String, (error: Error) => error)),
+  )
+  const refused = await db.put('c', '3').then(String, (error: Error) => error)
+  const said = [full, later, refused].map(messageOf)
+  assert.match(said[0]!, /\. Free some space, and try again\. .* kept: read it back\.$/)
+  assert.match(said[2]!, /Remove the cause, and try again\.$/)
+  assert.doesNotMatch(said.join(' '), /resume/)
+  await db.close().catch(() => {})
 })
 
 test('as JSON an error keeps its fields', () => {

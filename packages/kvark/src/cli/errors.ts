@@ -70,7 +70,16 @@ export function messageOf(error: unknown): string {
   if (error instanceof KvarkError && error.code === 'LOCKED' && error.path !== undefined) {
     return lockedMessage(error.path, error.pid)
   }
-  return text.replace(/\s*[\r\n]+\s*/g, ' ').trim()
+  return inWordsOfCommands(text)
+    .replace(/\s*[\r\n]+\s*/g, ' ')
+    .trim()
+}
+
+/** The library advises a program, which has the store open and goes on; a command is typed again. */
+function inWordsOfCommands(text: string): string {
+  return text
+    .replaceAll(/, then call resume\(\)(?: or open the store again)?\./g, ', and try again.')
+    .replaceAll('; call resume() and read it back.', ': read it back.')
 }
 
 /** The library's own message advises an option that is not one of the command line. */

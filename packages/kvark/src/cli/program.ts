@@ -179,7 +179,7 @@ function addEntryCommands(program: Command, run: Run): void {
       '<value>',
       'the value; - reads stdin, @file reads a file, @@ stands for an @ at the start',
     )
-    .option('--if-absent', 'only if the key is not there yet')
+    .addOption(new Option('--if-absent', 'only if the key is not there yet').conflicts('ifVersion'))
     .option('--if-version <n>', 'only if the entry still has this version', wholeNumber)
     .option('--ttl <time>', EXPIRY_HELP, duration)
     .action(
@@ -490,9 +490,9 @@ function addBoundOptions(command: Command, group: string): Command {
   return command
     .optionsGroup(group)
     .option('--prefix <key>', 'only keys that begin with this')
-    .option('--gte <key>', 'from this key')
+    .addOption(new Option('--gte <key>', 'from this key').conflicts('gt'))
     .option('--gt <key>', 'after this key')
-    .option('--lte <key>', 'up to this key')
+    .addOption(new Option('--lte <key>', 'up to this key').conflicts('lt'))
     .option('--lt <key>', 'before this key')
 }
 
