@@ -23,6 +23,26 @@ test('every kind of element survives JSON', () => {
   assert.deepEqual(back.toSpliced(8, 1), tuple.toSpliced(8, 1))
 })
 
+test('numbers that would be others are refused', () => {
+  for (const number of [
+    '9007199254740993',
+    '-9007199254740993',
+    '1e400',
+    '-1e400',
+    '9'.repeat(400),
+  ]) {
+    const message = /cannot be kept as it stands/
+    assert.throws(() => parseTuple(`["a",[${number}]]`), { code: 'INVALID_KEY', message }, number)
+  }
+  const exact = [2 ** 53, 2 ** 53 + 2, 2 ** 70, -(2 ** 70), 1e21, 0.1, 5e-324, Number.MAX_VALUE]
+  assert.deepEqual(parseTuple(JSON.stringify(exact)), exact)
+  assert.deepEqual(parseTuple('["\\"9007199254740993",18014398509481984]'), [
+    '"9007199254740993',
+    2 ** 54,
+  ])
+  assert.deepEqual(parseTuple('[{"bigint":"9007199254740993"}]'), [9007199254740993n])
+})
+
 test('what is no tuple is refused', () => {
   for (const text of ['user', '"user"', '{}', '1', '[']) {
     assert.throws(() => parseTuple(text), { code: 'INVALID_KEY', message: /JSON array/ }, text)

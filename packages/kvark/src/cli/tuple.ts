@@ -7,6 +7,8 @@
  *   {"date":"2026-01-31T12:00:00.000Z"}    Date
  *   {"number":"-Infinity"}                 the numbers that JSON cannot write: Infinity, -Infinity
  *
+ * A whole number that JavaScript would round is refused: it would be another key.
+ *
  * Kvark's own tuple codec makes the bytes, so its rules and refusals hold.
  */
 
@@ -24,7 +26,26 @@ export function parseTuple(text: string): Tuple {
       `The keys of this store are tuples: write the key as a JSON array, such as '["user",42]'.`,
     )
   }
+  checkNumbers(text)
   return tupleFromJson(json)
+}
+
+/** A string, or a number. */
+const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g
+
+/** Refuses numbers in JSON text that would not be the ones that stand there. */
+export function checkNumbers(text: string): void {
+  for (const [token] of text.matchAll(STRING_OR_NUMBER)) {
+    const value = Number(token)
+    // As JavaScript itself writes a number it is the same again, though it may stand for another one: 2 ** 70 is 1180591620717411300000.
+    if (token.startsWith('"') || Number.isSafeInteger(value) || String(value) === token) continue
+    const isWhole = /^-?\d+$/.test(token)
+    if (Number.isFinite(value) && !(isWhole && BigInt(token) !== BigInt(value))) continue
+    throw refuse(
+      'key',
+      `The number ${token} cannot be kept as it stands: it would become ${value}.${isWhole ? ` Write {"bigint":"${token}"}, which is another key than a number.` : ''}`,
+    )
+  }
 }
 
 export function tupleFromJson(json: unknown): Tuple {

@@ -25,6 +25,7 @@ import {
   type RawTable,
   withStore,
 } from '../session.ts'
+import { checkNumbers } from '../tuple.ts'
 import { type CodecOptions, codecsOf, type TableArgument } from './write-options.ts'
 
 const BATCH_ENTRIES = 1000
@@ -124,6 +125,7 @@ export function parseLine(place: Pick<Place, 'keys' | 'values'>, line: Line): Pu
   const unknown = Object.keys(entry).find((name) => !MEMBERS.includes(name))
   if (unknown !== undefined)
     throw malformed(`import does not know its member ${JSON.stringify(unknown)}.`)
+  if (place.keys.codec === 'tuple') checkNumbers(text)
   const key = place.keys.fromJson(entry.key)
   const value = place.values.fromJson(entry.value)
   place.keys.check(key)
