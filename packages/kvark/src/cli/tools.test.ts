@@ -121,18 +121,18 @@ test('dump: all tables, in words, with versions and expiries', async () => {
     '# the root: keys utf8, values utf8',
     '"text" = "two\\nlines \\u001b[0m"  version 1',
     '# the table "users": keys tuple, values json',
-    '["u",1] = {"name":"Alice"}  version 3, expires 2100-01-01T00:00:00.000Z',
+    '["u",1] = {"name":"Alice"}  version 4, expires 2100-01-01T00:00:00.000Z',
     '# the table "raw": keys bytes, values bytes',
-    'hex:ff00 = hex:fe  version 5',
+    'hex:ff00 = hex:fe  version 6',
     '# the table "cbor": keys utf8, values cbor',
-    '"a" = { n: 1180591620717411303424n }  version 7',
+    '"a" = { n: 1180591620717411303424n }  version 8',
     '# the table "msgpack": keys utf8, values msgpack',
-    '"a" = [ 1, Uint8Array(1) [ 1 ] ]  version 9',
+    '"a" = [ 1, Uint8Array(1) [ 1 ] ]  version 10',
     '',
   ])
   assert.equal(
     await output('dump', ...store, '--table', 'users', '--json'),
-    '{"table":"users","key":["u",1],"value":"{\\"name\\":\\"Alice\\"}","version":3,"expiresAt":4102444800000}\n',
+    '{"table":"users","key":["u",1],"value":"{\\"name\\":\\"Alice\\"}","version":4,"expiresAt":4102444800000}\n',
   )
   const all = (await output('dump', ...store, '--json')).trim().split('\n')
   assert.equal(all.length, 6)
