@@ -52,8 +52,8 @@ test('SIGINT during an import: exit code 130, the store is closed and whole', {
 }, async () => {
   const store = join(folder, 'interrupted')
   const { child, result, said } = startCommand(['import', '--data-dir', store])
-  await said('Made a new store')
   for (let i = 0; i < 2500; i++) child.stdin!.write(`{"key":"${i}","value":"${i}"}\n`)
+  await said('Made a new store')
   // The input stays open: without the signal the import would wait for more.
   await new Promise((written) => child.stdin!.write('\n', written))
   child.kill('SIGINT')

@@ -314,6 +314,7 @@ Each line is {"key":"…","value":"…"}; bytes that are not UTF-8 are {"base64"
 ${examples(
   ['kvark import entries.ndjson', 'from a file'],
   ['kvark export | kvark import --data-dir ./copy', 'from one store into another'],
+  ['kvark dump --json | kvark import --data-dir ./copy', 'with all tables'],
 )}`,
     )
   addRangeOptions(program.command('export').description('write all entries as lines of JSON'))

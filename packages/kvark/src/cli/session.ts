@@ -54,6 +54,9 @@ export interface Context {
   readonly options: GlobalOptions
 }
 
+/** The names of both codecs. */
+export type Codecs = Pick<TableInfo, 'keys' | 'values'>
+
 /** Which store a command needs. */
 export interface StoreRequest {
   /** The command writes. What only reads changes no file, so it also works where the disk is full. */
@@ -63,6 +66,8 @@ export interface StoreRequest {
   /** Codec names given by the user. */
   readonly keys?: string
   readonly values?: string
+  /** Codecs for what is not there yet where the user names none, from somebody who knows what they can read. */
+  readonly told?: Codecs
   /** The table that the command works on; `undefined`: the root. Without `create` it has to be there. */
   readonly table?: string | undefined
   /** How bytes stand in text, where it is not what `--encoding` says. */
@@ -118,11 +123,11 @@ export async function locate(context: Context, request: StoreRequest = {}): Prom
   const { table } = request
   const notations = (
     what: 'store' | 'table',
-    given: Pick<StoreRequest, 'keys' | 'values'>,
-    made: Pick<TableInfo, 'keys' | 'values'> | undefined,
+    given: Pick<StoreRequest, 'keys' | 'values' | 'told'>,
+    made: Codecs | undefined,
   ): Place['root'] => ({
-    keys: keyNotation(choose('keys', given.keys, made?.keys, what), encoding),
-    values: valueNotation(choose('values', given.values, made?.values, what), encoding),
+    keys: keyNotation(choose('keys', given, made, what), encoding),
+    values: valueNotation(choose('values', given, made, what), encoding),
   })
   const root = notations('store', table === undefined ? request : {}, found)
   const place: Place = {
@@ -333,11 +338,13 @@ export function atomic(table: RawTable, store: RawStore): AtomicTable<Key, Uint8
 }
 
 function choose(
-  option: string,
-  named: string | undefined,
-  stored: string | undefined,
+  option: 'keys' | 'values',
+  given: Pick<StoreRequest, 'keys' | 'values' | 'told'>,
+  made: Codecs | undefined,
   what: 'store' | 'table',
 ): CodecChoice {
+  const named = given[option]
+  const stored = made?.[option]
   if (named !== undefined && stored !== undefined && named !== stored) {
     // `open` would say so too, but only after what is to be written was judged by the wrong codec.
     throw new KvarkError(
@@ -346,7 +353,8 @@ function choose(
       { expected: named, found: stored },
     )
   }
-  return { name: named ?? stored ?? 'utf8', named: named !== undefined }
+  const wanted = named ?? (stored === undefined ? given.told?.[option] : undefined)
+  return { name: wanted ?? stored ?? 'utf8', named: wanted !== undefined }
 }
 
 /** A misspelt codec would stay in the new store for good. */

@@ -132,11 +132,53 @@ test('dump: all tables, in words, with versions and expiries', async () => {
   ])
   assert.equal(
     await output('dump', ...store, '--table', 'users', '--json'),
-    '{"table":"users","key":["u",1],"value":"{\\"name\\":\\"Alice\\"}","version":4,"expiresAt":4102444800000}\n',
+    '{"table":"users","keys":"tuple","values":"json"}\n' +
+      '{"table":"users","key":["u",1],"value":"{\\"name\\":\\"Alice\\"}","version":4,"expiresAt":4102444800000}\n',
   )
   const all = (await output('dump', ...store, '--json')).trim().split('\n')
-  assert.equal(all.length, 6)
-  assert.equal((JSON.parse(all[0]!) as { value: string }).value.length, 5000)
+  assert.equal(all.length, 11)
+  assert.equal(all[0], '{"keys":"utf8","values":"utf8"}')
+  assert.equal((JSON.parse(all[1]!) as { value: string }).value.length, 5000)
+})
+
+test('a dump that is imported is the same store again: tables, codecs, ends, bytes, collections', async () => {
+  const from = join(folder, 'dumped')
+  const db = await open(from, { values: 'json' })
+  await db.put('a', { n: 1 })
+  const users = db.table('users', { keys: 'tuple', values: 'json' })
+  await users.put(['u', 2n ** 64n, 2 ** 70], 'Alice', { expiresAt: 4102444800000 })
+  await db.table('raw', { keys: 'bytes', values: 'bytes' }).put(Buffer.from('ff00', 'hex'), LONE)
+  await queue(db, 'jobs', { values: 'json' }).push({ do: 'it' })
+  await db.close()
+  const lines = await output('dump', '--data-dir', from, '--json')
+  const withoutVersions = (text: string): string => text.replaceAll(/,"version":\d+/g, '')
+  for (const engine of ['btree', 'log']) {
+    const to = join(folder, `imported-${engine}`)
+    const copy = ['--data-dir', to]
+    const { code, stderr } = await kvark(['import', ...copy, '--engine', engine], { stdin: lines })
+    assert.equal(code, 0, stderr)
+    const again = (await output('dump', ...copy, '--json')).trimEnd().split('\n')
+    assert.deepEqual(
+      again.map(withoutVersions).sort(),
+      withoutVersions(lines).trimEnd().split('\n').sort(),
+    )
+    assert.equal(await output('tables', ...copy), await output('tables', '--data-dir', from))
+  }
+  const copied = await open(join(folder, 'imported-btree'), { values: 'json' })
+  assert.deepEqual(await queue(copied, 'jobs', { values: 'json' }).peek(), { do: 'it' })
+  await copied.close()
+
+  // Into a collection that is there nothing is mixed, and of several tables none goes elsewhere.
+  const again = await kvark(['import', '--data-dir', from, '--quiet'], { stdin: lines })
+  assert.equal(again.code, 2)
+  assert.match(again.stderr, /^kvark: Line \d+: .*codec of its own/)
+  const elsewhere = await kvark(['import', '--data-dir', from, '--table', 'other', '--quiet'], {
+    stdin: lines,
+  })
+  assert.match(
+    elsewhere.stderr,
+    /^kvark: Line \d+: it is of the table "users"\. Leave --table out\./,
+  )
 })
 
 test('a collection is not taken apart; sets and counters are entries that stand alone', async () => {

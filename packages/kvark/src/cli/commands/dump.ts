@@ -7,7 +7,7 @@
  *   ["user",42] = {"name":"Alice"}  version 3, expires 2026-01-31T12:00:00.000Z
  *
  * 1. Text stands in quotes, JSON and tuples as they are, other bytes as `hex:00ff`; what is longer than a few lines is cut, and says so.
- * 2. Under `--json` nothing is cut: an object for each entry, in the form that `import` reads (without its table and version).
+ * 2. Under `--json` nothing is cut: an object for the codecs of each table, and one for each entry, in the form that `import` reads.
  */
 
 import { isUtf8 } from 'node:buffer'
@@ -84,7 +84,9 @@ async function dumpPart(
 ): Promise<void> {
   const shown = output.terminal ? (text: string): string => visible(text, false) : String
   const packed = await packedInWords(codecs.values)
-  if (!output.json) {
+  const inTable = name === undefined ? {} : { table: name }
+  if (output.json) await output.jsonLine({ ...inTable, keys: codecs.keys, values: codecs.values })
+  else {
     const what = name === undefined ? 'the root' : `the table ${JSON.stringify(name)}`
     const head = `# ${what}: keys ${codecs.keys}, values ${codecs.values}`
     await output.line(output.paint('bold', shown(head)))
@@ -96,7 +98,7 @@ async function dumpPart(
     const { value, version, expiresAt } = entry
     if (output.json) {
       await output.jsonLine({
-        ...(name !== undefined && { table: name }),
+        ...inTable,
         key: keys.toJson(key),
         value: values.toJson(value),
         version,

@@ -4,25 +4,29 @@
  *
  *   {"key":"user:1","value":"Alice"}
  *   {"key":{"base64":"AP8Q"},"value":{"base64":"…"}}
+ *   {"table":"users","key":["user",42],"value":"…"}        as `dump` prints it: of a table
+ *   {"table":"users","keys":"tuple","values":"json"}       codecs for a table, or without a name for the store, that is not there yet
  *
  * 1. Lines are stored in their order. Where a line is refused, all lines before it are stored and none after it.
  * 2. An interrupted import keeps what it has stored.
  */
 
 import { isUtf8 } from 'node:buffer'
-import { type AtomicTable, type BatchOperation, type Durability, KvarkError } from '../../index.ts'
+import { type AtomicTable, type Durability, KvarkError } from '../../index.ts'
 import { EXIT_OK, Interrupted } from '../errors.ts'
 import { type Input, inputChunks, openInput } from '../files.ts'
 import { type Line, lines } from '../lines.ts'
-import type { Key } from '../notation.ts'
+import { type Key, keyNotation, type Notation, valueNotation } from '../notation.ts'
 import { countOf } from '../output.ts'
 import {
   atomic,
+  type Codecs,
   type Context,
   locate,
   type Place,
   type RawStore,
   type RawTable,
+  tableNamed,
   withStore,
 } from '../session.ts'
 import { checkNumbers } from '../tuple.ts'
@@ -32,9 +36,22 @@ const BATCH_ENTRIES = 1000
 const BATCH_BYTES = 4 * 1024 * 1024
 
 /** Members of a line. `get --json` prints a version: it is passed over, since every write gets a new one. */
-const MEMBERS: readonly string[] = ['key', 'value', 'version', 'expiresAt']
+const MEMBERS: readonly string[] = ['table', 'key', 'value', 'version', 'expiresAt']
+/** Members of a line that tells codecs. */
+const HEAD: readonly string[] = ['table', 'keys', 'values']
 
-interface Put extends Extract<BatchOperation<Key, Uint8Array>, { type: 'put' }> {
+/** A table, and how its keys and values stand in a line. */
+interface Target {
+  readonly table: RawTable
+  readonly keys: Notation<Key>
+  readonly values: Notation<Uint8Array>
+}
+
+interface Put {
+  readonly table: RawTable
+  readonly key: Key
+  readonly value: Uint8Array
+  readonly expiresAt?: number
   readonly line: number
 }
 
@@ -44,19 +61,24 @@ export async function importEntries(
   options: CodecOptions & TableArgument,
 ): Promise<number> {
   const { io, output } = context
-  const place = await locate(context, {
-    write: true,
-    create: true,
-    encoding: 'utf8',
-    table: options.table,
-    ...codecsOf(options),
-  })
   const input = await openInput(io, file)
   try {
     if (file === '-' && io.stdin.isTTY)
       output.talk('Reading entries from the terminal; Ctrl-D ends them.')
+    const typed = lines(inputChunks(input, file))
+    const first = await typed.next()
+    const told = first.done ? undefined : headOf(first.value)
+    const place = await locate(context, {
+      write: true,
+      create: true,
+      encoding: 'utf8',
+      table: options.table,
+      ...codecsOf(options),
+      ...(told !== undefined && [undefined, options.table].includes(told.table) && { told }),
+    })
+    const all = first.done ? [] : chain(first.value, typed)
     const stored = await withStore(place, (table, store) =>
-      importInto(table, store, place, input, file),
+      importInto(new Targets(place, table, store), store, place, input, all),
     )
     if (output.json) await output.jsonLine({ imported: stored })
     else output.talk(`Imported ${countOf(stored, 'entry', 'entries')}.`)
@@ -67,21 +89,26 @@ export async function importEntries(
   return EXIT_OK
 }
 
+async function* chain(first: Line, others: AsyncIterable<Line>): AsyncGenerator<Line, void> {
+  yield first
+  yield* others
+}
+
 /** Returns the number of entries stored. */
 async function importInto(
-  table: RawTable,
+  targets: Targets,
   store: RawStore,
   place: Place,
   input: Input,
-  file: string,
+  all: AsyncIterable<Line> | Iterable<Line>,
 ): Promise<number> {
   const { io, options, output } = place.context
-  const writer = new Writer(table, atomic(table, store), options.durability ?? 'none')
+  const writer = new Writer(atomic(store, store), options.durability ?? 'none')
   const progress = input.bytes === undefined ? undefined : await output.progress('Importing')
   try {
-    for await (const line of lines(inputChunks(input, file))) {
+    for await (const line of all) {
       io.signal.throwIfAborted()
-      if (await addLine(writer, place, line))
+      if (await addLine(writer, targets, line))
         progress?.update(line.end, Math.max(line.end, input.bytes ?? 0))
     }
     await writer.flush()
@@ -96,11 +123,56 @@ async function importInto(
   }
 }
 
+/** Where lines go: to the table, or the root, that the command works on, or to the one that they name. */
+class Targets {
+  readonly #place: Place
+  readonly #own: Target
+  readonly #store: RawStore
+  readonly #named = new Map<string, Target>()
+  /** Codecs for tables that are not there yet. */
+  readonly #told = new Map<string, Codecs>()
+
+  constructor(place: Place, table: RawTable, store: RawStore) {
+    this.#place = place
+    this.#own = { table, keys: place.keys, values: place.values }
+    this.#store = store
+  }
+
+  tell({ table, ...codecs }: Head): void {
+    if (table !== undefined) this.#told.set(table, codecs)
+  }
+
+  of(name: string | undefined): Target {
+    const { table } = this.#place
+    if (name === undefined || name === table) return this.#own
+    if (table !== undefined) {
+      throw malformed(`it is of the table ${JSON.stringify(name)}. Leave --table out.`)
+    }
+    let target = this.#named.get(name)
+    if (target === undefined) this.#named.set(name, (target = this.#make(name)))
+    return target
+  }
+
+  #make(name: string): Target {
+    const made = this.#store.tables().find((one) => one.name === name)
+    const told = made === undefined ? this.#told.get(name) : undefined
+    const { keys, values } = made ?? told ?? { keys: 'utf8', values: 'utf8' }
+    // What a dump tells of a table it knows: its entries are what that codec has written.
+    const named = told !== undefined
+    const notations = {
+      keys: keyNotation({ name: keys, named }, 'utf8'),
+      values: valueNotation({ name: values, named }, 'utf8'),
+    }
+    const table = tableNamed(this.#store, name, notations.keys, notations.values)
+    return { table, ...notations }
+  }
+}
+
 /** Whether a batch was written. */
-async function addLine(writer: Writer, place: Place, line: Line): Promise<boolean> {
+async function addLine(writer: Writer, targets: Targets, line: Line): Promise<boolean> {
   let put: Put | undefined
   try {
-    put = parseLine(place, line)
+    put = parseLine(targets, line)
   } catch (error) {
     await writer.flush()
     throw atLine(line.number, error)
@@ -108,8 +180,8 @@ async function addLine(writer: Writer, place: Place, line: Line): Promise<boolea
   return put !== undefined && (await writer.add(put))
 }
 
-/** The entry of a line; `undefined` for a blank one. */
-export function parseLine(place: Pick<Place, 'keys' | 'values'>, line: Line): Put | undefined {
+/** The entry of a line; `undefined` for one that has none. */
+function parseLine(targets: Targets, line: Line): Put | undefined {
   if (!isUtf8(line.bytes)) throw malformed('it is not UTF-8 text.')
   const text = line.bytes.toString()
   if (text.trim() === '') return undefined
@@ -119,23 +191,52 @@ export function parseLine(place: Pick<Place, 'keys' | 'values'>, line: Line): Pu
   } catch (error) {
     throw malformed(`it is not JSON (${(error as Error).message}).`)
   }
+  if (isHead(entry)) {
+    targets.tell(entry)
+    return undefined
+  }
   if (typeof entry !== 'object' || entry === null || !('key' in entry) || !('value' in entry)) {
     throw malformed('it is not an object like {"key":"…","value":"…"}.')
   }
   const unknown = Object.keys(entry).find((name) => !MEMBERS.includes(name))
   if (unknown !== undefined)
     throw malformed(`import does not know its member ${JSON.stringify(unknown)}.`)
-  if (place.keys.codec === 'tuple') checkNumbers(text)
-  const key = place.keys.fromJson(entry.key)
-  const value = place.values.fromJson(entry.value)
-  place.keys.check(key)
-  place.values.check(value)
+  const name = 'table' in entry ? entry.table : undefined
+  if (name !== undefined && typeof name !== 'string') throw malformed('its table has no name.')
+  const { table, keys, values } = targets.of(name)
+  if (keys.codec === 'tuple') checkNumbers(text)
+  const key = keys.fromJson(entry.key)
+  const value = values.fromJson(entry.value)
+  keys.check(key)
+  values.check(value)
   const expiresAt = 'expiresAt' in entry ? entry.expiresAt : undefined
   if (expiresAt !== undefined && !(Number.isSafeInteger(expiresAt) && (expiresAt as number) > 0)) {
     throw malformed('its expiresAt is not a time in milliseconds since 1970.')
   }
   const end = expiresAt === undefined ? {} : { expiresAt: expiresAt as number }
-  return { type: 'put', key, value, line: line.number, ...end }
+  return { table, key, value, line: line.number, ...end }
+}
+
+interface Head extends Codecs {
+  readonly table?: string
+}
+
+function isHead(json: unknown): json is Head {
+  if (typeof json !== 'object' || json === null || !('keys' in json && 'values' in json))
+    return false
+  return Object.entries(json).every(
+    ([name, value]) => HEAD.includes(name) && typeof value === 'string',
+  )
+}
+
+/** The codecs that the first line tells, if that is what it does. What else is wrong with it is said when its turn comes. */
+function headOf({ bytes }: Line): Head | undefined {
+  try {
+    const json: unknown = JSON.parse(bytes.toString())
+    return isHead(json) ? json : undefined
+  } catch {
+    return undefined
+  }
 }
 
 function malformed(what: string): KvarkError {
@@ -151,20 +252,14 @@ function atLine(line: number, error: unknown): unknown {
 class Writer {
   /** Entries written so far. */
   stored = 0
-  readonly #table: RawTable
-  /** The same, where there are batches. */
+  /** `undefined`: the engine has no batches. */
   readonly #atomic: AtomicTable<Key, Uint8Array> | undefined
   readonly #durability: Durability
   #batch: Put[] = []
   #bytes = 0
 
-  constructor(
-    table: RawTable,
-    atomicTable: AtomicTable<Key, Uint8Array> | undefined,
-    durability: Durability,
-  ) {
-    this.#table = table
-    this.#atomic = atomicTable
+  constructor(store: AtomicTable<Key, Uint8Array> | undefined, durability: Durability) {
+    this.#atomic = store
     this.#durability = durability
   }
 
@@ -182,27 +277,27 @@ class Writer {
     if (batch.length === 0) return
     this.#batch = []
     this.#bytes = 0
-    const table = this.#atomic
+    const store = this.#atomic
     try {
-      if (table === undefined) return await this.#writeEach(batch)
-      const operations = batch.map(({ key, value, expiresAt }) => {
+      if (store === undefined) return await this.#writeEach(batch)
+      const operations = batch.map(({ table, key, value, expiresAt }) => {
         const end = expiresAt === undefined ? {} : { expiresAt }
-        return { type: 'put', key, value, ...end } as const
+        return { type: 'put', table, key, value, ...end } as const
       })
-      await table.batch(operations, { durability: this.#durability })
+      await store.batch(operations, { durability: this.#durability })
       this.stored += batch.length
     } catch (error) {
-      if (!isRefusal(error) || table === undefined) throw error
+      if (!isRefusal(error) || store === undefined) throw error
       // One of them is too long, say; alone, each tells for itself.
       await this.#writeEach(batch)
     }
   }
 
   async #writeEach(batch: readonly Put[]): Promise<void> {
-    for (const { key, value, line, expiresAt } of batch) {
+    for (const { table, key, value, line, expiresAt } of batch) {
       const end = expiresAt === undefined ? {} : { expiresAt }
       try {
-        await this.#table.put(key, value, { durability: this.#durability, ...end })
+        await table.put(key, value, { durability: this.#durability, ...end })
       } catch (error) {
         throw isRefusal(error) ? atLine(line, error) : error
       }
