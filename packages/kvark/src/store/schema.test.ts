@@ -157,6 +157,27 @@ test('update and getOrPut give what the schema has made of the value, and wait f
   lengths.closeSync()
 })
 
+test('increment gives the number that the schema has made of the sum', async () => {
+  const number = v.pipe(
+    v.number(),
+    v.maxValue(1000),
+    v.transform((n) => Math.min(n, 3)),
+  )
+  const text = v.pipe(
+    v.string(),
+    v.transform((digits) => (Number(digits) > 3 ? '3' : digits)),
+  )
+  for (const db of [
+    openSync(':memory:', { values: 'json', schema: number }),
+    openSync(':memory:', { schema: text }),
+  ]) {
+    assert.deepEqual([await db.increment('a', 2), db.incrementSync('a', 2)], [2, 3])
+    assert.equal(await db.transaction((tx) => tx.increment('a')), 3)
+    assert.equal(Number(await db.get('a')), 3)
+    db.closeSync()
+  }
+})
+
 test('a value that does not fit is refused in words, and nothing is written', async () => {
   for (const schema of [User, Later]) {
     const db = await open(':memory:', { values: 'json' })

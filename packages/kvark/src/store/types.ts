@@ -438,7 +438,8 @@ export interface Table<K, V, I = V> extends Reader<K, V> {
    *
    * With the codec `utf8` the value is the number in decimal digits, as JSON writes it (`12`, `-0.5`, `1e21`); with `json`, or a codec of
    * your own, a number. `INVALID_VALUE` where the entry holds something else, or where the sum of two whole numbers leaves the range in
-   * which they are exact (±2⁵³); `INVALID_ARGUMENT` for a `by` that is not a finite number, and for the codec `bytes`.
+   * which they are exact (±2⁵³); `INVALID_ARGUMENT` for a `by` that is not a finite number, and for the codec `bytes`. Where a schema makes
+   * another number of the sum, that one is stored and given.
    *
    * @example
    * const visits = await db.increment('visits')

@@ -103,8 +103,10 @@ export function* increment<V>(
     sum = added(value, by ?? 1, isText)
     return (isText ? String(sum) : sum) as V
   }
-  yield* update(cell, add, options)
-  return sum
+  const written = yield* update(cell, add, options)
+  // A schema may have made another number of the sum.
+  const stored = isText ? numberOf(written) : written
+  return typeof stored === 'number' ? stored : sum
 }
 
 export function* getOrPut<V>(
