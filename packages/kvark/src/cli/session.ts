@@ -32,6 +32,7 @@ import {
 } from './notation.ts'
 import type { Output } from './output.ts'
 import { readSecret, SECRET, waysOf } from './secret.ts'
+import { quoted } from './words.ts'
 
 /** Where the store is if nobody says. */
 export const DEFAULT_DATA_DIR = './data'
@@ -112,7 +113,7 @@ export async function locate(context: Context, request: StoreRequest = {}): Prom
     if (!request.create) {
       throw new KvarkError(
         'NOT_FOUND',
-        `There is no store in ${path}. The first \`kvark set KEY VALUE --data-dir ${path}\` makes one.`,
+        `There is no store in ${path}. The first \`kvark set KEY VALUE --data-dir ${quoted(path)}\` makes one.`,
         { path },
       )
     }
@@ -182,7 +183,7 @@ export function checkLoose({ table, values: { codec } }: Place): void {
 function noTable(table: string, path: string): KvarkError {
   return new KvarkError(
     'NOT_FOUND',
-    `There is no table ${JSON.stringify(table)} in ${path}. \`kvark tables --data-dir ${path}\` lists those that there are.`,
+    `There is no table ${JSON.stringify(table)} in ${path}. \`kvark tables --data-dir ${quoted(path)}\` lists those that there are.`,
     { path },
   )
 }

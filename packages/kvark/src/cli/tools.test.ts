@@ -105,6 +105,8 @@ test('dump: all tables, in words, with versions and expiries', async () => {
   const path = join(folder, 'dump')
   const store = ['--data-dir', path]
   assert.match(await failure(1, 'dump', ...store), /There is no store/)
+  const blank = await failure(1, 'dump', '--data-dir', 'none here')
+  assert.match(blank, /`kvark set KEY VALUE --data-dir 'none here'` makes one/)
   const db = await open(path)
   await db.put('text', 'two\nlines \x1b[0m')
   await db.put('long', 'x'.repeat(5000))

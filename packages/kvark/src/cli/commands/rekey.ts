@@ -4,6 +4,7 @@ import { KvarkError, rekey } from '../../index.ts'
 import { EXIT_OK } from '../errors.ts'
 import { NEW_SECRET, readSecret, waysOf } from '../secret.ts'
 import { type Context, locate } from '../session.ts'
+import { quoted } from '../words.ts'
 
 export interface RekeyArguments {
   readonly newKeyFile?: string
@@ -26,7 +27,7 @@ export async function rekeyStore(context: Context, options: RekeyArguments): Pro
   if (encryption === undefined) {
     throw new KvarkError(
       'MISMATCH',
-      `The store in ${path} is not encrypted, so there is no secret to change. \`kvark convert ${path} TO\` with the new secret makes an encrypted one.`,
+      `The store in ${path} is not encrypted, so there is no secret to change. \`kvark convert ${quoted(path)} TO\` with the new secret makes an encrypted one.`,
       { path },
     )
   }
