@@ -55,7 +55,7 @@ function* store(state: LogState, report: JobReport): Routine<void> {
 
 /** Once a manifest is durable: removes the stored indexes that it does not name, those before it and of jobs that were cut off. */
 function* removeIndexes(state: LogState): Routine<void> {
-  for (const number of [...state.indexes]) {
+  for (const number of state.indexes) {
     if (number !== state.manifest.index?.number) yield* removeIndex(state, number)
   }
 }
