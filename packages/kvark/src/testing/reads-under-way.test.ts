@@ -3,11 +3,14 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { SeededRandom } from '../bytes/random.ts'
 import { simulatedEnvironment } from '../environment/simulated.ts'
-import { open } from '../store/open.ts'
+import type { KvarkError } from '../errors.ts'
+import { open, openSync } from '../store/open.ts'
 import type { EngineName } from '../store/options.ts'
 import { SimulatedFiles } from '../vfs/simulated.ts'
 import { throws } from './contract/check.ts'
+import { slowProcess } from './crash/slow-files.ts'
 
 for (const [what, keyBytes, count] of [
   ['short keys', 8, 400],
@@ -107,4 +110,28 @@ async function readAndResume(
   assert.equal(await db.count(), names.length)
   await db.close()
   return told
+}
+
+for (const engine of ['btree', 'log'] as const) {
+  test(`${engine}: closeSync cuts verify off with CLOSED, at any step of it: no damage is told`, async () => {
+    const environment = simulatedEnvironment({ seed: 1 })
+    const first = await open('/store', { engine, environment })
+    for (let i = 0; i < 10; i++) first.putSync(`${i}`, 'value')
+    first.compactSync()
+    first.closeSync()
+    const seen = new Set<unknown>()
+    for (let step = 0; !seen.has(0); step++) {
+      // Each call takes some rounds.
+      const { files } = slowProcess(environment.files, new SeededRandom(step))
+      const db = openSync('/store', { engine, environment: { ...environment, files } })
+      const verified = db.verify().then(
+        ({ problems }) => problems.length,
+        (error: KvarkError) => error.code,
+      )
+      for (let turns = step; turns > 0; turns--) await new Promise((next) => setImmediate(next))
+      db.closeSync()
+      seen.add(await verified)
+    }
+    assert.deepEqual(seen, new Set(['CLOSED', 0]))
+  })
 }

@@ -138,8 +138,11 @@ function* verifyIndex(state: LogState, problems: KvarkError[]): Routine<number> 
   try {
     yield* readCheckpoint(state, index, new HashIndex(), new Float64Array(SHARDS))
   } catch (error) {
+    const problem = asKvarkError(error)
+    // Cut off: nothing is known of it.
+    if (problem.code === 'CLOSED') throw problem
     // A newer manifest may have replaced it while it was read.
-    if (state.manifest.index?.number === index.number) problems.push(asKvarkError(error))
+    if (state.manifest.index?.number === index.number) problems.push(problem)
     return 0
   }
   return (yield* environment.files.stat(`${folder}/${indexName(index.number)}`))?.size ?? 0
