@@ -9,6 +9,8 @@
  * 2. What a snapshot, a cursor or a stream must show is a copy of the map, taken when it was.
  * 3. A key is compared with what it must hold whenever a verb has touched it; walks compare all keys.
  *
+ * 4. Much is begun at the same time in one kind of step (`at-once.ts`); all others wait for each other.
+ *
  * Left out: entries that end (see `testing/expiry-model.test.ts`).
  */
 
@@ -17,14 +19,27 @@ import { SeededRandom } from '../../bytes/random.ts'
 import type { ErrorCode } from '../../errors.ts'
 import type {
   BatchOperation,
-  Cursor,
   Entry,
+  OrderedCursor,
+  OrderedSnapshot,
   OrderedStore,
   Reader,
-  Snapshot,
 } from '../../store/types.ts'
 import { collect, rejects, throws } from '../contract/check.ts'
-import { type ModelKey, modelKeys, shownValue, ValuePool } from './things.ts'
+import { atOnce, type Plan, type Trouble } from './at-once.ts'
+import {
+  ALL_KEYS,
+  inOrder,
+  type KeySpan,
+  type ModelKey,
+  modelKeys,
+  randomSpan,
+  sameBytes,
+  shownValue,
+  spanFrom,
+  ValuePool,
+} from './things.ts'
+import type { Model, Stored } from './writes.ts'
 
 export type ModelStore = OrderedStore<Uint8Array, Uint8Array>
 
@@ -36,11 +51,15 @@ export interface ModelWorld {
   configure?(db: ModelStore, random: SeededRandom): void
   /** Lets time pass; absent: it passes by itself. */
   advance?(): void
+  /** Absent: nothing goes wrong. */
+  readonly trouble?: Trouble
 }
 
 /** What a run does how often. */
 export interface ModelMix {
   readonly keys: number
+  /** One key in so many is long; default 50. */
+  readonly longKeys?: number
   /** How likely a value is long: more than `SHORT_BYTES`, each magnitude up to `longest` as often as another. */
   readonly long: number
   readonly longest: number
@@ -50,18 +69,14 @@ export interface ModelMix {
   readonly byOrder: boolean
   /** Writes go on between the pieces of a stream; when, differs by engine. */
   readonly beside: boolean
+  /** How often much is begun at the same time, where whole comparisons have 30; default: never. */
+  readonly atOnce?: number
 }
 
-interface Stored {
-  readonly value: Uint8Array
-  /** −1 as long as it is not known. */
-  version: number
-}
-type Model = Map<ModelKey, Stored>
 type Bytes = Uint8Array
 
 interface HeldSnapshot {
-  readonly snapshot: Snapshot<Bytes, Bytes>
+  readonly snapshot: OrderedSnapshot<Bytes, Bytes>
   readonly model: Model
 }
 
@@ -69,7 +84,10 @@ interface HeldSnapshot {
 interface HeldWalk {
   readonly kind: 'entries' | 'keys' | 'values'
   readonly of: HeldSnapshot | undefined
-  cursor: Cursor<unknown> | undefined
+  readonly whole: KeySpan
+  /** Of these, the keys behind the one that was sought last. */
+  span: KeySpan
+  cursor: OrderedCursor<Bytes, unknown> | undefined
   token: Bytes | undefined
   /** What the cursor walks. */
   model: Model
@@ -97,6 +115,7 @@ export class ModelRun {
   readonly #seed: number
   #random: SeededRandom
   readonly #keys: readonly ModelKey[]
+  readonly #inOrder: readonly ModelKey[]
   readonly #byText: ReadonlyMap<string, ModelKey>
   readonly #pool: ValuePool
   #opened: ModelStore | undefined
@@ -118,7 +137,8 @@ export class ModelRun {
     this.#mix = mix
     this.#seed = seed
     this.#random = new SeededRandom(seed)
-    this.#keys = modelKeys(mix.keys)
+    this.#keys = modelKeys(mix.keys, mix.longKeys)
+    this.#inOrder = [...this.#keys].sort(inOrder)
     this.#byText = new Map(this.#keys.map((key) => [key.text, key]))
     this.#pool = new ValuePool(this.#random)
   }
@@ -132,6 +152,7 @@ export class ModelRun {
     await this.#open()
     const { atomicBatch, snapshots, order } = this.#db.supports
     const often = this.#mix.between
+    const byOrder = order && this.#mix.byOrder
     this.#actions = [
       [24 * often, () => this.#put()],
       [8 * often, () => this.#delete()],
@@ -146,8 +167,10 @@ export class ModelRun {
       [often / 4, () => this.#putStream()],
       [often / 4, () => this.#readStream()],
       [often / 2, () => this.#sync()],
-      [order && this.#mix.byOrder ? 4 * often : 0, () => this.#range()],
-      [order && this.#mix.byOrder ? often / 10 : 0, () => this.#clearRange()],
+      [byOrder ? 4 * often : 0, () => this.#range()],
+      [byOrder ? often / 10 : 0, () => this.#clearRange()],
+      [byOrder ? often / 4 : 0, () => this.#seek()],
+      [this.#mix.atOnce ?? 0, () => this.#atOnce()],
       // From here on all keys have their turn.
       [snapshots ? 30 : 0, () => this.#takeSnapshot()],
       [30, () => this.#startWalk()],
@@ -402,12 +425,47 @@ export class ModelRun {
     const ofSnapshot = this.#half() && this.#snapshots.length > 0
     const of = ofSnapshot ? this.#random.pick(this.#snapshots) : undefined
     const model = of === undefined ? new Map(this.#model) : of.model
-    this.#tell(`walk ${kind} of ${of === undefined ? 'the store' : 'a snapshot'}`)
-    const cursor: Cursor<unknown> = (of?.snapshot ?? this.#db)[kind]()
-    const due = new Set(model.keys())
+    const isPart = this.#hasRanges && kind !== 'values' && this.#half()
+    const span = isPart ? randomSpan(this.#random, this.#keys) : ALL_KEYS
+    const { reverse } = span.options
+    const what = isPart ? `a part${reverse ? ', from its end,' : ''}` : 'all'
+    this.#tell(`walk ${kind}, ${what} of ${of === undefined ? 'the store' : 'a snapshot'}`)
+    const cursor: OrderedCursor<Bytes, unknown> = (of?.snapshot ?? this.#db)[kind](span.options)
+    const due = new Set([...model.keys()].filter(span.has))
     const seen = new Set<ModelKey>()
     const gone = new Set<ModelKey>()
-    this.#walks.push({ kind, of, cursor, token: undefined, model, due, gone, seen, values: [] })
+    const values: Bytes[] = []
+    this.#walks.push({
+      kind,
+      of,
+      whole: span,
+      span,
+      cursor,
+      token: undefined,
+      model,
+      due,
+      gone,
+      seen,
+      values,
+    })
+  }
+
+  get #hasRanges(): boolean {
+    return this.#db.supports.order && this.#mix.byOrder
+  }
+
+  /** A walk jumps to a key, forwards or back. */
+  #seek(): void {
+    const walk = this.#walks.find(({ kind, cursor }) => kind !== 'values' && cursor !== undefined)
+    if (walk === undefined) return
+    const sought = this.#key()
+    this.#tell(`seek ${sought.name}`)
+    this.operations++
+    walk.cursor!.seek(sought.bytes)
+    walk.span = spanFrom(walk.whole, sought)
+    walk.due.clear()
+    for (const key of walk.model.keys()) if (walk.span.has(key)) walk.due.add(key)
+    walk.seen = new Set()
   }
 
   /** Some more of a walk, or its token is taken, or it goes on from there. */
@@ -434,7 +492,7 @@ export class ModelRun {
   #resumeWalk(walk: HeldWalk): void {
     const { kind, of, token } = walk
     this.#tell(`walk ${kind} on from a token`)
-    walk.cursor = (of?.snapshot ?? this.#db)[kind]({ token: token! })
+    walk.cursor = (of?.snapshot ?? this.#db)[kind]({ ...walk.whole.options, token: token! })
     if (of === undefined) {
       walk.model = new Map(this.#model)
       for (const key of walk.gone) walk.due.delete(key)
@@ -478,6 +536,7 @@ export class ModelRun {
     const stored = walk.model.get(key)
     assert.ok(stored !== undefined, `the walk has shown ${key.name}, which is not there`)
     if (value !== undefined) this.#mustBe(key, value, stored)
+    assert.ok(walk.span.has(key), `the walk has shown ${key.name}, which is not in its range`)
     assert.ok(!walk.seen.has(key), `the walk has shown ${key.name} twice`)
     walk.seen.add(key)
     walk.due.delete(key)
@@ -640,14 +699,53 @@ export class ModelRun {
     assert.equal(entries, this.#model.size, 'verify counts the entries')
   }
 
-  async #reopen(): Promise<void> {
-    this.#snapshots = []
-    // A token outlives the store that gave it.
+  /** Lets go of all that the store would end; a token outlives the store that gave it. */
+  #leaveViews(): void {
+    for (const { snapshot } of this.#snapshots.splice(0)) snapshot.close()
     const { byOrder } = this.#mix
-    this.#walks = this.#walks.filter(
-      (one) => byOrder && one.of === undefined && one.kind !== 'values',
-    )
+    const stays = (one: HeldWalk): boolean =>
+      byOrder && one.of === undefined && one.kind !== 'values'
+    for (const walk of this.#walks) if (!stays(walk)) walk.cursor?.close()
+    this.#walks = this.#walks.filter(stays)
     for (const walk of this.#walks) if (walk.cursor !== undefined) this.#park(walk)
+  }
+
+  async #atOnce(): Promise<void> {
+    const { trouble } = this.#world
+    const plan: Plan =
+      trouble === undefined ? 'calm' : this.#random.pick(['calm', 'calm', 'fail', 'stop'])
+    if (plan !== 'calm') {
+      this.#leaveViews()
+      // What is lost then is what is written then.
+      await this.#db.sync()
+    }
+    const after = await atOnce(
+      {
+        db: this.#db,
+        model: this.#model,
+        random: this.#random,
+        keys: this.#inOrder,
+        byOrder: this.#mix.byOrder,
+        trouble,
+        known: (bytes) => this.#known(bytes),
+        value: () => this.#value(),
+        durability: () => this.#writeOptions().durability,
+        tell: (line) => this.#tell(line),
+        counted: (calls) => {
+          this.operations += calls
+        },
+        advance: () => this.#world.advance?.(),
+      },
+      plan,
+    )
+    this.#opened = after.db
+    this.#model = after.model
+    this.#sequence = after.hasFailed ? lastOf(this.#model) : this.#db.stats().sequence
+    for (const key of after.touched) this.#removed(key)
+  }
+
+  async #reopen(): Promise<void> {
+    this.#leaveViews()
     this.#tell('close')
     this.operations++
     if (this.#half()) await this.#db.close()
@@ -770,10 +868,6 @@ export class ModelRun {
   }
 }
 
-function sameBytes(a: Bytes, b: Bytes): boolean {
-  return a.length === b.length && Buffer.compare(a, b) === 0
-}
-
 /** Both in the order of their bytes. */
 function compareValues(found: readonly Bytes[], model: Model): void {
   const sorted = (values: Iterable<Bytes>): Bytes[] =>
@@ -786,6 +880,9 @@ function compareValues(found: readonly Bytes[], model: Model): void {
   }
 }
 
-function inOrder(a: ModelKey, b: ModelKey): number {
-  return Buffer.compare(a.bytes, b.bytes)
+/** The last version that is there for sure. */
+function lastOf(model: Model): number {
+  let last = 0
+  for (const { version } of model.values()) last = Math.max(last, version)
+  return last
 }

@@ -1,5 +1,5 @@
 /**
- * The keys and values of model runs. Keys are few, so that every one meets everything, and of all lengths that are coded in
+ * The keys, ranges and values of model runs. Keys are few, so that every one meets everything, and of all lengths that are coded in
  * another way; values are windows on one pool, half of which repeats itself, so that making one costs nothing.
  */
 
@@ -22,12 +22,12 @@ export interface ModelKey {
   readonly name: string
 }
 
-/** `count` keys that differ; the first is empty. */
-export function modelKeys(count: number): ModelKey[] {
+/** `count` keys that differ, of which one in `longEvery` is long; the first is empty. */
+export function modelKeys(count: number, longEvery: number = LONG_EVERY): ModelKey[] {
   return Array.from({ length: count }, (_, i) => {
     const length =
-      i % LONG_EVERY === LONG_EVERY - 1
-        ? LONG_KEY_BYTES[Math.floor(i / LONG_EVERY) % LONG_KEY_BYTES.length]!
+      i % longEvery === longEvery - 1
+        ? LONG_KEY_BYTES[Math.floor(i / longEvery) % LONG_KEY_BYTES.length]!
         : KEY_BYTES[i % KEY_BYTES.length]!
     const bytes = i === 0 ? Buffer.alloc(0) : keyBytes(i, length)
     return { bytes, text: bytes.toString('latin1'), name: `key ${i} (${bytes.length} bytes)` }
@@ -40,6 +40,30 @@ function keyBytes(i: number, length: number): Buffer {
   const padding = Buffer.alloc(Math.max(0, length - number.length), 'ab')
   // What is too short for its number would be another key.
   return Buffer.concat([padding, Buffer.from(number)])
+}
+
+/** A part of the keys, as a walk takes it. */
+export interface KeySpan {
+  readonly options: { readonly gte?: Uint8Array; readonly lt?: Uint8Array; readonly reverse?: true }
+  readonly has: (key: ModelKey) => boolean
+}
+
+export const ALL_KEYS: KeySpan = { options: {}, has: () => true }
+
+/** From one of the keys up to another, from the end in half of the cases. */
+export function randomSpan(random: SeededRandom, keys: readonly ModelKey[]): KeySpan {
+  const [a, b] = [random.pick(keys), random.pick(keys)].sort(inOrder) as [ModelKey, ModelKey]
+  const reverse = random.chance(0.5)
+  return {
+    options: { gte: a.bytes, lt: b.bytes, ...(reverse && { reverse }) },
+    has: (key) => inOrder(a, key) <= 0 && inOrder(key, b) < 0,
+  }
+}
+
+/** Of a span, what is behind a key that was sought. */
+export function spanFrom({ options, has }: KeySpan, sought: ModelKey): KeySpan {
+  const sign = options.reverse ? -1 : 1
+  return { options, has: (key) => has(key) && sign * inOrder(key, sought) >= 0 }
 }
 
 export class ValuePool {
@@ -61,6 +85,15 @@ export class ValuePool {
     long.writeUInt32LE(random.below(2 ** 32))
     return long
   }
+}
+
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && Buffer.compare(a, b) === 0
+}
+
+/** Both in the order of their bytes. */
+export function inOrder(a: ModelKey, b: ModelKey): number {
+  return Buffer.compare(a.bytes, b.bytes)
 }
 
 /** For people: enough of a value to tell it from others. */

@@ -41,12 +41,13 @@ const KEYS = [40, 40, 200, 1000]
 const DURABILITIES = ['none', 'os', 'disk'] as const
 /** The least that `open` takes; all of the data, or a part of it. */
 const CACHE_BYTES = 1024 * 1024
+const CACHES = 3
 /** How often opening has to do without the stored index. */
 const INDEX_LOST = 0.2
 /** What is passed to the next flush of what nobody waits for. */
 const FLUSH_MS = 1001
 
-type Modules = Readonly<Record<string, EngineModule>>
+export type Modules = Readonly<Record<string, EngineModule>>
 
 /** Where a run with changing options happens. */
 export class OptionWorld implements ModelWorld {
@@ -55,19 +56,22 @@ export class OptionWorld implements ModelWorld {
   readonly #path: string
   readonly #environment: Environment | undefined
   readonly #clock: { advance(ms: number): void } | undefined
+  readonly #caches: number
 
-  /** Without an environment: on the machine. */
+  /** Without an environment: on the machine. `caches`: how many sizes the cache has by turns; with one it is the least. */
   constructor(
     modules: Modules,
     subject: CrashSubject,
     path: string,
     environment?: Environment & { advance(ms: number): void },
+    caches: number = CACHES,
   ) {
     this.#modules = modules
     this.#subject = subject
     this.#path = path
     this.#environment = environment
     this.#clock = environment
+    this.#caches = caches
   }
 
   async open(sync: boolean, random: SeededRandom): Promise<ModelStore> {
@@ -81,7 +85,7 @@ export class OptionWorld implements ModelWorld {
       keys: 'bytes',
       values: 'bytes',
       durability: random.pick(DURABILITIES),
-      cacheBytes: CACHE_BYTES * (1 + random.below(3)),
+      cacheBytes: CACHE_BYTES * (1 + random.below(this.#caches)),
       ...(this.#environment && { environment: this.#environment }),
     })
     return (sync ? opening.sync() : await opening.async()) as unknown as ModelStore

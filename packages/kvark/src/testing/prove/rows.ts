@@ -9,6 +9,7 @@ import { encryption } from './encryption.ts'
 import { faults, syncFailures } from './faults.ts'
 import { isolation } from './isolation.ts'
 import { malformedFiles } from './malformed-files.ts'
+import { modelAtOnce } from './model-at-once.ts'
 import { modelOperations } from './model-operations.ts'
 import { plantedBugsRow } from './planted-bugs.ts'
 import { queueCrashes } from './queue-crashes.ts'
@@ -30,6 +31,7 @@ export const rows: readonly Row[] = [
   codecInputs,
   apiMisuse,
   modelOperations,
+  modelAtOnce,
   queueCrashes,
   isolation,
   realKills,
