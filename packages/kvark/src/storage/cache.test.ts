@@ -155,3 +155,19 @@ test('a page that very many need stays until the last one has released it', () =
   assert.equal(table.frames[0], frame)
   for (const block of blocks) block.release()
 })
+
+test('who can wait leaves frames to calls that cannot, also where nothing is let go of', async () => {
+  const cache = new Cache(PAGES * PAGE_BYTES, PAGE_BITS, false)
+  const table = new PageTable(SOURCE, 4 * PAGES)
+  const waiting = Array.from({ length: 2 * PAGES }, (_, page) => cache.block(table, page))
+  const loads = await Promise.allSettled(waiting.map(({ load }) => load.async()))
+  assert.ok(loads.some(({ status }) => status === 'fulfilled'))
+  // The way through a tree.
+  const now = [0, 1, 2].map((page) => cache.block(table, 2 * PAGES + page))
+  for (const { load } of now) load.sync()
+  assert.equal(cache.claim(), -1)
+  for (const block of [...now, ...waiting]) block.release()
+  const later = cache.block(table, 4 * PAGES - 1)
+  await later.load.async()
+  later.release()
+})
