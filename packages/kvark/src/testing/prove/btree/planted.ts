@@ -164,6 +164,27 @@ export const treeBugs: readonly PlantedBug[] = [
     rows: ['crash-states'],
   },
   {
+    name: 'pages that entries of the journal lead to are given out while these are put',
+    file: 'engines/btree/recovery.ts',
+    find: '    pages.space.above(Math.max(pages.space.end, end))\n',
+    replace: '',
+    rows: ['model-at-once'],
+  },
+  {
+    name: 'a load goes into a range that has entries',
+    file: 'engines/btree/graft.ts',
+    find: '  if (isTaken(state, first, last)) return REFUSED\n',
+    replace: '  if (first.length < 0 && isTaken(state, first, last)) return REFUSED\n',
+    rows: ['model-at-once'],
+  },
+  {
+    name: 'a token of a walk that is closed while a key is read is behind that key',
+    file: 'engines/btree/cursor.ts',
+    find: '    if (rest !== undefined) this.#held ??= this.token()\n',
+    replace: '',
+    rows: ['model-at-once'],
+  },
+  {
     name: 'the head of a queue passes over what somebody has taken',
     file: 'store/collections/queue.ts',
     find: '    const ends = yield* this.#row.without(position, endsOf(entry))\n',
