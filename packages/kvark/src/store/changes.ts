@@ -216,6 +216,10 @@ export class Changes implements Recorder {
   resumed(durable: number): void {
     if (this.#life.queue.recorder !== this) return
     this.#era++
+    // What was on disk by then is told, also what nobody has waited for.
+    let safe = this.#end
+    while (safe > this.#base && this.at(safe - 1).version > durable) safe--
+    this.#reached('disk', safe)
     for (let position = this.#told; position < this.#end; position++) {
       if (position >= this.#base) this.#bytes -= bytesOf(this.at(position))
     }

@@ -301,7 +301,9 @@ export class Telling<K, V> implements Listener {
     const gte = bytesOf(entries, start, end)
     const lt = isOpen ? undefined : bytesOf(entries, end, valueEnd)
     const covers = (key: K): boolean => {
-      const own = core.key.bytes.subarray(core.from.length, core.buildKey(key))
+      // First: it may replace `bytes`.
+      const length = core.buildKey(key)
+      const own = core.key.bytes.subarray(core.from.length, length)
       return own.compare(gte) >= 0 && (lt === undefined || own.compare(lt) < 0)
     }
     return { type: 'clear', gte, lt, covers, version, last }

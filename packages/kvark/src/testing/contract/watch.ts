@@ -225,6 +225,7 @@ const cases: readonly Case[] = [
       )
       const clear = first[0]!
       assert.ok(clear.type === 'clear')
+      assert.ok(clear.covers(`key0004${'.'.repeat(5000)}`), 'a key longer than all before')
       const covered = names(10).filter((name) => clear.covers(name))
       assert.deepEqual(covered, ['key0003', 'key0004'])
       assert.deepEqual([text(clear.gte), text(clear.lt!)], ['key0003', 'key0005'])
@@ -446,6 +447,32 @@ const cases: readonly Case[] = [
         assert.deepEqual(await take(late, 2), [brief(value), `${version} put good=2.`])
         await db.close()
       }
+    },
+  },
+  {
+    name: 'what was on disk before a write failed is told, also what nobody has waited for',
+    async run(place) {
+      const files = new FaultyFiles(place.environment.files)
+      const db = await place.open({ environment: nodeEnvironment(files) })
+      const watch = db.watch()
+      await db.put('good', '1', { durability: 'none' })
+      // Takes it to the disk, and on.
+      await db.put('better', '2', { durability: 'disk' })
+      const { sequence } = db.stats()
+      await db.put('best', '3', { durability: 'none' })
+      await db.compact()
+      const synced = db.stats().durableSequence
+      files.fault = { call: 'sync', code: 'IO' }
+      await rejects('IO', () => db.put('bad', '4'))
+      files.fault = undefined
+      await db.resume()
+      const wanted = [`${sequence - 1} put good=1.`, `${sequence} put better=2.`]
+      if (synced > sequence) wanted.push(`${synced} put best=3.`)
+      wanted.push(`gap ${synced + 1}–${db.stats().sequence}`)
+      await db.close()
+      const told: string[] = []
+      for await (const change of watch) told.push(brief(change))
+      assert.deepEqual(told, wanted)
     },
   },
   {
