@@ -432,11 +432,7 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
         ? this.#current
         : new Core(life, { number: 0, space }, keys, values, ttl)
     }
-    let record = tables.find(catalogue, wanted)
-    // Lost with a write that failed: somebody may have made another one.
-    if (record === undefined && catalogue === tables.catalogue) {
-      record = tables.find(catalogue, { ...wanted, number: 0 })
-    }
+    const record = tables.find(catalogue, wanted)
     return new Core(
       life,
       record ?? NOWHERE,

@@ -75,6 +75,8 @@ export class Tables {
   readonly #reserved = new Map<string, Reserved>()
   /** Above every number that was given out since the store was opened. */
   #next = 0
+  /** Numbers that were given out and lost with writes that failed: from the first to before the second. */
+  readonly #lost: (readonly [number, number])[] = []
   #purging = false
   /** Called when a table is gone. */
   readonly onDrop: Set<() => void> = new Set()
@@ -97,7 +99,9 @@ export class Tables {
       this.catalogue = NO_TABLES
       this.failure = error
     }
-    this.#next = Math.max(this.#next, this.catalogue.next)
+    const { next } = this.catalogue
+    if (this.failure === undefined && next < this.#next) this.#lost.push([next, this.#next])
+    this.#next = Math.max(this.#next, next)
     this.#purgeLater()
     this.#tellDrops(before)
   }
@@ -127,15 +131,21 @@ export class Tables {
   /** The record of the table that a handle stands for; `undefined`: there is none yet. `NOT_FOUND` when it was dropped. */
   find(catalogue: Catalogue, wanted: Wanted): TableRecord | undefined {
     if (this.failure !== undefined) throw this.failure
-    const { number, name } = wanted
+    const { name } = wanted
+    const number = this.isLost(wanted.number) ? 0 : wanted.number
     const record = number === 0 ? catalogue.named(name) : catalogue.tables.get(number)
     if (record !== undefined) {
       checkCodecs(record, wanted)
       return record
     }
-    // A number that the catalogue does not know yet: made later, or lost with a write that failed.
+    // A number that the catalogue does not know yet: made later.
     if (number < catalogue.next && number !== 0) throw droppedTable(name)
     return undefined
+  }
+
+  /** Whether the number is that of a table that was lost with a write that failed: it never was, and one of its name may come. */
+  isLost(number: number): boolean {
+    return this.#lost.some(([from, to]) => number >= from && number < to)
   }
 
   /** The record of a table that is about to be made, for the writes of a batch. */

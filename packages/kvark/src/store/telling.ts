@@ -338,6 +338,7 @@ export class Telling<K, V> implements Listener {
 
   #isDropped({ tables, next }: Catalogue): boolean {
     const { number = 0 } = this.#wanted ?? {}
+    if (this.core.life.tables.isLost(number)) return false
     return number !== 0 && number < next && !tables.has(number)
   }
 

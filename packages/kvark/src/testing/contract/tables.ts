@@ -5,9 +5,11 @@
 
 import assert from 'node:assert/strict'
 import { SeededRandom } from '../../bytes/random.ts'
+import { nodeEnvironment } from '../../environment/node.ts'
 import type { Codec } from '../../store/codec.ts'
 import type { OrderedTable, TableInfo } from '../../store/types.ts'
 import { bytes, collect, content, names, pattern, rejects, text, throws, turn } from './check.ts'
+import { FaultyFiles } from './faulty-files.ts'
 import type { AnyStore, Case, Chapter, Place } from './place.ts'
 
 const SEEDS = 4
@@ -43,6 +45,28 @@ const cases: readonly Case[] = [
       assert.deepEqual(db.tables(), [{ name: 't', keys: 'utf8', values: 'json' }])
       await rejects('MISMATCH', () => words.put('b', 'x'))
       assert.deepEqual(await content(things as unknown as Words), { a: 1 })
+    },
+  },
+  {
+    name: 'a table that was lost with a failed write was never there, also when others have been made since',
+    async run(place) {
+      const files = new FaultyFiles(place.environment.files)
+      const db = await place.open({ environment: nodeEnvironment(files) })
+      const lost = db.table('lost')
+      files.fault = { call: 'write', code: 'IO' }
+      await rejects('IO', () => lost.put('k', '1'))
+      assert.equal(lost.getSync('k'), '1')
+      files.fault = undefined
+      await db.resume()
+      await db.table('other').put('k', '2')
+      const watch = lost.watch()
+      assert.deepEqual([await lost.get('k'), await lost.count()], [undefined, 0])
+      await lost.put('k', '3')
+      assert.deepEqual(await content(db.table('lost')), { k: '3' })
+      await db.close()
+      const told: string[] = []
+      for await (const change of watch) told.push(change.type)
+      assert.deepEqual(told, ['put'])
     },
   },
   {
