@@ -6,15 +6,15 @@ export const logBugs: readonly PlantedBug[] = [
   {
     name: 'a manifest is renamed before it is synced',
     file: 'storage/sealed-file.ts',
-    find: '    handle.write(bytes, 0, bytes.length, 0).sync()\n    yield* handle.sync()\n',
-    replace: '    handle.write(bytes, 0, bytes.length, 0).sync()\n',
+    find: '      handle.write(bytes, 0, bytes.length, 0).sync()\n      yield* handle.sync()\n',
+    replace: '      handle.write(bytes, 0, bytes.length, 0).sync()\n',
     rows: ['crash-states'],
   },
   {
     name: 'the name of a new manifest is not synced',
     file: 'storage/sealed-file.ts',
-    find: '  files.rename(temporary, path).sync()\n  yield* files.syncFolder(folder)\n',
-    replace: '  files.rename(temporary, path).sync()\n',
+    find: '    throw error\n  }\n  yield* files.syncFolder(folder)\n',
+    replace: '    throw error\n  }\n',
     rows: ['crash-states'],
   },
   {
