@@ -104,7 +104,7 @@ export class JournalFollower {
 
   /** So much has been written by now: if it is not to be found, its segments are gone, and what comes next goes on behind it. */
   *expect(sequence: number): Routine<void> {
-    if (sequence < this.#before) throw this.#gone(CHANGED)
+    if (sequence < this.#before) yield* this.#fail()
     while (yield* this.#read(this.#early)) {}
     if (this.#sequence >= sequence) return
     yield* this.close()
@@ -281,7 +281,7 @@ export class JournalFollower {
       const { address, word } = this.#mark
       const bytes = Buffer.alloc(4)
       const read = yield* handle.read(bytes, 0, 4, address)
-      if (read < 4 || readU32(bytes, 0) !== word) throw this.#gone(CHANGED)
+      if (read < 4 || readU32(bytes, 0) !== word) yield* this.#fail()
     } finally {
       yield* handle.close()
     }
@@ -319,6 +319,12 @@ export class JournalFollower {
       if (!isMissing(error)) throw error
     }
     if (found?.storeId !== descriptor.storeId) throw this.#gone(found && CHANGED)
+  }
+
+  /** Something is not as it was. While a store is removed, all of it is for a moment. */
+  *#fail(): Routine<never> {
+    yield* this.#checkStore()
+    throw this.#gone(CHANGED)
   }
 
   #gone(how = 'is not there any more'): KvarkError {

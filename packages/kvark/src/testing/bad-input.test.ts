@@ -394,7 +394,7 @@ test('the command line says all this in one line, with the exit code of its kind
   writeFileSync(file, 'mine')
   const long = 'k'.repeat(MAX_KEY_BYTES + 1)
   const cases: [exit: number, sentence: RegExp, argv: string[]][] = [
-    [3, /KVARK.*restore/, ['get', 'a', '--data-dir', damaged(good, 'KVARK')]],
+    [3, /KVARK.*Restore.*kvark repair/, ['get', 'a', '--data-dir', damaged(good, 'KVARK')]],
     [3, /TREE.*restore/, ['set', 'a', 'b', '--data-dir', damaged(good, 'TREE')]],
     [3, /TREE/, ['verify', '--data-dir', damaged(good, 'TREE')]],
     [3, /MANIFEST.*restore/, ['get', 'a', '--data-dir', damaged(log, 'MANIFEST')]],
