@@ -395,7 +395,7 @@ test('the command line says all this in one line, with the exit code of its kind
   const long = 'k'.repeat(MAX_KEY_BYTES + 1)
   const cases: [exit: number, sentence: RegExp, argv: string[]][] = [
     [3, /KVARK.*Restore.*kvark repair/, ['get', 'a', '--data-dir', damaged(good, 'KVARK')]],
-    [3, /TREE.*restore/, ['set', 'a', 'b', '--data-dir', damaged(good, 'TREE')]],
+    [3, /TREE.*Restore.*kvark repair/, ['set', 'a', 'b', '--data-dir', damaged(good, 'TREE')]],
     [3, /TREE/, ['verify', '--data-dir', damaged(good, 'TREE')]],
     [3, /MANIFEST.*restore/, ['get', 'a', '--data-dir', damaged(log, 'MANIFEST')]],
     [3, new RegExp(`${segment}.*restore`), ['set', 'a', 'b', '--data-dir', damaged(log, segment)]],
