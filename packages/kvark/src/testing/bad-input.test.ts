@@ -398,7 +398,11 @@ test('the command line says all this in one line, with the exit code of its kind
     [3, /TREE.*Restore.*kvark repair/, ['set', 'a', 'b', '--data-dir', damaged(good, 'TREE')]],
     [3, /TREE/, ['verify', '--data-dir', damaged(good, 'TREE')]],
     [3, /MANIFEST.*Restore.*kvark repair/, ['get', 'a', '--data-dir', damaged(log, 'MANIFEST')]],
-    [3, new RegExp(`${segment}.*restore`), ['set', 'a', 'b', '--data-dir', damaged(log, segment)]],
+    [
+      3,
+      new RegExp(`${segment}.*Restore.*kvark repair`),
+      ['set', 'a', 'b', '--data-dir', damaged(log, segment)],
+    ],
     [3, new RegExp(segment), ['verify', '--data-dir', damaged(log, segment)]],
     [2, /not a folder/, ['set', 'a', 'b', '--data-dir', file]],
     [2, /up to 1048576/, ['get', long, '--data-dir', good]],
