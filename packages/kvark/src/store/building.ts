@@ -16,7 +16,14 @@ import { DESCRIPTOR_NAME } from '../storage/descriptor.ts'
 import type { Files } from '../vfs/files.ts'
 import { invalid } from './arguments.ts'
 import { removeFolder, removeStore } from './destroy.ts'
-import { isLock, LOCK_NAME, makeFolder, UNFINISHED_NAME } from './folder.ts'
+import {
+  isHalfWritten,
+  isLock,
+  LOCK_NAME,
+  makeFolder,
+  removeHalfWritten,
+  UNFINISHED_NAME,
+} from './folder.ts'
 
 /** Makes a store of what `build` puts into the folder: durable files, and a descriptor called `UNFINISHED_NAME`. */
 export function* buildStore<T>(
@@ -34,6 +41,8 @@ export function* buildStore<T>(
     // Somebody else may have been quicker.
     yield* checkVacant(files, folder)
     begun = true
+    // Of one that died before its descriptor had a name: `destroy` takes it for none.
+    yield* removeHalfWritten(files, folder)
     result = yield* build()
     yield* files.rename(`${folder}/${UNFINISHED_NAME}`, `${folder}/${DESCRIPTOR_NAME}`)
     yield* files.syncFolder(folder)
@@ -63,7 +72,7 @@ function* checkVacant(files: Files, folder: string): Routine<boolean> {
     throw invalid(`${folder} is not a folder. Give a path where nothing is, or an empty folder.`)
   }
   const names = (yield* files.list(folder)).filter((name) => !isLock(name))
-  if (names.length === 0) return false
+  if (names.every((name) => name !== UNFINISHED_NAME && isHalfWritten(name))) return false
   throw invalid(
     names.includes(UNFINISHED_NAME)
       ? `${folder} holds what an interrupted backup or repair has left. Remove it with destroy() or \`kvark destroy\`, or give another path.`

@@ -94,14 +94,15 @@ export function* isBare(files: Files, folder: string): Routine<boolean> {
   )
 }
 
-/** Removes descriptors that an opening left half-written. */
+/** Removes descriptors that somebody left half-written. */
 export function* removeHalfWritten(files: Files, folder: string): Routine<void> {
   for (const name of yield* files.list(folder)) {
     if (isHalfWritten(name)) yield* files.remove(`${folder}/${name}`)
   }
 }
 
-function isHalfWritten(name: string): boolean {
+/** Whether a file is a half-written descriptor. */
+export function isHalfWritten(name: string): boolean {
   return name.startsWith(`${DESCRIPTOR_NAME}.`) && name.endsWith(TEMPORARY_SUFFIX)
 }
 

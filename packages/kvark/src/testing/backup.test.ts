@@ -1,9 +1,17 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { after, test } from 'node:test'
-import { destroySync, open, openSync } from '../index.ts'
+import { convertSync, destroySync, open, openSync, repairSync } from '../index.ts'
 import { rejects } from './contract/check.ts'
 import { backupUnderLoad, shownBackups } from './crash/backup-load.ts'
 
@@ -45,6 +53,28 @@ test('the stored index goes along, so that the copy need not read its data to op
   assert.deepEqual(copy.verifySync().problems, [])
   copy.closeSync()
   await db.close()
+})
+
+test('a descriptor that a process left half-written is in the way of no backup, conversion or repair', () => {
+  const from = join(folder, 'source')
+  const db = openSync(from)
+  db.putSync('a', '1')
+  const ways = {
+    backup: (to: string) => db.backupSync(to),
+    convert: (to: string) => convertSync(from, to),
+    repair: (to: string) => repairSync(from, to),
+  }
+  for (const [name, make] of Object.entries(ways)) {
+    if (name === 'convert') db.closeSync()
+    const to = join(folder, `half ${name}`)
+    mkdirSync(to)
+    writeFileSync(join(to, 'KVARK.unfinished.tmp.9f56f1bd.tmp'), 'half of it')
+    make(to)
+    assert.ok(!readdirSync(to).some((one) => one.endsWith('.tmp')), name)
+    const copy = openSync(to)
+    assert.equal(copy.getSync('a'), '1')
+    copy.closeSync()
+  }
 })
 
 test('what a process that died during a backup has left is named, and destroyed', async () => {
