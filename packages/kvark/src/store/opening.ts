@@ -9,7 +9,7 @@
  */
 
 import type { EngineModule } from '../engine/engine.ts'
-import type { Environment } from '../environment/environment.ts'
+import type { Environment, Job } from '../environment/environment.ts'
 import { type Effect, effect, type Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 import { type StoreForm, storeForm } from '../storage/block-form.ts'
@@ -22,6 +22,8 @@ import {
   writeDescriptor,
 } from '../storage/descriptor.ts'
 import { newDataKey, openKey, storeKey } from '../storage/store-key.ts'
+import type { Files } from '../vfs/files.ts'
+import { heldFiles } from '../vfs/held-files.ts'
 import { overlayFiles } from '../vfs/overlay.ts'
 import { checkNames, checkObject, invalid } from './arguments.ts'
 import {
@@ -82,7 +84,9 @@ export function* openLife(
       : yield* makeStore(plan)
     const module = plan.module ?? moduleOf(modules, descriptor, plan)
     const engine = yield* module.open({
-      environment: plan.readOnly ? readOnlyEnvironment(environment) : environment,
+      environment: plan.readOnly
+        ? readOnlyEnvironment(environment)
+        : withFiles(environment, heldFiles(files, lock, folder)),
       folder,
       descriptor,
       form,
@@ -102,6 +106,15 @@ export function* openLife(
       // The first error says more.
     }
     throw error
+  }
+}
+
+/** The same world with other files. */
+function withFiles(environment: Environment, files: Files): Environment {
+  return {
+    ...readOnlyEnvironment(environment),
+    files,
+    ...(environment.execute && { execute: (job: Job) => environment.execute!(job) }),
   }
 }
 

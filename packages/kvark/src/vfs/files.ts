@@ -43,6 +43,8 @@ export interface FileStat {
 
 /** A lock that the operating system drops when the holder dies. */
 export interface FileLock {
+  /** Whether the locked file still has its name. Absent: that cannot be told. */
+  isHeld?(): boolean
   release(): Effect<void>
 }
 

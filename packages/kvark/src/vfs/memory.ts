@@ -136,6 +136,8 @@ export function lockInode(
   const pid = Buffer.from(`${process.pid}\n`)
   file.truncate(0)
   file.write(pid, 0, pid.length, 0)
+  const isHeld = (): boolean =>
+    tree.stat(path)?.kind === 'file' && tree.open(path, 'read').file === file
   let released = false
   const release = (): Effect<void> =>
     immediate(() => {
@@ -143,5 +145,5 @@ export function lockInode(
       released = true
       file.locked = false
     })
-  return { lock: { release }, change }
+  return { lock: { isHeld, release }, change }
 }

@@ -54,7 +54,7 @@ export function* takeLock(path: string, timeoutMs: number): Routine<FileLock> {
         writePid(fd)
         held.add(key)
         keep = true
-        return new HeldLock(key, fd, unlock)
+        return new HeldLock(path, key, fd, unlock)
       }
       unlock()
     } finally {
@@ -65,15 +65,21 @@ export function* takeLock(path: string, timeoutMs: number): Routine<FileLock> {
 }
 
 class HeldLock implements FileLock {
+  readonly #path: string
   readonly #key: string
   readonly #fd: number
   readonly #unlock: () => void
   #released = false
 
-  constructor(key: string, fd: number, unlock: () => void) {
+  constructor(path: string, key: string, fd: number, unlock: () => void) {
+    this.#path = path
     this.#key = key
     this.#fd = fd
     this.#unlock = unlock
+  }
+
+  isHeld(): boolean {
+    return keyAt(this.#path) === this.#key
   }
 
   release(): Effect<void> {

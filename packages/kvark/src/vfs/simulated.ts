@@ -211,7 +211,10 @@ export class SimulatedFiles implements Files {
     return this.#effect({ call: 'lock', path }, () => {
       const { lock, change } = lockInode(this.#tree, path)
       if (change !== undefined) this.#disk.nameChanged(change)
-      return { release: () => this.#effect({ call: 'release', path }, () => lock.release().sync()) }
+      return {
+        isHeld: () => lock.isHeld?.() !== false,
+        release: () => this.#effect({ call: 'release', path }, () => lock.release().sync()),
+      }
     })
   }
 

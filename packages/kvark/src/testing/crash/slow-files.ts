@@ -94,7 +94,7 @@ export function slowProcess(files: Files, random: SeededRandom): SlowProcess {
   }
   const slowLock = (lock: FileLock): FileLock => {
     locks.add(lock)
-    return { release: () => slow(map(lock.release(), () => void locks.delete(lock))) }
+    return { ...lock, release: () => slow(map(lock.release(), () => void locks.delete(lock))) }
   }
   const slowed: Files = {
     shareable: files.shareable,
