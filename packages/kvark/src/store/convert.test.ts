@@ -289,3 +289,28 @@ test('whenever a crash comes, the new store is whole or none', async () => {
     assert.ok(found.none > 10 && found.whole > 1, JSON.stringify(found))
   }
 })
+
+test('whenever the process dies, what there is of the new store says what it is', () => {
+  const { files: disk } = simulatedEnvironment({ seed: 1 })
+  const db = openAny(simulatedEnvironment({ seed: 1, files: disk }), FROM, { engine: 'btree' })
+  db.putSync('a', 'b')
+  db.closeSync()
+  for (const to of names) {
+    const files = disk.afterCrash()
+    let looked = 0
+    let looking = false
+    files.failNext(() => {
+      if (looking) return undefined
+      looking = true
+      const found = files.stat(TO).sync() === undefined ? [] : files.list(TO).sync()
+      looking = false
+      const isNamed = found.some((name) => ['KVARK', 'KVARK.unfinished.tmp'].includes(name))
+      const isData = found.some((name) => /^(MANIFEST|TREE|\d+\.log)$/.test(name))
+      assert.ok(!isData || isNamed, found.join())
+      if (isData) looked++
+      return undefined
+    })
+    convertSync(FROM, TO, { engine: to, environment: simulatedEnvironment({ seed: 1, files }) })
+    assert.ok(looked > 10, `${looked}`)
+  }
+})

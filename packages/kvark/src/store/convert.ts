@@ -204,11 +204,7 @@ class Conversion {
       return yield* buildStore(this.#modules, { environment, folder }, function* build() {
         yield* describeUnfinished()
         const engine = yield* open(environment, true)
-        const copied = yield* thenClose(engine, function* copy() {
-          // The engine has removed it, as it does with all that is half-written.
-          yield* describeUnfinished()
-          return yield* copyEntries(from, engine)
-        })
+        const copied = yield* thenClose(engine, () => copyEntries(from, engine))
         const again = yield* open(readOnlyEnvironment(environment), false)
         return yield* thenClose(again, function* check() {
           const found = yield* sumOf({ ...reading(again), at: undefined })

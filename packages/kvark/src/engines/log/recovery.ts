@@ -139,7 +139,7 @@ class Recovery {
     state.journal = this.#goOn(state, options, start)
     yield* journal.syncNames()
     // Only now is it certain that the manifest goes with the data.
-    yield* this.#removeLeftovers(names, manifest, journal)
+    if (!this.#context.created) yield* this.#removeLeftovers(names, manifest, journal)
     return state
   }
 
