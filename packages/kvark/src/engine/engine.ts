@@ -214,6 +214,8 @@ export interface EngineContext {
   readonly cacheBytes: number
   /** The folder was made just now: nothing is in it. */
   readonly created: boolean
+  /** What is written goes nowhere: when the engine closes, nothing has to be made last. */
+  readonly readOnly?: boolean
 }
 
 /** What the store hands to an engine that salvages. Both folders exist and are locked. */

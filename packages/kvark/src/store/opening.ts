@@ -93,6 +93,7 @@ export function* openLife(
       options: engineOptions(plan, module, descriptor.options),
       cacheBytes: plan.cacheBytes,
       created: yield* isBare(files, folder),
+      readOnly: plan.readOnly,
     })
     const { path, readOnly, durability, ttl, slowMs, expiryIntervalMs } = plan
     const where = { environment, given, path, folder, readOnly, descriptor, lock, expiryIntervalMs }

@@ -327,7 +327,7 @@ export class TreeEngine implements Engine {
     try {
       // First: the last checkpoint cuts off the room that they have taken.
       for (const spool of state.spools) yield* spool.discard()
-      const changed = state.changed || state.judged
+      const changed = (state.changed || state.judged) && !state.context.readOnly
       if (!journal.failure && changed) {
         yield* this.#checkpointer.last()
         yield* this.#compactor.finish()

@@ -314,7 +314,8 @@ export class LogEngine implements Engine {
     yield* this.#compactor.stop()
     yield* state.journal.idle()
     try {
-      if (!state.journal.failure && (state.changed || state.judged)) {
+      const changed = (state.changed || state.judged) && !state.context.readOnly
+      if (!state.journal.failure && changed) {
         yield* this.#compactor.tidy()
         yield* closeCleanly(state)
       }

@@ -94,7 +94,12 @@ export class RawEngine {
 export type RawPlace = Pick<Place, 'engine' | 'path' | 'form' | 'engineOptions'>
 
 /** Opens the engine alone in the folder of a place. */
-export function openRaw(place: RawPlace, environment: Environment, created: boolean): RawEngine {
+export function openRaw(
+  place: RawPlace,
+  environment: Environment,
+  created: boolean,
+  readOnly = false,
+): RawEngine {
   const { engine: module, path, form } = place
   const { checksum = 'crc32', compression = 'none', encryption } = form
   const key = encryption && Buffer.from(encryption.key).toString('hex')
@@ -127,6 +132,7 @@ export function openRaw(place: RawPlace, environment: Environment, created: bool
       options: { ...Object.fromEntries(defaults), ...place.engineOptions },
       cacheBytes: 1024 * 1024,
       created,
+      readOnly,
     }),
   )
   return new RawEngine(engine)
