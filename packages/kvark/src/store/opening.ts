@@ -86,7 +86,10 @@ export function* openLife(
     const engine = yield* module.open({
       environment: plan.readOnly
         ? readOnlyEnvironment(environment)
-        : withFiles(environment, heldFiles(files, lock, folder)),
+        : {
+            ...withFiles(environment, heldFiles(files, lock, folder)),
+            ...(environment.execute && { execute: (job: Job) => environment.execute!(job) }),
+          },
       folder,
       descriptor,
       form,
@@ -110,19 +113,15 @@ export function* openLife(
   }
 }
 
-/** The same world with other files. */
-function withFiles(environment: Environment, files: Files): Environment {
-  return {
-    ...readOnlyEnvironment(environment),
-    files,
-    ...(environment.execute && { execute: (job: Job) => environment.execute!(job) }),
-  }
+/** The same world, in which nothing written reaches the disk. */
+export function readOnlyEnvironment(environment: Environment): Environment {
+  return withFiles(environment, overlayFiles(environment.files))
 }
 
-/** The same world, in which nothing written reaches the disk. Jobs run in this thread, for no other sees the same files. */
-export function readOnlyEnvironment(environment: Environment): Environment {
+/** The same world with other files. Jobs run in this thread, for no other sees the same files. */
+function withFiles(environment: Environment, files: Files): Environment {
   return {
-    files: overlayFiles(environment.files),
+    files,
     now: () => environment.now(),
     monotonic: () => environment.monotonic(),
     random: (length) => environment.random(length),

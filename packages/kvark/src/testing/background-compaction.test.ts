@@ -23,6 +23,11 @@ const SMALL = { cacheBytes: 1024 * 1024, checkpointBytes: 8192, pageBytes: 4096 
 const keyOf = (i: number): string => `key${i}`.padStart(12, '0')
 const textOf = (i: number): string => `${i}`.padEnd(100, 'kvark')
 
+/** Until nothing goes on in the background. */
+async function settled(db: OrderedStore<string, string>): Promise<void> {
+  while (db.stats().compacting) await new Promise((resolve) => setImmediate(resolve))
+}
+
 /** Small batches: the background has its turns in between. */
 async function inBatches(
   db: OrderedStore<string, string>,
@@ -139,7 +144,7 @@ test('the power fails while it goes on', async (t) => {
       const gone = all.filter((i) => !left(i))
       await inBatches(db, gone, (i) => ({ type: 'delete', key: keyOf(i) }))
       promise('deleted')
-      while (db.stats().compacting) await new Promise((resolve) => setImmediate(resolve))
+      await settled(db)
       if (db.stats().diskBytes < full / 2) shrunk++
     },
     async check({ environment, promised }) {
@@ -173,9 +178,9 @@ test('the power fails while the store closes', async (t) => {
           ({ type: 'put', key: keyOf(i), value: textOf(i + version) }) as const
         await inBatches(db, all, write)
         // With this one a checkpoint begins that has all of them.
-        while (db.stats().compacting) await new Promise((resolve) => setImmediate(resolve))
+        await settled(db)
         await db.batch([write(0)])
-        while (db.stats().compacting) await new Promise((resolve) => setImmediate(resolve))
+        await settled(db)
       }
       promise('written')
       const length = (): number =>

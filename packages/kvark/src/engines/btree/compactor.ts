@@ -3,8 +3,7 @@
  *
  * 1. when as many entries have been deleted since the last time as there are left: the leaves could be half as many, or fewer;
  * 2. after a checkpoint, when more than a quarter of the file has been free since the checkpoint before, without anybody needing it.
- *    What the last compaction could not give back does not count.
- *
+ *    What the last compaction could not give back does not count;
  * 3. when the store closes: checkpoints write to what the one before has left, and there are no more of them. Only what lies near the
  *    end of the file is moved then, as far as it would fit into the cache; leaves stay as thin as they are.
  *
