@@ -27,7 +27,7 @@ export const UNCONDITIONAL = -1
 export const LARGE_VALUE_BYTES = 4096
 
 const FIRST_ARENA_BYTES = 16 * 1024
-/** Arrays of eight doubles lie in V8's own heap, and cost next to nothing. */
+/** Arrays of eight numbers lie in V8's own heap, and cost next to nothing. */
 const FIRST_OPERATIONS = 8
 
 export class WriteBatch {
@@ -40,10 +40,10 @@ export class WriteBatch {
   /** Bytes of all keys and values. */
   size = 0
   kind: Uint8Array
-  keyStart: Float64Array
-  keyLength: Float64Array
-  valueStart: Float64Array
-  valueLength: Float64Array
+  keyStart: Uint32Array
+  keyLength: Uint32Array
+  valueStart: Uint32Array
+  valueLength: Uint32Array
   /** Ms since 1970, 0: never. */
   expiry: Float64Array
   /** The version the key must have; 0: it must be absent; `UNCONDITIONAL`: anything. */
@@ -72,10 +72,10 @@ export class WriteBatch {
   constructor(operations: number = FIRST_OPERATIONS, arenaBytes: number = FIRST_ARENA_BYTES) {
     this.bytes = Buffer.allocUnsafe(arenaBytes)
     this.kind = new Uint8Array(operations)
-    this.keyStart = new Float64Array(operations)
-    this.keyLength = new Float64Array(operations)
-    this.valueStart = new Float64Array(operations)
-    this.valueLength = new Float64Array(operations)
+    this.keyStart = new Uint32Array(operations)
+    this.keyLength = new Uint32Array(operations)
+    this.valueStart = new Uint32Array(operations)
+    this.valueLength = new Uint32Array(operations)
     this.expiry = new Float64Array(operations)
     this.expected = new Float64Array(operations)
     this.ascii = new Uint8Array(operations)
@@ -267,14 +267,12 @@ export class WriteBatch {
       larger.set(this[name])
       this[name] = larger
     }
-    for (const name of [
-      'keyStart',
-      'keyLength',
-      'valueStart',
-      'valueLength',
-      'expiry',
-      'expected',
-    ] as const) {
+    for (const name of ['keyStart', 'keyLength', 'valueStart', 'valueLength'] as const) {
+      const larger = new Uint32Array(length)
+      larger.set(this[name])
+      this[name] = larger
+    }
+    for (const name of ['expiry', 'expected'] as const) {
       const larger = new Float64Array(length)
       larger.set(this[name])
       this[name] = larger

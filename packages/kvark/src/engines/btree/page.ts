@@ -190,6 +190,15 @@ export class Page {
     return isFound ? low : -1 - low
   }
 
+  /** Whether the heads tell that a key comes behind all of the page, none of which looks like it. */
+  endsBefore(key: Uint8Array, start: number, end: number): boolean {
+    const { count } = this
+    if (count === 0 || !this.takes(key, start, end)) return false
+    return (
+      this.#memory.words[this.#heads + count - 1]! < headOf(key, start + this.prefixLength, end)
+    )
+  }
+
   /** Whether a key may be inserted: it begins with the prefix. */
   takes(key: Uint8Array, start: number, end: number): boolean {
     const { prefixLength } = this
@@ -317,8 +326,10 @@ export class Page {
     const { count } = this
     const cell = this.#cells - length
     this.#cells = cell
-    words.copyWithin(this.#heads + slot + 1, this.#heads + slot, this.#heads + count)
-    halves.copyWithin(this.#offsets + slot + 1, this.#offsets + slot, this.#offsets + count)
+    if (slot < count) {
+      words.copyWithin(this.#heads + slot + 1, this.#heads + slot, this.#heads + count)
+      halves.copyWithin(this.#offsets + slot + 1, this.#offsets + slot, this.#offsets + count)
+    }
     words[this.#heads + slot] = headOf(key, from, end)
     halves[this.#offsets + slot] = cell
     halves[(this.#at + COUNT_AT) >>> 1] = count + 1

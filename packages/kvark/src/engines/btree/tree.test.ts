@@ -80,14 +80,14 @@ class Model {
   }
 
   step(): void {
-    const { random, tree, content } = this
+    const { random } = this
     const chance = random.below(100)
-    if (chance < 3)
-      this.views.push({ view: this.pages.views.add(), root: tree.root, content: new Map(content) })
+    if (chance < 3) this.#view()
     else if (chance < 6 && this.views.length > 0) this.#end(random.below(this.views.length))
     else if (chance < 9) this.#merge(this.key())
     else if (chance === 9 && random.chance(0.1))
       this.#deleteRange(this.key(), random.chance(0.1) ? NOTHING : this.key())
+    else if (chance === 10 && random.chance(0.4)) this.#putRun()
     else if (chance < 60)
       this.#put(this.key(), Buffer.from(random.bytes(random.pick([0, 3, 3, 20, 60]))))
     else this.#delete(this.key())
@@ -122,6 +122,30 @@ class Model {
     const name = key.toString('latin1')
     assert.equal(added, !this.content.has(name))
     this.content.set(name, body.toString('latin1'))
+  }
+
+  /** Puts that mostly come to the leaf of the one before, with what takes that away between them. */
+  #putRun(): void {
+    const { random, tree } = this
+    const start = this.key().toString('latin1')
+    const isRising = random.chance(0.7)
+    for (let i = 0; i < 30; i++) {
+      const key = Buffer.from(start + String(isRising ? i : 29 - i).padStart(2, '0'), 'latin1')
+      const isLong = key.length >= longKeyBytes(this.pages.size)
+      assert.ok(isLong || tree.isNear(key, 0, key.length))
+      this.#put(key, Buffer.from(random.bytes(random.pick([0, 3, 20, 60]))))
+      const chance = random.below(100)
+      if (chance < 2) this.#view()
+      else if (chance < 4) this.#deleteRange(key, Buffer.from(`${start}~`, 'latin1'))
+      else if (chance < 6) this.#put(this.key(), NOTHING)
+      else if (chance < 8) this.#delete(key)
+      else if (chance < 10) this.#merge(key)
+    }
+  }
+
+  #view(): void {
+    const { root } = this.tree
+    this.views.push({ view: this.pages.views.add(), root, content: new Map(this.content) })
   }
 
   #delete(key: Buffer): void {
@@ -278,6 +302,38 @@ test('keys in order fill their pages', () => {
   // Slot, lengths, key, body.
   const least = Math.ceil((count * (6 + 2 + 16 + 100)) / pages.size)
   assert.ok(pages.space.used < 1.05 * least, `${pages.space.used} pages, could be ${least}`)
+})
+
+test('a put beside the last one goes where it belongs, though all pages behind are gone since', () => {
+  const all = 800
+  const keyOf = (i: number): Buffer => Buffer.from(String(i).padStart(16, '0'))
+  for (let bound: Buffer | undefined = NOTHING; ; ) {
+    const pages = newPages(10)
+    const tree = new Tree(pages, keysIn(pages))
+    const put = (key: Buffer): boolean => tree.put(key, 0, key.length, 8)
+    for (let i = 0; i < all; i++) put(keyOf(i))
+    tree.reach(tree.root, bound, 0, bound.length)
+    bound = tree.nextKey()
+    if (bound === undefined) break
+    const view = pages.views.add()
+    let last = 0
+    while (keyOf(last + 1).compare(bound) < 0) last++
+    const beside = (c: string): Buffer => Buffer.concat([keyOf(last), Buffer.from(c)])
+    for (const c of 'ace') assert.ok(put(beside(c)))
+    // Whole subtrees, which are not looked at.
+    tree.deleteRange(bound, NOTHING)
+    assert.equal(tree.entries, last + 4)
+    for (const c of 'bdf') assert.ok(put(beside(c)))
+    for (const c of 'abcdef') {
+      assert.equal(tree.reach(tree.root, beside(c), 0, beside(c).length), PRESENT, c)
+    }
+    for (let i = 0; i <= last; i++) {
+      assert.equal(tree.reach(tree.root, keyOf(i), 0, 16), PRESENT, String(i))
+    }
+    pages.views.end(view)
+    tree.deleteRange(NOTHING, NOTHING)
+    assert.equal(pages.space.used, ROOT_SLOTS)
+  }
 })
 
 test('a full page whose neighbours are gone takes a key that does not begin as all of its own do', () => {

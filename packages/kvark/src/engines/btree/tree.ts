@@ -80,6 +80,12 @@ export class Tree {
   readonly #old: Page
   readonly #scratch: PageMemory
 
+  /** The leaf of the last put. */
+  #lastPut: number = NO_PAGE
+  /** Whether the one before was there, too, and the path still leads there; its keys are smaller than `#end`, if that is known. */
+  #stays = false
+  #end: Buffer | undefined
+
   readonly #keys: Keys
   /** Where the range goes on behind what was dropped. */
   #behind: Buffer | undefined
@@ -97,6 +103,7 @@ export class Tree {
 
   /** Looks for a key below `root`. */
   search(root: number, key: Uint8Array, start: number, end: number): Search {
+    this.#stays = false
     if (root === NO_PAGE) return ABSENT
     const pages = this.#pages
     const page = this.leaf
@@ -146,6 +153,7 @@ export class Tree {
 
   /** `ABSENT`: not in the branches that it came through, but perhaps `behind` them. */
   #searchWhere(key: Uint8Array, leads: Leads): Search {
+    this.#stays = false
     const page = this.leaf
     let from = key
     let number = this.root
@@ -213,6 +221,7 @@ export class Tree {
 
   /** Whether the leaf of a key that is not long, and all above it, are in memory: a write of it then needs nothing of the disk. */
   isNear(key: Uint8Array, start: number, end: number): boolean {
+    if (this.#isInLast(key, start, end)) return true
     const pages = this.#pages
     const page = this.#page
     let number = this.root
@@ -241,15 +250,16 @@ export class Tree {
 
   /** `search`, which reads what is missing at once. */
   reach(root: number, key: Uint8Array, start: number, end: number): Search {
+    let found = this.search(root, key, start, end)
+    if (found !== AWAY) return found
     const held: Block[] = []
     try {
-      for (;;) {
-        const found = this.search(root, key, start, end)
-        if (found !== AWAY) return found
+      for (; found === AWAY; found = this.search(root, key, start, end)) {
         const block = this.block()
         block.load.sync()
         held.push(block)
       }
+      return found
     } finally {
       for (const block of held) block.release()
     }
@@ -275,7 +285,13 @@ export class Tree {
    * the key is in memory. Returns whether the key is new.
    */
   put(key: Uint8Array, start: number, end: number, length: number, traits = 0): boolean {
-    if (traits === 0 && this.isKnownOwn(key, start, end) && this.body.bodyLength === length) {
+    let isInLast = this.#isInLast(key, start, end)
+    if (
+      !isInLast &&
+      traits === 0 &&
+      this.isKnownOwn(key, start, end) &&
+      this.body.bodyLength === length
+    ) {
       this.leaving(this.body)
       return false
     }
@@ -286,10 +302,14 @@ export class Tree {
     let reference: Buffer | undefined
     let added = true
     for (;;) {
-      const found = this.reach(this.root, key, start, end)
-      this.#own()
+      if (!isInLast) {
+        this.reach(this.root, key, start, end)
+        this.#own()
+        this.#stay()
+      }
+      isInLast = false
       const { leaf, slot } = this
-      if (found === PRESENT) {
+      if (slot >= 0) {
         leaf.read(slot)
         this.leaving(leaf)
         if (leaf.bodyLength === length) {
@@ -318,6 +338,28 @@ export class Tree {
       }
       this.#makeRoom(this.#depth, at, key, start, end)
     }
+  }
+
+  /** A put came to the leaf at the end of the path: where the last one did, too, the next one is looked for there first. */
+  #stay(): void {
+    const number = this.#path[this.#depth]!
+    this.#stays = number === this.#lastPut
+    this.#lastPut = number
+    if (this.#stays) this.#end = this.#highKey(this.#depth)
+  }
+
+  /** Whether a key that is not long belongs to the leaf of the last puts, which may be changed; `slot` is where. */
+  #isInLast(key: Uint8Array, start: number, end: number): boolean {
+    if (!this.#stays || !this.#pages.isOwn(this.#lastPut)) return false
+    const { leaf } = this
+    if (end - start >= leaf.longBytes) return false
+    const slot = leaf.endsBefore(key, start, end) ? -1 - leaf.count : leaf.find(key, start, end)
+    // Between two of its keys it is there; before all of them it may be another's.
+    if (slot === -1) return false
+    if (-1 - slot === leaf.count && this.#end && this.#end.compare(key, start, end) <= 0)
+      return false
+    this.slot = slot
+    return true
   }
 
   /** Takes the key that was `PRESENT` in the last search below `root` out of the tree. */
@@ -395,6 +437,7 @@ export class Tree {
    * false where there is none, or where extents would have to go with it. `#behind` is where to go on.
    */
   #drop(from: Uint8Array, to: Uint8Array): boolean {
+    this.#stays = false
     const page = this.leaf
     let number = this.root
     let level = -1
@@ -592,7 +635,7 @@ export class Tree {
       this.#pages.look(page, this.#path[d]!)
       page.read(this.#slots[d]!)
       setEntries(page, entriesAt(page) + more)
-      setTraits(page, traitsAt(page) | traits)
+      if (traits !== 0) setTraits(page, traitsAt(page) | traits)
     }
   }
 
@@ -710,11 +753,18 @@ export class Tree {
     const parent = this.#other
     const slot = this.#slots[depth - 1]!
     const { bodyAt } = parent
-    const old = this.#keep(page)
-    if (middle < count) this.#take(page, old, this.#prefix(low, separator), 0, middle)
-    const left = entriesIn(page)
-    const right = pages.make(page, level, NOTHING)
-    this.#take(page, old, this.#prefix(separator, high), middle, count)
+    const prefix = this.#prefix(separator, high)
+    let left = entriesIn(page)
+    let right: number
+    // Nothing moves where keys come in order.
+    if (middle === count) right = pages.make(page, level, prefix)
+    else {
+      const old = this.#keep(page)
+      this.#take(page, old, this.#prefix(low, separator), 0, middle)
+      left = entriesIn(page)
+      right = pages.make(page, level, prefix)
+      if (!page.append(old, middle, count)) page.rewrite(old, old.prefix, middle, count)
+    }
     parent.read(slot)
     setEntries(parent, left)
     const traits = traitsAt(parent)
