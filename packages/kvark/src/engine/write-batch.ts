@@ -224,7 +224,7 @@ export class WriteBatch {
 
   /** Where the value of operation `i` lies, unless it was spooled, from `valueStart[i]`. */
   source(i: number): Uint8Array {
-    return this.large[i] ?? this.bytes
+    return i < this.large.length ? (this.large[i] ?? this.bytes) : this.bytes
   }
 
   /**

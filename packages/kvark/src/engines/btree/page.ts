@@ -190,13 +190,14 @@ export class Page {
     return isFound ? low : -1 - low
   }
 
-  /** Whether the heads tell that a key comes behind all of the page, none of which looks like it. */
+  /** Whether a key begins with the prefix and comes behind all of the page: where keys come in order, that is asked first. */
   endsBefore(key: Uint8Array, start: number, end: number): boolean {
-    const { count } = this
-    if (count === 0 || !this.takes(key, start, end)) return false
-    return (
-      this.#memory.words[this.#heads + count - 1]! < headOf(key, start + this.prefixLength, end)
-    )
+    const last = this.count - 1
+    if (last < 0 || !this.takes(key, start, end)) return false
+    const from = start + this.prefixLength
+    const head = headOf(key, from, end)
+    const other = this.#memory.words[this.#heads + last]!
+    return other < head || (other === head && this.#compareRest(last, key, from, end) < 0)
   }
 
   /** Whether a key may be inserted: it begins with the prefix. */
