@@ -123,8 +123,22 @@ export const treeBugs: readonly PlantedBug[] = [
   {
     name: 'a page that is divided loses its last entry',
     file: 'engines/btree/tree.ts',
-    find: '    this.#take(page, old, this.#prefix(separator, high), middle, count)\n',
-    replace: '    this.#take(page, old, this.#prefix(separator, high), middle, count - 1)\n',
+    find: 'if (!page.append(old, middle, count))',
+    replace: 'if (!page.append(old, middle, count - 1))',
+    rows: ['model-operations'],
+  },
+  {
+    name: 'a put goes to the leaf of the last one, though it has been written since',
+    file: 'engines/btree/tree.ts',
+    find: 'if (!this.#stays || !this.#pages.isOwn(this.#lastPut)) return false',
+    replace: 'if (!this.#stays) return false',
+    rows: ['model-operations'],
+  },
+  {
+    name: 'a put goes to the leaf of the last one, though it belongs behind the next',
+    file: 'engines/btree/tree.ts',
+    find: 'this.#end.compare(key, start, end) <= 0',
+    replace: 'this.#end.length === 0',
     rows: ['model-operations'],
   },
   {
