@@ -204,6 +204,14 @@ export class WriteBatch {
     this.size += length
   }
 
+  /** The last operation's value is the batch's own from now on: whoever gave it may use its memory again. */
+  ownLast(): void {
+    const last = this.count - 1
+    const value = this.large[last]
+    // `Buffer.prototype.slice` does not copy.
+    if (value !== undefined) this.large[last] = Uint8Array.prototype.slice.call(value)
+  }
+
   /** Sets the value of `i`, the only operation: a spool that is finished. */
   setSpool(i: number, spool: Spool): void {
     this.spool = spool

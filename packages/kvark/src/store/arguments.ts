@@ -19,6 +19,11 @@ export function isPromise(value: unknown): value is PromiseLike<unknown> {
   return isObject && typeof (value as { then?: unknown }).then === 'function'
 }
 
+/** Whether its parts can be taken one by one, at once. */
+export function isIterable(value: unknown): value is Iterable<unknown> {
+  return typeof value === 'object' && value !== null && Symbol.iterator in value
+}
+
 /** What comes of it is nobody's any more: that it rejects is no fault of the process. */
 export function abandon(promise: PromiseLike<unknown>): void {
   Promise.resolve(promise).catch(() => {})

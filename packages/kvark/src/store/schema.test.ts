@@ -220,6 +220,54 @@ test('a verb that cannot wait refuses a schema that answers with a promise', asy
   await assert.rejects(late, { code: 'CLOSED' })
 })
 
+test('a batch of a store with schemas takes what comes as it is then, whether they answer at once or not', async () => {
+  const schema = (isLater: boolean): StandardSchema<Uint8Array, Uint8Array> => ({
+    '~standard': {
+      version: 1,
+      vendor: 'test',
+      validate: (value) => {
+        const answer = { value: value as Uint8Array }
+        return isLater ? Promise.resolve(answer) : answer
+      },
+    },
+  })
+  const db = openSync(':memory:', { values: 'bytes' })
+  const tables = [
+    db,
+    ...[false, true].map((later) =>
+      db.table(`${later}`, { values: 'bytes', schema: schema(later) }),
+    ),
+  ]
+  let closed = 0
+  function* operations(count: number) {
+    const value = Buffer.alloc(5000)
+    const operation = { type: 'put' as const, table: tables[0]!, key: '', value }
+    try {
+      for (let n = 0; n < count; n++) {
+        operation.table = tables[n % 3]!
+        operation.key = `${n}`
+        value.fill(n)
+        yield operation
+      }
+      value.fill(99)
+    } finally {
+      closed++
+    }
+  }
+  for (const count of [2, 7]) {
+    await db.batch(operations(count))
+    for (let n = 0; n < count; n++) {
+      const stored = await tables[n % 3]!.get(`${n}`)
+      assert.ok(
+        stored?.every((byte) => byte === n),
+        `${n} of ${count}`,
+      )
+    }
+  }
+  assert.equal(closed, 2)
+  db.closeSync()
+})
+
 test('a load whose schema never answers ends with its signal, or with the store', async () => {
   const never: StandardSchema = {
     '~standard': { version: 1, vendor: 'test', validate: () => new Promise(() => {}) },

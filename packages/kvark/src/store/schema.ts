@@ -13,9 +13,11 @@
  * `putStream` stores goes past the schema, as it goes past the codec.
  */
 
+import { isUint8Array } from 'node:util/types'
 import { KvarkError } from '../errors.ts'
 import { abandon, invalid, isPromise, show } from './arguments.ts'
-import { brief } from './codecs/refuse.ts'
+import { checkMemory } from './codecs/bytes.ts'
+import { brief, type Role } from './codecs/refuse.ts'
 import type { Core } from './core.ts'
 import type { InternalCodec, Sink } from './internal-codec.ts'
 import type { StandardIssue, StandardResult, StandardSchema } from './standard-schema.ts'
@@ -102,38 +104,115 @@ export function withSchema(codec: InternalCodec<unknown>, schema: unknown): Inte
   return new SchemaCodec(codec, schema)
 }
 
-/** The operations of a batch with what the schemas of their tables make of their values, now or later. */
-export function checkOperations<K, V>(
-  core: Core<K, V>,
-  operations: Iterable<unknown>,
-): Iterable<never> | Promise<Iterable<never>> {
-  // Refused by whoever carries it out.
-  if (typeof operations !== 'object' || operations === null || !(Symbol.iterator in operations)) {
-    return operations
+/**
+ * The operations of a batch with what the schemas of their tables make of their values.
+ *
+ *   source ─► operation ─► schema ─┬─ answers at once ─► is written to the batch before the next one comes
+ *                                  └─ promises ─► `isWaiting`, the batch is given up ─► `all` takes the rest, and waits
+ *
+ * What the source gives is taken as it is then: it may use an object, or the memory of bytes, for the next one again.
+ */
+export class CheckedOperations<K, V> implements Iterator<never, undefined> {
+  /** A schema has promised: the batch has to wait for `all`. */
+  isWaiting = false
+  readonly #core: Core<K, V>
+  readonly #operations: Iterable<unknown>
+  #source: Iterator<unknown> | undefined
+  /** Nothing of the caller's runs between its operations. */
+  readonly #isArray: boolean
+  readonly #checked: Operation[] = []
+  readonly #pending: Promise<void>[] = []
+
+  constructor(core: Core<K, V>, operations: Iterable<unknown>) {
+    this.#core = core
+    this.#operations = operations
+    this.#isArray = Array.isArray(operations)
   }
-  const checked: unknown[] = []
-  const pending: Promise<void>[] = []
-  try {
-    for (const operation of operations) {
-      const i = checked.push(operation) - 1
-      if (i === core.engine.limits.batchOperations) break
-      const answer = checkOperation(core, operation, `Operation ${i} of the batch`)
-      if (answer instanceof Checked) checked[i] = withValue(operation, answer)
-      else if (answer !== undefined) {
-        pending.push(
-          answer.then((one) => {
-            checked[i] = withValue(operation, one)
-          }),
-        )
-      }
+
+  [Symbol.iterator](): this {
+    this.#source = this.#operations[Symbol.iterator]()
+    return this
+  }
+
+  next(): IteratorResult<never, undefined> {
+    const { done, value } = this.#source!.next()
+    if (done) return { done, value: undefined }
+    try {
+      this.#take(value)
+    } catch (error) {
+      this.return()
+      throw error
     }
-  } catch (error) {
-    // What went wrong first is told.
-    void Promise.allSettled(pending)
-    throw error
+    this.isWaiting = this.#pending.length > 0
+    // Only the batch is given up: the source goes on with `all`.
+    if (this.isWaiting) throw cannotWait()
+    return { done: false, value: this.#checked.at(-1) as never }
   }
-  const result = checked as never[]
-  return pending.length === 0 ? result : Promise.all(pending).then(() => result)
+
+  return(): IteratorResult<never, undefined> {
+    this.#source!.return?.()
+    return { done: true, value: undefined }
+  }
+
+  /** All operations, when the schemas have answered. */
+  async all(): Promise<Iterable<never>> {
+    const most = this.#core.engine.limits.batchOperations
+    try {
+      // One too many is refused by whoever carries them out.
+      for (const operation of { [Symbol.iterator]: () => this.#source! }) {
+        this.#take(operation)
+        if (this.#checked.length > most) break
+      }
+    } catch (error) {
+      // What went wrong first is told.
+      void Promise.allSettled(this.#pending)
+      throw error
+    }
+    await Promise.all(this.#pending)
+    return this.#checked as never[]
+  }
+
+  #take(given: unknown): void {
+    const { length } = this.#checked
+    const operation = this.#taken(given)
+    this.#checked.push(operation)
+    const answer = checkOperation(this.#core, operation, `Operation ${length} of the batch`)
+    if (answer instanceof Checked) operation.value = answer
+    else if (answer !== undefined) {
+      this.#pending.push(
+        answer.then((one) => {
+          operation.value = one
+        }),
+      )
+    }
+  }
+
+  #taken(given: unknown): Operation {
+    // Refused by whoever carries it out.
+    if (typeof given !== 'object' || given === null || Array.isArray(given))
+      return given as Operation
+    const operation: Operation = {}
+    for (const name in given) operation[name] = (given as Operation)[name]
+    // Accessors of classes are none of these names.
+    for (const name of ['type', 'table', 'key', 'value']) {
+      const value = (given as Operation)[name]
+      if (value !== undefined) operation[name] = value
+    }
+    if (this.#isArray) return operation
+    for (const role of ['key', 'value'] as const) {
+      const bytes = operation[role]
+      if (isUint8Array(bytes)) operation[role] = copyOf(bytes, role)
+    }
+    return operation
+  }
+}
+
+type Operation = Record<string, unknown>
+
+function copyOf(bytes: Uint8Array, role: Role): Uint8Array {
+  checkMemory(bytes, role)
+  // `Buffer.prototype.slice` does not copy.
+  return Uint8Array.prototype.slice.call(bytes)
 }
 
 /** `undefined`: nothing to check. */
@@ -142,15 +221,10 @@ function checkOperation<K, V>(
   operation: unknown,
   what: string,
 ): Checked | Promise<Checked> | undefined {
-  const { type, table, value } = Object(operation) as Record<'type' | 'table' | 'value', unknown>
+  const { type, table, value } = Object(operation) as Operation
   if (type !== 'put') return undefined
   const { values } = table === undefined ? core : tableOf(core.life, table, what)
   return values instanceof SchemaCodec ? values.check(value) : undefined
-}
-
-/** The operation with another value; all else it has from the given one. */
-function withValue(operation: unknown, value: Checked): unknown {
-  return Object.create(operation as object, { value: { value, enumerable: true } })
 }
 
 function isSchema(schema: unknown): schema is StandardSchema {

@@ -11,7 +11,7 @@
 import type { Durability } from '../engine/engine.ts'
 import type { WriteBatch } from '../engine/write-batch.ts'
 import { type Routine, runSync } from '../environment/routine.ts'
-import { checkDurability, rejected, unsupported } from './arguments.ts'
+import { abandon, checkDurability, isIterable, rejected, unsupported } from './arguments.ts'
 import type { Catalogue } from './catalogue.ts'
 import { Core } from './core.ts'
 import { expiryOf } from './expiry.ts'
@@ -21,7 +21,7 @@ import { load, loadSync } from './load.ts'
 import { putStream } from './put-stream.ts'
 import { planClear } from './range.ts'
 import { StoreReader } from './reader.ts'
-import { checkOperations, SchemaCodec } from './schema.ts'
+import { CheckedOperations, SchemaCodec } from './schema.ts'
 import { tellSlow } from './slow.ts'
 import { StoreSnapshot } from './snapshot.ts'
 import { NO_SPACE } from './spaces.ts'
@@ -218,12 +218,16 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
     operations: Iterable<BatchOperation<K, V> | TableOperation>,
     options?: DurabilityOptions,
   ): Promise<number> {
-    return this.life.hasSchemas
-      ? this.#whenChecked(
-          () => checkOperations(this.core, operations),
-          (checked) => this.#batch(checked, options),
-        )
-      : this.#batch(operations, options)
+    if (!this.life.hasSchemas || !isIterable(operations)) return this.#batch(operations, options)
+    const checked = new CheckedOperations(this.core, operations)
+    const written = this.#batch(checked, options)
+    if (!checked.isWaiting) return written
+    // A schema takes its time: that was the refusal of a verb that cannot wait.
+    abandon(written)
+    return this.#whenChecked(
+      () => checked.all(),
+      (all) => this.#batch(all, options),
+    )
   }
 
   batchSync(

@@ -9,6 +9,7 @@ import {
   checkNames,
   checkObject,
   invalid,
+  isIterable,
   show,
   unknownName,
 } from './arguments.ts'
@@ -114,10 +115,12 @@ export function addOperations<K, V>(
   batch: WriteBatch,
   operations: Iterable<BatchOperation<K, V> | TableOperation>,
 ): void {
-  if (typeof operations !== 'object' || operations === null || !(Symbol.iterator in operations)) {
+  if (!isIterable(operations)) {
     throw invalid(`A batch takes an iterable of operations, not ${show(operations)}.`)
   }
   const limit = core.engine.limits.batchOperations
+  // Else the caller's own code runs between two of them, and may use the memory of a long value again.
+  const isArray = Array.isArray(operations)
   /** Names of tables that its puts make. */
   let made: Set<string> | undefined
   for (const operation of operations) {
@@ -133,6 +136,7 @@ export function addOperations<K, V>(
     const { unmade } = target
     const isMade = unmade !== undefined && made?.has(unmade.name) === true
     addOperation(target as Core<K, V>, batch, operation as BatchOperation<K, V>, what, isMade)
+    if (!isArray || target.copies) batch.ownLast()
     if (unmade !== undefined && operation.type === 'put')
       made = (made ?? new Set()).add(unmade.name)
   }

@@ -202,6 +202,40 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'a batch takes keys and values as they come, also from memory that is used again',
+    needs: ['atomicBatch'],
+    async run(place) {
+      const db = await place.open<string, Uint8Array>({ durability: 'os', values: 'bytes' })
+      // Short values, and such as are otherwise written from where they are.
+      for (const length of [1, 10_000]) {
+        const memory = new Uint8Array(length)
+        const one = { type: 'put' as const, key: '', value: memory }
+        const operations = function* (): Generator<BatchOperation<string, Uint8Array>> {
+          for (const n of [1, 2]) {
+            one.key = `${n}`
+            memory.fill(n)
+            yield one
+          }
+          memory.fill(3)
+        }
+        await db.batch(operations())
+        const stored = await db.getMany(['1', '2'])
+        assert.deepEqual(
+          stored.map((value) => value?.at(-1)),
+          [1, 2],
+        )
+        const numbers: Codec<number> = {
+          name: 'test-numbers',
+          encode: (number) => memory.fill(number),
+          decode: (encoded) => encoded[0]!,
+        }
+        const table = db.table('numbers', { values: numbers })
+        await db.batch([1, 2].map((n) => ({ type: 'put', table, key: `${n}`, value: n })))
+        assert.deepEqual(await table.getMany(['1', '2']), [1, 2])
+      }
+    },
+  },
+  {
     name: 'clear removes everything, and the store goes on',
     async run(place) {
       let db = await place.open({ durability: 'os' })
