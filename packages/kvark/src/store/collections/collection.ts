@@ -20,6 +20,7 @@ import {
   checkNames,
   checkObject,
   invalid,
+  isIterable,
   show,
   unsupported,
 } from '../arguments.ts'
@@ -70,6 +71,11 @@ export class Shared {
     })
     await before
     return end
+  }
+
+  /** All that was in the table is gone. */
+  cleared(): void {
+    this.changes++
   }
 
   /** The table is gone. */
@@ -148,12 +154,7 @@ export class Collection<K, V, S extends Shared = Shared> {
       let change: Change<K, V, T>
       let written: Promise<unknown> | undefined
       try {
-        // Again in the same turn: who came later does not overtake.
-        let changes: number
-        do {
-          changes = this.shared.changes
-          change = await runAsync(plan())
-        } while (changes !== this.shared.changes)
+        change = await this.#decide(plan)
         written = this.#carryOut(change, () => this.table.batch(change.operations, options))
       } finally {
         end()
@@ -166,6 +167,22 @@ export class Collection<K, V, S extends Shared = Shared> {
         if (!isConflict(error)) throw error
       }
     }
+  }
+
+  /** Removes everything, behind the promised calls before it. */
+  async clear(options: DurabilityOptions | undefined): Promise<void> {
+    checkWaiting(options)
+    await this.inTurn(() => {
+      const cleared = this.table.clear(options)
+      this.shared.cleared()
+      return cleared
+    })
+  }
+
+  clearSync(options: DurabilityOptions | undefined): void {
+    checkWaiting(options)
+    this.table.clearSync(options)
+    this.shared.cleared()
   }
 
   /** What is no change by a plan, behind the promised calls before it: `act` hands over a write, or begins to read. Reads may go on beside each other. */
@@ -190,6 +207,20 @@ export class Collection<K, V, S extends Shared = Shared> {
       } catch (error) {
         change.undo?.()
         if (!isConflict(error)) throw error
+      }
+    }
+  }
+
+  /** Again in the same turn, where somebody else has changed something meanwhile: who came later does not overtake. */
+  async #decide<T>(plan: Plan<K, V, T>): Promise<Change<K, V, T>> {
+    for (;;) {
+      const { changes } = this.shared
+      try {
+        const change = await runAsync(plan())
+        if (changes === this.shared.changes) return change
+      } catch (error) {
+        // What was read may not belong together.
+        if (changes === this.shared.changes) throw error
       }
     }
   }
@@ -241,8 +272,8 @@ export function checkWaiting(options: DurabilityOptions | undefined): void {
 }
 
 /** What many values are given in. A text has characters, but is one value. */
-export function checkItems(values: unknown): void {
-  if (typeof values === 'object' && values !== null && Symbol.iterator in values) return
+export function checkItems(values: unknown): asserts values is Iterable<unknown> {
+  if (isIterable(values)) return
   throw invalid(`Give an array of values, or another iterable, not ${show(values)}.`)
 }
 

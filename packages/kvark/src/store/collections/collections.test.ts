@@ -37,6 +37,44 @@ class World {
   }
 }
 
+test('a call that waits decides again where a synchronous one has changed the collection meanwhile', async () => {
+  // So many turns of the microtasks later: there is one between any two of its reads.
+  for (let later = 0; later < 24; later++) {
+    const meanwhile = async (act: () => unknown): Promise<void> => {
+      for (let i = 0; i < later; i++) await Promise.resolve()
+      act()
+    }
+    const db = openSync(':memory:')
+    const recent = list(db, 'recent')
+    for (const key of 'abc') recent.setSync(key, key)
+    const second = recent.at(1)
+    await meanwhile(() => recent.deleteSync('b'))
+    assert.match((await second)![0], /[bc]/)
+    const first = recent.shift()
+    await meanwhile(() => recent.clearSync())
+    assert.match((await first)?.[0] ?? 'none', /a|none/)
+    const ids = intSets(db, 'ids')
+    ids.addManySync('x', [1, 2])
+    const removed = ids.delete('x', 1)
+    await meanwhile(() => ids.clearSync('x'))
+    assert.equal(typeof (await removed), 'boolean')
+    db.closeSync()
+  }
+})
+
+test('what is pushed is taken as it comes, also from memory that is used again', () => {
+  const db = openSync(':memory:')
+  const jobs = queue(db, 'jobs', { values: 'bytes' })
+  const memory = new Uint8Array(1)
+  jobs.pushManySync(
+    (function* () {
+      for (memory[0] = 1; memory[0] < 3; memory[0]++) yield memory
+    })(),
+  )
+  assert.deepEqual([jobs.popSync()?.[0], jobs.popSync()?.[0]], [1, 2])
+  db.closeSync()
+})
+
 for (const engine of ['btree', 'log'] as const) {
   test(`a queue gives items in their order, from both ends, ${engine}`, async () => {
     const world = new World(engine)

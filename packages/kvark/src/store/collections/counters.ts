@@ -16,7 +16,6 @@ import {
   Collection,
   type CollectionStore,
   checkOptions,
-  checkWaiting,
   putOver,
   Shared,
 } from './collection.ts'
@@ -121,14 +120,12 @@ class StoreCounters<K> implements Counters<K> {
     return this.#collection.table.entries(options)
   }
 
-  async clear(options?: DurabilityOptions): Promise<void> {
-    checkWaiting(options)
-    await this.#collection.inTurn(() => this.#collection.table.clear(options))
+  clear(options?: DurabilityOptions): Promise<void> {
+    return this.#collection.clear(options)
   }
 
   clearSync(options?: DurabilityOptions): void {
-    checkWaiting(options)
-    this.#collection.table.clearSync(options)
+    this.#collection.clearSync(options)
   }
 
   *#adding(key: K, by = 1): Routine<Change<K, number, number>> {

@@ -82,14 +82,14 @@ export class Leases extends Shared {
     }
   }
 
-  clear(): void {
+  override cleared(): void {
+    super.cleared()
     this.#leases.clear()
     this.from = Number.NEGATIVE_INFINITY
-    this.changes++
   }
 
   override dropped(): void {
-    this.clear()
+    this.cleared()
     this.#wake()
   }
 

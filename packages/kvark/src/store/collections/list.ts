@@ -22,7 +22,6 @@ import {
   Collection,
   type CollectionStore,
   checkOptions,
-  checkWaiting,
   decodeTagged,
   Encoded,
   encodeTagged,
@@ -273,14 +272,12 @@ class StoreList<K, V> implements List<K, V> {
     return endsOf(this.#collection.entry(ENDS).sync()).items
   }
 
-  async clear(options?: DurabilityOptions): Promise<void> {
-    checkWaiting(options)
-    await this.#collection.inTurn(() => this.#collection.table.clear(options))
+  clear(options?: DurabilityOptions): Promise<void> {
+    return this.#collection.clear(options)
   }
 
   clearSync(options?: DurabilityOptions): void {
-    checkWaiting(options)
-    this.#collection.table.clearSync(options)
+    this.#collection.clearSync(options)
   }
 
   #encode(value: V): Encoded {

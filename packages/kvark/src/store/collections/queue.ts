@@ -27,13 +27,12 @@ import {
   type Change,
   Collection,
   type CollectionStore,
+  checkItems,
   checkMs,
   checkOptions,
-  checkWaiting,
   decodeTagged,
   Encoded,
   encodeTagged,
-  itemsOf,
   putOver,
 } from './collection.ts'
 import { type Lease, Leases } from './leases.ts'
@@ -196,12 +195,12 @@ class StoreQueue<V> implements Queue<V> {
   }
 
   async pushMany(values: Iterable<V>, options?: DurabilityOptions): Promise<void> {
-    const items = this.#encode(itemsOf(values))
+    const items = this.#encode(values)
     await this.#change(() => this.#adding(items, false), options)
   }
 
   pushManySync(values: Iterable<V>, options?: DurabilityOptions): void {
-    const items = this.#encode(itemsOf(values))
+    const items = this.#encode(values)
     this.#changeSync(() => this.#adding(items, false), options)
   }
 
@@ -284,19 +283,12 @@ class StoreQueue<V> implements Queue<V> {
     return endsOf(this.#collection.entry(ENDS).sync()).items
   }
 
-  async clear(options?: DurabilityOptions): Promise<void> {
-    checkWaiting(options)
-    await this.#collection.inTurn(() => {
-      const cleared = this.#collection.table.clear(options)
-      this.#leases.clear()
-      return cleared
-    })
+  clear(options?: DurabilityOptions): Promise<void> {
+    return this.#collection.clear(options)
   }
 
   clearSync(options?: DurabilityOptions): void {
-    checkWaiting(options)
-    this.#collection.table.clearSync(options)
-    this.#leases.clear()
+    this.#collection.clearSync(options)
   }
 
   get #leases(): Leases {
@@ -323,8 +315,10 @@ class StoreQueue<V> implements Queue<V> {
     return this.#collection.changeSync(plan, options)
   }
 
-  #encode(values: readonly V[]): Encoded[] {
-    return values.map((value) => new Encoded(encodeTagged(this.#values, ITEM_TAG, value)))
+  /** Each as it comes: its memory may be used for the next one. */
+  #encode(values: Iterable<V>): Encoded[] {
+    checkItems(values)
+    return Array.from(values, (value) => new Encoded(encodeTagged(this.#values, ITEM_TAG, value)))
   }
 
   *#adding(items: readonly Encoded[], front: boolean): Routine<Change<Key, Value<V>, void>> {

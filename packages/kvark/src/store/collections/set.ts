@@ -22,7 +22,6 @@ import {
   type CollectionStore,
   checkItems,
   checkOptions,
-  checkWaiting,
   putOver,
   Shared,
 } from './collection.ts'
@@ -159,14 +158,12 @@ class StoreSet<T> implements OrderedSet<T> {
     return this.#table.countSync(options)
   }
 
-  async clear(options?: DurabilityOptions): Promise<void> {
-    checkWaiting(options)
-    await this.#collection.inTurn(() => this.#table.clear(options))
+  clear(options?: DurabilityOptions): Promise<void> {
+    return this.#collection.clear(options)
   }
 
   clearSync(options?: DurabilityOptions): void {
-    checkWaiting(options)
-    this.#table.clearSync(options)
+    this.#collection.clearSync(options)
   }
 
   *#adding(value: T): Routine<Change<T, undefined, boolean>> {
