@@ -97,6 +97,16 @@ export class Core<K, V> {
     key.bytes.set(bytes, at)
   }
 
+  /**
+   * A key for a call that waits: as it is now, for bytes and tuples are the caller's, who may use them again meanwhile. What a codec of the
+   * user's takes is left as it is.
+   */
+  heldKey(key: K): K {
+    if (typeof key !== 'object' || this.copies) return key
+    const length = this.encodeKey(key)
+    return this.keys.decode(this.key.bytes, this.key.used, length, false)
+  }
+
   keyTooLong(length: number): KvarkError {
     const limit = this.#keyBytes
     return new KvarkError(

@@ -16,8 +16,8 @@
 import { isUint8Array } from 'node:util/types'
 import { KvarkError } from '../errors.ts'
 import { abandon, invalid, isPromise, show } from './arguments.ts'
-import { checkMemory } from './codecs/bytes.ts'
-import { brief, type Role } from './codecs/refuse.ts'
+import { copyOf } from './codecs/bytes.ts'
+import { brief } from './codecs/refuse.ts'
 import type { Core } from './core.ts'
 import type { InternalCodec, Sink } from './internal-codec.ts'
 import type { StandardIssue, StandardResult, StandardSchema } from './standard-schema.ts'
@@ -208,12 +208,6 @@ export class CheckedOperations<K, V> implements Iterator<never, undefined> {
 }
 
 type Operation = Record<string, unknown>
-
-function copyOf(bytes: Uint8Array, role: Role): Uint8Array {
-  checkMemory(bytes, role)
-  // `Buffer.prototype.slice` does not copy.
-  return Uint8Array.prototype.slice.call(bytes)
-}
 
 /** `undefined`: nothing to check. */
 function checkOperation<K, V>(

@@ -289,7 +289,8 @@ export class KvarkTable<K, V> extends StoreReader<K, V> implements OrderedTable<
   ): Promise<R> {
     return this.promise(() => {
       checkUpdateOptions(options)
-      return this.life.run(() => start(this.#cell(key, options)))
+      const held = this.core.heldKey(key)
+      return this.life.run(() => start(this.#cell(held, options)))
     })
   }
 

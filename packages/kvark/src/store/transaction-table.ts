@@ -366,19 +366,22 @@ export class TransactionTable<K, V> implements OrderedTransactionTable<K, V> {
   *#putting(key: K, value: V, options: Condition & Expiry): Routine<void> {
     this.state.check()
     checkOptions(options, PUT_NAMES)
-    yield* this.#judge(key, options)
-    this.#put(key, value, this.#expiry(options))
+    const held = this.#now.heldKey(key)
+    yield* this.#judge(held, options)
+    this.#put(held, value, this.#expiry(options))
   }
 
   *#deleting(key: K, options: Condition | undefined): Routine<void> {
     const { state } = this
     state.check()
+    let held = key
     if (options !== undefined) {
       checkOptions(options, CONDITIONS)
-      yield* this.#judge(key, options)
+      held = this.#now.heldKey(key)
+      yield* this.#judge(held, options)
     }
     const core = this.#now
-    state.write((batch) => addDelete(core, batch, key, UNCONDITIONAL))
+    state.write((batch) => addDelete(core, batch, held, UNCONDITIONAL))
   }
 
   /** `CONFLICT` unless the condition holds. The key is not read again: what follows comes in the same step. */
@@ -434,10 +437,11 @@ export class TransactionTable<K, V> implements OrderedTransactionTable<K, V> {
     return expiry
   }
 
-  #cell(key: K, options: Expiry | undefined): Cell<V> {
+  #cell(given: K, options: Expiry | undefined): Cell<V> {
     this.state.check()
     if (options !== undefined) checkOptions(options, EXPIRY)
     checkExpiry(options)
+    const key = this.#now.heldKey(given)
     let own = 0
     return {
       values: this.#core.values,

@@ -11,6 +11,7 @@
  * 2. The entry keeps its expiry, unless the caller says otherwise.
  */
 
+import { isUint8Array } from 'node:util/types'
 import { Effect, type Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 import {
@@ -22,6 +23,7 @@ import {
   isPromise,
   show,
 } from './arguments.ts'
+import { copyOf } from './codecs/bytes.ts'
 import { checkExpiry } from './expiry.ts'
 import type { InternalCodec } from './internal-codec.ts'
 import { Checked, cannotWait, SchemaCodec } from './schema.ts'
@@ -115,11 +117,13 @@ export function* getOrPut<V>(
   options: UpdateOptions | undefined,
 ): Routine<V> {
   const attempts = attemptsOf(options)
+  // Bytes are the caller's, who may use them again while this waits.
+  const own = isUint8Array(value) ? (copyOf(value, 'value') as V) : value
   let made: { readonly value: V } | undefined
   for (let n = 0; n < attempts; n++) {
     const entry = yield* cell.read()
     if (entry !== undefined) return entry.value
-    made ??= { value: yield* given(cell, value) }
+    made ??= { value: yield* given(cell, own) }
     // Not awaited since the reading, unless it was the first time: the write knows.
     if (yield* cell.write(made.value, undefined, options ?? {})) return plain(made.value)
   }

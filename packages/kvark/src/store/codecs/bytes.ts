@@ -79,3 +79,10 @@ export function checkMemory(value: Uint8Array, role: Role): void {
     )
   }
 }
+
+/** A copy, of the same class. */
+export function copyOf(bytes: Uint8Array, role: Role): Uint8Array {
+  checkMemory(bytes, role)
+  // `Buffer.prototype.slice` does not copy.
+  return Uint8Array.prototype.slice.call(bytes)
+}

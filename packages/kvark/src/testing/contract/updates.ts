@@ -40,6 +40,32 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'the key is as it was when the call was made, also where that waits',
+    async run(place) {
+      const db = await place.open<Uint8Array, string>({ durability: 'os', keys: 'bytes' })
+      const key = bytes('a')
+      const made = db.getOrPut(key, async () => 'one')
+      key.fill(0)
+      assert.equal(await made, 'one')
+      const tuples = db.table('tuples', { keys: 'tuple' })
+      const tuple = ['a', new Uint8Array(1)]
+      const second = tuples.getOrPut(tuple, async () => 'two')
+      tuple[0] = 'b'
+      await second
+      if (db.supports.transactions) {
+        await db.transaction(async (tx) => {
+          key.fill(1)
+          const third = tx.getOrPut(key, async () => 'three')
+          key.fill(2)
+          await third
+        })
+        assert.equal(await db.get(Uint8Array.of(1)), 'three')
+      }
+      assert.equal(await db.get(bytes('a')), 'one')
+      assert.equal(await tuples.get(['a', new Uint8Array(1)]), 'two')
+    },
+  },
+  {
     name: 'update runs again when the key was written meanwhile, and then gives up with CONFLICT',
     async run(place) {
       const db = await place.open({ durability: 'none' })
