@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Tuple } from '../index.ts'
-import { parseTuple, tupleFromJson, tupleToJson } from './tuple.ts'
+import { checkNumbers, parseTuple, tupleFromJson, tupleToJson } from './tuple.ts'
 
 test('every kind of element survives JSON', () => {
   const tuple: Tuple = [
@@ -21,6 +21,19 @@ test('every kind of element survives JSON', () => {
   const back = tupleFromJson(json)
   assert.deepEqual(new Uint8Array(back[8] as Uint8Array), tuple[8])
   assert.deepEqual(back.toSpliced(8, 1), tuple.toSpliced(8, 1))
+})
+
+test('a date is a day, or a moment with its time zone', () => {
+  const dates = ['-271821-04-20', '2026-01-31T12:00+01:00', '+275760-09-13T00:00:00.000Z']
+  const [first, second, last] = dates.map((date) => parseTuple(`[{"date":"${date}"}]`)[0] as Date)
+  assert.deepEqual([Number(first), Number(last)], [-864e13, 864e13])
+  assert.equal(second?.toISOString(), '2026-01-31T11:00:00.000Z')
+})
+
+test('numbers are looked for beside a value of any length', () => {
+  const entry = JSON.stringify({ value: '1e999\\"'.repeat(2 ** 21), key: [1] })
+  checkNumbers(entry)
+  assert.throws(() => checkNumbers(`${entry.slice(0, -2)}e999]}`), { code: 'INVALID_KEY' })
 })
 
 test('numbers that would be others are refused', () => {
@@ -52,6 +65,9 @@ test('what is no tuple is refused', () => {
     '{"a":"b"}',
     '{"bigint":"1.5"}',
     '{"date":"soon"}',
+    '{"date":"1"}',
+    '{"date":"2026-02-30"}',
+    '{"date":"2026-01-31T12:00"}',
     '{"number":"NaN"}',
   ]) {
     assert.throws(() => parseTuple(`[${element}]`), { code: 'INVALID_KEY' }, element)

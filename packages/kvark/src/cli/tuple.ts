@@ -30,22 +30,44 @@ export function parseTuple(text: string): Tuple {
   return tupleFromJson(json)
 }
 
-/** A string, or a number. */
-const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g
+/** What a number of JSON is made of, from its first character on. */
+const NUMBER = /-?\d[\d.eE+-]*/y
 
-/** Refuses numbers in JSON text that would not be the ones that stand there. */
+/** Refuses numbers in JSON text, which has been parsed, that would not be the ones that stand there. */
 export function checkNumbers(text: string): void {
-  for (const [token] of text.matchAll(STRING_OR_NUMBER)) {
-    const value = Number(token)
-    // As JavaScript itself writes a number it is the same again, though it may stand for another one: 2 ** 70 is 1180591620717411300000.
-    if (token.startsWith('"') || Number.isSafeInteger(value) || String(value) === token) continue
-    const isWhole = /^-?\d+$/.test(token)
-    if (Number.isFinite(value) && !(isWhole && BigInt(token) !== BigInt(value))) continue
-    throw refuse(
-      'key',
-      `The number ${token} cannot be kept as it stands: it would become ${value}.${isWhole ? ` Write {"bigint":"${token}"}, which is another key than a number.` : ''}`,
-    )
+  for (let at = 0; at < text.length; ) {
+    if (text[at] === '"') {
+      at = behindString(text, at)
+      continue
+    }
+    NUMBER.lastIndex = at
+    const token = NUMBER.exec(text)?.[0]
+    if (token !== undefined) checkNumber(token)
+    at += token?.length ?? 1
   }
+}
+
+/** Not by an expression: one that has alternatives in it runs out of stack in a value of some MiB. */
+function behindString(text: string, start: number): number {
+  let end = text.indexOf('"', start + 1)
+  for (;;) {
+    let backslashes = 0
+    while (text[end - 1 - backslashes] === '\\') backslashes++
+    if (backslashes % 2 === 0) return end + 1
+    end = text.indexOf('"', end + 1)
+  }
+}
+
+function checkNumber(token: string): void {
+  const value = Number(token)
+  // As JavaScript itself writes a number it is the same again, though it may stand for another one: 2 ** 70 is 1180591620717411300000.
+  if (Number.isSafeInteger(value) || String(value) === token) return
+  const isWhole = /^-?\d+$/.test(token)
+  if (Number.isFinite(value) && !(isWhole && BigInt(token) !== BigInt(value))) return
+  throw refuse(
+    'key',
+    `The number ${token} cannot be kept as it stands: it would become ${value}.${isWhole ? ` Write {"bigint":"${token}"}, which is another key than a number.` : ''}`,
+  )
 }
 
 export function tupleFromJson(json: unknown): Tuple {
@@ -80,7 +102,7 @@ function elementFromJson(json: unknown, level: number): TupleElement {
   if (members.length === 1 && typeof text === 'string') {
     if (name === 'base64') return parseBytes(text, 'base64', 'key')
     if (name === 'bigint' && /^-?\d+$/.test(text)) return BigInt(text)
-    if (name === 'date' && !Number.isNaN(Date.parse(text))) return new Date(text)
+    if (name === 'date' && isDate(text)) return new Date(text)
     if (name === 'number' && /^-?Infinity$/.test(text)) return Number(text)
   }
   throw refuse(
@@ -102,4 +124,16 @@ function elementToJson(element: TupleElement): unknown {
     }
   }
   return Array.isArray(element) ? element.map(elementToJson) : element
+}
+
+/** A day, or a moment with its time zone: without it the key would be another one elsewhere. */
+const DATE =
+  /^(?:\d{4}|[+-]\d{6})-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?(?:Z|[+-]\d\d:\d\d))?$/
+
+function isDate(text: string): boolean {
+  const [day] = text.split('T') as [string]
+  if (!DATE.test(text) || Number.isNaN(Date.parse(text)) || Number.isNaN(Date.parse(day)))
+    return false
+  // JavaScript takes February 30 for March 2.
+  return new Date(day).toISOString().startsWith(day)
 }
