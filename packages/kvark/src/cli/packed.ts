@@ -12,10 +12,13 @@ const DECODERS: Readonly<Record<string, () => Promise<Decode>>> = {
   cbor: async () => (await import('cbor2')).decode,
 }
 
-/** What shows values of the codec; `undefined` where it is another codec, or its package is missing. */
+/**
+ * What shows values of the codec, `undefined` for bytes that it cannot read; `undefined` where it is another codec, or its package is
+ * missing.
+ */
 export async function packedInWords(
   codec: string,
-): Promise<((bytes: Uint8Array) => string) | undefined> {
+): Promise<((bytes: Uint8Array) => string | undefined) | undefined> {
   const load = Object.hasOwn(DECODERS, codec) ? DECODERS[codec] : undefined
   let decode: Decode
   try {
@@ -24,10 +27,17 @@ export async function packedInWords(
   } catch {
     return undefined
   }
-  return (bytes) =>
-    inspect(decode(bytes), {
+  return (bytes) => {
+    let value: unknown
+    try {
+      value = decode(bytes)
+    } catch {
+      return undefined
+    }
+    return inspect(value, {
       depth: Number.POSITIVE_INFINITY,
       compact: true,
       breakLength: Number.POSITIVE_INFINITY,
     })
+  }
 }

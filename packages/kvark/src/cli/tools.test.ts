@@ -113,7 +113,10 @@ test('dump: all tables, in words, with versions and expiries', async () => {
   const users = db.table('users', { keys: 'tuple', values: 'json' })
   await users.put(['u', 1], { name: 'Alice' }, { expiresAt: 4102444800000 })
   await db.table('raw', { keys: 'bytes', values: 'bytes' }).put(Buffer.from('ff00', 'hex'), LONE)
-  await db.table('cbor', { values: 'cbor' }).put('a', { n: 2n ** 70n })
+  const cbor = db.table('cbor', { values: 'cbor' })
+  await cbor.put('a', { n: 2n ** 70n })
+  // No value of the codec: it was imported, say.
+  await cbor.putStream('b', [Uint8Array.of(0xff, 0)])
   await db.table('msgpack', { values: 'msgpack' }).put('a', [1, new Uint8Array([1])])
   await db.close()
   const lines = (await output('dump', ...store)).split('\n')
@@ -128,8 +131,9 @@ test('dump: all tables, in words, with versions and expiries', async () => {
     'hex:ff00 = hex:fe  version 6',
     '# the table "cbor": keys utf8, values cbor',
     '"a" = { n: 1180591620717411303424n }  version 8',
+    '"b" = hex:ff00  version 9',
     '# the table "msgpack": keys utf8, values msgpack',
-    '"a" = [ 1, Uint8Array(1) [ 1 ] ]  version 10',
+    '"a" = [ 1, Uint8Array(1) [ 1 ] ]  version 11',
     '',
   ])
   assert.equal(
@@ -138,7 +142,7 @@ test('dump: all tables, in words, with versions and expiries', async () => {
       '{"table":"users","key":["u",1],"value":"{\\"name\\":\\"Alice\\"}","version":4,"expiresAt":4102444800000}\n',
   )
   const all = (await output('dump', ...store, '--json')).trim().split('\n')
-  assert.equal(all.length, 11)
+  assert.equal(all.length, 12)
   assert.equal(all[0], '{"keys":"utf8","values":"utf8"}')
   assert.equal((JSON.parse(all[1]!) as { value: string }).value.length, 5000)
 })
@@ -149,6 +153,11 @@ test('a dump that is imported is the same store again: tables, codecs, ends, byt
   await db.put('a', { n: 1 })
   const users = db.table('users', { keys: 'tuple', values: 'json' })
   await users.put(['u', 2n ** 64n, 2 ** 70], 'Alice', { expiresAt: 4102444800000 })
+  for (const name of ['was', 'none']) {
+    const emptied = db.table(name, { keys: 'tuple', values: 'cbor' })
+    await emptied.put([name], 1)
+    await emptied.clear()
+  }
   await db.table('raw', { keys: 'bytes', values: 'bytes' }).put(Buffer.from('ff00', 'hex'), LONE)
   await queue(db, 'jobs', { values: 'json' }).push({ do: 'it' })
   await db.close()

@@ -112,6 +112,7 @@ async function importInto(
         progress?.update(line.end, Math.max(line.end, input.bytes ?? 0))
     }
     await writer.flush()
+    await targets.makeEmpty(writer)
     await store.sync()
     return writer.stored
   } catch (error) {
@@ -131,6 +132,8 @@ class Targets {
   readonly #named = new Map<string, Target>()
   /** Codecs for tables that are not there yet. */
   readonly #told = new Map<string, Codecs>()
+  /** The table whose codecs were told last, as long as no entry of it has come. */
+  #empty: string | undefined
 
   constructor(place: Place, table: RawTable, store: RawStore) {
     this.#place = place
@@ -138,12 +141,15 @@ class Targets {
     this.#store = store
   }
 
-  tell({ table, ...codecs }: Head): void {
+  async tell({ table, ...codecs }: Head, writer: Writer): Promise<void> {
+    await this.makeEmpty(writer)
     if (table !== undefined) this.#told.set(table, codecs)
+    this.#empty = table
   }
 
   of(name: string | undefined): Target {
     const { table } = this.#place
+    if (name === this.#empty) this.#empty = undefined
     if (name === undefined || name === table) return this.#own
     if (table !== undefined) {
       throw malformed(`it is of the table ${JSON.stringify(name)}. Leave --table out.`)
@@ -151,6 +157,25 @@ class Targets {
     let target = this.#named.get(name)
     if (target === undefined) this.#named.set(name, (target = this.#make(name)))
     return target
+  }
+
+  /** A table of which only the codecs were told is there, too. `writer` has what comes before it. */
+  async makeEmpty(writer: Writer): Promise<void> {
+    const name = this.#empty
+    this.#empty = undefined
+    if (name === undefined || this.#place.table !== undefined) return
+    if (this.#store.tables().some((one) => one.name === name)) return
+    await writer.flush()
+    const { table, keys } = this.of(name)
+    // The first put makes it.
+    const key = keys.codec === 'tuple' ? [] : new Uint8Array(0)
+    const put = { type: 'put', table, key, value: new Uint8Array(0) } as const
+    const all = atomic(this.#store, this.#store)
+    if (all !== undefined) await all.batch([put, { type: 'delete', table, key }])
+    else {
+      await table.put(key, put.value)
+      await table.delete(key)
+    }
   }
 
   #make(name: string): Target {
@@ -170,18 +195,21 @@ class Targets {
 
 /** Whether a batch was written. */
 async function addLine(writer: Writer, targets: Targets, line: Line): Promise<boolean> {
-  let put: Put | undefined
+  let parsed: Put | Head | undefined
   try {
-    put = parseLine(targets, line)
+    parsed = parseLine(targets, line)
   } catch (error) {
     await writer.flush()
     throw atLine(line.number, error)
   }
-  return put !== undefined && (await writer.add(put))
+  if (parsed === undefined) return false
+  if ('line' in parsed) return await writer.add(parsed)
+  await targets.tell(parsed, writer)
+  return false
 }
 
-/** The entry of a line; `undefined` for one that has none. */
-function parseLine(targets: Targets, line: Line): Put | undefined {
+/** The entry of a line, or what it tells of a table; `undefined` for one that has none. */
+function parseLine(targets: Targets, line: Line): Put | Head | undefined {
   if (!isUtf8(line.bytes)) throw malformed('it is not UTF-8 text.')
   const text = line.bytes.toString()
   if (text.trim() === '') return undefined
@@ -191,10 +219,7 @@ function parseLine(targets: Targets, line: Line): Put | undefined {
   } catch (error) {
     throw malformed(`it is not JSON (${(error as Error).message}).`)
   }
-  if (isHead(entry)) {
-    targets.tell(entry)
-    return undefined
-  }
+  if (isHead(entry)) return entry
   if (typeof entry !== 'object' || entry === null || !('key' in entry) || !('value' in entry)) {
     throw malformed('it is not an object like {"key":"…","value":"…"}.')
   }
@@ -222,8 +247,9 @@ interface Head extends Codecs {
 }
 
 function isHead(json: unknown): json is Head {
-  if (typeof json !== 'object' || json === null || !('keys' in json && 'values' in json))
-    return false
+  if (typeof json !== 'object' || json === null) return false
+  // Arrays have methods of these names.
+  if (!(Object.hasOwn(json, 'keys') && Object.hasOwn(json, 'values'))) return false
   return Object.entries(json).every(
     ([name, value]) => HEAD.includes(name) && typeof value === 'string',
   )

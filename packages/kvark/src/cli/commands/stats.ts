@@ -8,7 +8,8 @@ import { type Context, locate, withStore } from '../session.ts'
 export async function stats(context: Context): Promise<number> {
   const { output } = context
   const place = await locate(context)
-  const found = await withStore(place, async (_root, store) => store.stats())
+  // Opened only to be read, it takes no writes: that says nothing of the store.
+  const { readOnly: _, ...found } = await withStore(place, async (_root, store) => store.stats())
   const { compression, cipher } = place.found!
   if (output.json) {
     await output.jsonLine({ ...found, compression, cipher: cipher ?? null })
@@ -18,8 +19,11 @@ export async function stats(context: Context): Promise<number> {
   return EXIT_OK
 }
 
-function rowsOf(found: Stats, { compression, cipher }: StoreDescription): string[][] {
-  const rows = [
+function rowsOf(
+  found: Omit<Stats, 'readOnly'>,
+  { compression, cipher }: StoreDescription,
+): string[][] {
+  return [
     ['path', found.path],
     ['engine', found.engine],
     ['compression', compression],
@@ -31,6 +35,4 @@ function rowsOf(found: Stats, { compression, cipher }: StoreDescription): string
     ['index in memory', humanBytes(found.indexBytes)],
     ['last version', humanNumber(found.sequence)],
   ]
-  if (found.readOnly !== undefined) rows.push(['takes no writes', found.readOnly.message])
-  return rows
 }
