@@ -72,17 +72,23 @@ export default function kvarkDriver(
 ): Driver<KvarkDriverOptions, Promise<BytesStore>> {
   const { path, store: given, ttl: defaultTtl, ...rest } = checked(options)
   let opened: Promise<BytesStore> | undefined
+  /** Settles when the store that was closed last can be opened again. */
+  let closed: Promise<void> = Promise.resolve()
+  const openWhenClosed = async (): Promise<BytesStore> => {
+    await closed
+    const codecs = { keys: 'utf8', values: 'bytes' } as const
+    return await open(path!, { ...rest, ...codecs })
+  }
   const store = (): Promise<BytesStore> => {
     if (given !== undefined) return Promise.resolve(given)
-    const codecs = { keys: 'utf8', values: 'bytes' } as const
-    opened ??= (
-      open(path, { ...rest, ...codecs } as { values: 'bytes' }) as unknown as Promise<BytesStore>
-    ).catch((error: unknown) => {
+    if (opened !== undefined) return opened
+    const opening = openWhenClosed().catch((error: unknown) => {
       // The cause may be gone at the next use.
-      opened = undefined
+      if (opened === opening) opened = undefined
       throw error
     })
-    return opened
+    opened = opening
+    return opening
   }
   const watches = new Set<Watch<string, Uint8Array>>()
   const put = async (key: string, value: unknown, write?: WriteOptions): Promise<void> => {
@@ -164,8 +170,9 @@ export default function kvarkDriver(
       const closing = opened
       opened = undefined
       // A store that was opened here has its lifetime.
-      if (closing !== undefined)
-        await ((await closing) as BytesStore & { close(): Promise<void> }).close()
+      const done = closing?.then((one) => (one as BytesStore & { close(): Promise<void> }).close())
+      if (done !== undefined) closed = done.catch(() => {})
+      await (done ?? closed)
     },
   }
 }

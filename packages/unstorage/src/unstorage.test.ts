@@ -254,6 +254,10 @@ test('a folder is opened at first use, closed by dispose, and keeps what it has'
   )
   await first.dispose()
   assert.equal(await locked.getItem('a'), 1, 'it tries again')
+  // Used while it is closed it is opened again, when that has ended.
+  const disposed = locked.dispose()
+  await Promise.all([disposed, locked.setItem('a', 2)])
+  assert.equal(await locked.getItem('a'), 2)
   await locked.dispose()
 })
 
