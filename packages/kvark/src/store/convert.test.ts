@@ -82,6 +82,16 @@ function sorted(entries: readonly (readonly unknown[])[]): unknown {
   return [...entries].sort(([a], [b]) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1))
 }
 
+test('empty values behind long keys are compared as what they are', () => {
+  const environment = newWorld()
+  const db = openAny(environment, FROM, { engine: 'log', durability: 'none' })
+  for (let i = 0; i < 20; i++) db.putSync(`${i}${'k'.repeat(5000)}`, '')
+  db.closeSync()
+  for (const engine of names) {
+    assert.equal(convertSync(FROM, `${TO}-${engine}`, { engine, environment }).entries, 20)
+  }
+})
+
 test('any engine to any other, and to itself: tables, expiries, long values; the old store stays as it is', async () => {
   for (const [i, from] of names.entries()) {
     const environment = newWorld()

@@ -75,6 +75,11 @@ export class Sum {
   }
 }
 
+/** The checksum with bytes behind it. None leave it as it is: `crc32` begins anew with an empty array that has no memory. */
+function more(checksum: number, bytes: Uint8Array): number {
+  return bytes.length === 0 ? checksum : crc32(bytes, checksum)
+}
+
 /** Writes all entries of `from` into `to`, which is empty; gives their sum. */
 export function* copyEntries(from: Reading, to: Engine): Routine<Sum> {
   const copy = new Copy(from, to)
@@ -87,10 +92,10 @@ export function* sumOf(from: Reading): Routine<Sum> {
   const sum = new Sum()
   yield* walk(from, function* take(found, spread) {
     let checksum = sum.begin(found)
-    if (!spread) checksum = crc32(found.bytes.subarray(found.start, found.end), checksum)
+    if (!spread) checksum = more(checksum, found.bytes.subarray(found.start, found.end))
     else {
       yield* eachPart(from, found, (part) => {
-        checksum = crc32(part, checksum)
+        checksum = more(checksum, part)
       })
     }
     sum.add(checksum)
@@ -172,7 +177,7 @@ class Copy {
     // First: it may replace `bytes`.
     const at = load.reserve(end - start)
     load.bytes.set(bytes.subarray(start, end), at)
-    const checksum = crc32(bytes.subarray(start, end), this.sum.begin(found))
+    const checksum = more(this.sum.begin(found), bytes.subarray(start, end))
     load.value(end - start, ascii)
     this.sum.add(checksum)
     this.#key = before
@@ -195,7 +200,7 @@ class Copy {
     // A copy: what was found is the engine's memory.
     batch.setValue(i, Buffer.from(bytes.subarray(start, end)))
     if (ascii) batch.ascii[i] = 1
-    this.sum.add(crc32(bytes.subarray(start, end), this.sum.begin(found)))
+    this.sum.add(more(this.sum.begin(found), bytes.subarray(start, end)))
     if (batch.size >= BATCH_BYTES || batch.count === BATCH_OPERATIONS) yield* this.#flush()
   }
 
@@ -212,7 +217,7 @@ class Copy {
       batch.bytes.set(key, at)
       batch.keyWritten(i, key.length)
       yield* eachPart(this.#from, found, function* append(part) {
-        checksum = crc32(part, checksum)
+        checksum = more(checksum, part)
         yield* spool.append(part, 0, part.length)
       })
       yield* spool.finish()
