@@ -137,6 +137,13 @@ test('what is written can be read, what could not be is refused', () => {
     })
     assert.deepEqual(through(cbor, value), value)
   }
+  const marked = `\ufeff${'x'.repeat(300)}`
+  for (const value of [marked, { a: [marked] }, { [marked]: 1 }]) {
+    assert.throws(() => through(msgpack, value), { code: 'INVALID_VALUE', message: /U\+FEFF/ })
+    assert.deepEqual(through(cbor, value), value)
+  }
+  const inside = ['\ufeffx', `x${marked}`]
+  assert.deepEqual(through(msgpack, inside), inside)
   const replaced = { a: `${'x'.repeat(100)}\ufffd`, b: Uint8Array.of(0xef, 0xbf, 0xbd) }
   assert.deepEqual(through(msgpack, replaced), replaced)
 })

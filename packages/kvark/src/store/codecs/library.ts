@@ -43,6 +43,10 @@ const CBOR_UNDEFINED = 0xf7
 /** What TextEncoder makes of a lone surrogate. */
 const REPLACEMENT = Buffer.from('\ufffd')
 
+/** What TextDecoder takes off the beginning of a text. */
+const MARK_CHARACTER = '\ufeff'
+const MARK = Buffer.from(MARK_CHARACTER)
+
 /** A value that is written as it is, without a tag. */
 const UNTAGGED = Number.NaN
 
@@ -134,9 +138,15 @@ function messagePackCoder(library: typeof MessagePack): Coder {
   return {
     encode: (value) => {
       const bytes = encoder.encode(value)
-      // Long strings lose their lone surrogates.
-      if (Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).includes(REPLACEMENT)) {
-        if (hasLoneSurrogate(value)) throw new TypeError('a lone surrogate has no form in it')
+      const written = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+      // Long strings lose their lone surrogates, and a mark at their beginning.
+      if (written.includes(REPLACEMENT) && hasText(value, (text) => !isWellFormed(text))) {
+        throw new TypeError('a lone surrogate has no form in it')
+      }
+      const losesMark = (text: string): boolean =>
+        text.startsWith(MARK_CHARACTER) && decoder.decode(encoder.encode(text)) !== text
+      if (written.includes(MARK) && hasText(value, losesMark)) {
+        throw new TypeError('a long text that begins with the byte order mark U+FEFF loses it')
       }
       return bytes
     },
@@ -144,11 +154,11 @@ function messagePackCoder(library: typeof MessagePack): Coder {
   }
 }
 
-/** In a text, or in the names and values of what the library has encoded. */
-function hasLoneSurrogate(value: unknown): boolean {
-  if (typeof value === 'string') return !isWellFormed(value)
+/** Whether there is such a text: the value itself, or among the names and values of what the library has encoded. */
+function hasText(value: unknown, is: (text: string) => boolean): boolean {
+  if (typeof value === 'string') return is(value)
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return false
-  return Object.entries(value).some(([name, one]) => !isWellFormed(name) || hasLoneSurrogate(one))
+  return Object.entries(value).some(([name, one]) => is(name) || hasText(one, is))
 }
 
 function cborCoder(
