@@ -203,7 +203,7 @@ async function addLine(writer: Writer, targets: Targets, line: Line): Promise<bo
     throw atLine(line.number, error)
   }
   if (parsed === undefined) return false
-  if ('line' in parsed) return await writer.add(parsed)
+  if ('line' in parsed) return await writer.add(parsed, line.bytes.length)
   await targets.tell(parsed, writer)
   return false
 }
@@ -289,10 +289,10 @@ class Writer {
     this.#durability = durability
   }
 
-  /** Whether a batch was full and has been written. */
-  async add(put: Put): Promise<boolean> {
+  /** `bytes`: of its line, which has the key, too. Whether a batch was full and has been written. */
+  async add(put: Put, bytes: number): Promise<boolean> {
     this.#batch.push(put)
-    this.#bytes += put.value.length
+    this.#bytes += bytes
     if (this.#batch.length < BATCH_ENTRIES && this.#bytes < BATCH_BYTES) return false
     await this.flush()
     return true
