@@ -21,7 +21,8 @@ export function isPromise(value: unknown): value is PromiseLike<unknown> {
 
 /** Whether its parts can be taken one by one, at once. */
 export function isIterable(value: unknown): value is Iterable<unknown> {
-  return typeof value === 'object' && value !== null && Symbol.iterator in value
+  if (typeof value !== 'object' || value === null) return false
+  return typeof (value as Partial<Iterable<unknown>>)[Symbol.iterator] === 'function'
 }
 
 /** What comes of it is nobody's any more: that it rejects is no fault of the process. */

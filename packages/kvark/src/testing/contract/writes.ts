@@ -197,6 +197,7 @@ const cases: readonly Case[] = [
       }
       await assert.rejects(db.batch(failing()), reason)
       assert.throws(() => db.batchSync(failing()), reason)
+      await rejects('INVALID_ARGUMENT', () => db.batch({ [Symbol.iterator]: 1 } as never))
       assert.deepEqual(await content(db), { a: '1' })
       assert.equal(db.stats().sequence, sequence)
     },
