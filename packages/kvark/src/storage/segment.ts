@@ -6,8 +6,8 @@
  *
  * 1. `end` is the end of the data; behind it the file may hold anything.
  * 2. A damaged block is remembered in `damage` and refused by whoever meets it; the rest of its page stays readable. So is
- *    anything but zeros where no block is. A block that was lost as zeros is not seen as one: its entries are refused
- *    because no entry has kind 0.
+ *    anything but zeros where no block is, and zeros where a window should begin with a block: it may go on with an entry. Any other block
+ *    that was lost as zeros is not seen as one: entries begin there, and are refused because no entry has kind 0.
  */
 
 import { Effect, type Routine } from '../environment/routine.ts'
@@ -142,12 +142,15 @@ export class Segment implements SegmentSource, PageSource {
     // Of a frame that is not complete yet, the windows that fell out of the writer's buffer are in the file.
     const dataEnd = Math.max(this.end, this.writer?.flushed ?? 0)
     const end = Math.min(PAGE_BYTES, dataEnd - windowStart)
-    let offset = page === 0 ? FILE_HEADER_BYTES : 0
+    const start = page === 0 ? FILE_HEADER_BYTES : 0
+    let offset = start
     for (;;) {
       const next = nextBlock(form, target, at, offset, end)
       const gap = next < 0 ? Math.max(offset, end) : next
+      // Data in a window begins at its start: zeros there are a block that was lost, perhaps in the midst of a long value.
+      const lost = offset === start && gap > start
       // A block whose length was lost looks like padding.
-      const bad = target.compare(ZEROS, 0, gap - offset, at + offset, at + gap) !== 0
+      const bad = lost || target.compare(ZEROS, 0, gap - offset, at + offset, at + gap) !== 0
       if (!bad && next < 0) break
       const from = bad ? offset : next
       const length = bad

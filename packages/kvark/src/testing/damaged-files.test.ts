@@ -5,7 +5,7 @@ import { runSync } from '../environment/routine.ts'
 import type { KvarkError } from '../errors.ts'
 import { PlainForm } from '../storage/block-form.ts'
 import { EntryHeader } from '../storage/entry.ts'
-import { FILE_HEADER_BYTES, FRAME_HEADER_BYTES } from '../storage/segment-format.ts'
+import { FILE_HEADER_BYTES, FRAME_HEADER_BYTES, WINDOW_BYTES } from '../storage/segment-format.ts'
 import { readSpread } from '../storage/segment-walk.ts'
 import { oneOf } from './crash/seeds.ts'
 import {
@@ -191,6 +191,37 @@ test('a damaged block that looks like padding gives no unchecked value', () => {
   write(small, name, bytes)
   const { unreadable } = examine(small, new Map([['a', 'value of a']]))
   assert.deepEqual([...unreadable.keys()], ['a'])
+})
+
+test('a window of a long value or key that was lost as zeros gives no zeros, and is not taken for another key', () => {
+  const key = 'k'.repeat(40_000)
+  const value = Array.from({ length: 12_000 }, (_, i) => `${i}`).join(' ')
+  const expected = new Map([
+    ['a', value],
+    [key, 'under a long key'],
+    ['b', 'behind it'],
+  ])
+  for (const form of [{}, { encryption: { key: new Uint8Array(32).fill(1) } }]) {
+    const whole = environmentWith(new Map())
+    const db = openAt(whole, { ...form, segmentBytes: 2 ** 20 })
+    db.putSync('a', 'before that')
+    for (const [name, text] of expected) db.putSync(name, text, { durability: 'none' })
+    db.compactSync()
+    db.closeSync()
+    const content = contentOf(whole)
+    const name = [...content.keys()].find((one) => one.endsWith('.packed'))!
+    const original = content.get(name)!
+    for (let at = 2 * WINDOW_BYTES; at + WINDOW_BYTES < original.length; at += WINDOW_BYTES) {
+      const bytes = Buffer.from(original)
+      bytes.fill(0, at, at + WINDOW_BYTES)
+      const { unreadable } = examine(
+        environmentWith(new Map([...content, [name, bytes]])),
+        expected,
+        form,
+      )
+      assert.notEqual(unreadable.size, 0, `at ${at}`)
+    }
+  }
 })
 
 test('a stored index that is damaged, cut, foreign or lost is built anew from the data', () => {
