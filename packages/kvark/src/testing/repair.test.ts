@@ -523,6 +523,19 @@ test('what a crash leaves at the end of the journal is what open makes of it, an
   }
 })
 
+test('a segment that is gone before any list of files names it is told of', () => {
+  const environment = environmentWith(new Map())
+  const db = openAt(environment)
+  for (let i = 0; i < 40; i++) db.putSync(`key ${i}`, 'x'.repeat(3000), { durability: 'os' })
+  const written = { form: {}, content: contentOf(environment), values: new Map(), newest: [] }
+  db.closeSync()
+  const { report } = repaired(written, (files) => files.delete('2.log'))
+  assert.deepEqual(
+    report.lost.map(({ path, reason }) => [path, reason]),
+    [[`${FOLDER}/2.log`, 'the file is missing']],
+  )
+})
+
 test('of a batch that is damaged in part what survives is there, and the place is told', () => {
   const environment = environmentWith(new Map())
   const db = openAt(environment)

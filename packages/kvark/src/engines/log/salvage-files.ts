@@ -65,6 +65,19 @@ export function* findRemains(
     const begun = manifest !== undefined && record === undefined && size <= FILE_HEADER_BYTES
     if (!begun && to > 0) lost.push({ path, from: 0, to, reason })
   }
+  // One that is not listed yet is known from the next one only.
+  for (const { header } of found) {
+    const { previousNumber = 0, previousEnd = 0 } = header ?? {}
+    const name = journalName(previousNumber)
+    if (manifest === undefined || previousNumber < manifest.nextFile || names.includes(name))
+      continue
+    lost.push({
+      path: `${folder}/${name}`,
+      from: 0,
+      to: previousEnd,
+      reason: 'the file is missing',
+    })
+  }
   const segments = found.map(({ remains }): LogRemains => {
     if (remains.packed) return remains
     // The next segment of the journal says where the one before it ended.
