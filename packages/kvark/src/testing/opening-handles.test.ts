@@ -52,6 +52,24 @@ for (const subject of [subjects.log, ...sealedSubjects.log]) {
   }
 }
 
+test('a file that fails to close keeps no other one open', () => {
+  for (const subject of Object.values(subjects)) {
+    const files = new SimulatedFiles()
+    const db = openSubject(subject, PATH, simulatedEnvironment({ seed: 1, files })).sync()
+    for (let i = 0; i < 30; i++) db.putSync(`key${i}`, 'value '.repeat(1000))
+    const before = files.openPaths
+    assert.ok(before.length > 1)
+    let failed = ''
+    files.failNext(({ call, path }) => {
+      if (call !== 'close' || failed !== '' || !before.includes(path)) return undefined
+      failed = path
+      return 'EIO'
+    })
+    assert.throws(() => db.closeSync(), KvarkError)
+    assert.deepEqual(files.openPaths, [failed], subject.name)
+  }
+})
+
 test('a call that opens a file while the store is closed under it lets go of it', async () => {
   const files = new SimulatedFiles()
   const environment = simulatedEnvironment({ seed: 1, files })

@@ -77,10 +77,8 @@ export function* closeState(state: LogState): Routine<void> {
   const segments = [...state.segments.all.values(), ...state.retired]
   // What is still held, and is let go later, is for the next recovery to remove.
   state.retired = []
-  for (const segment of segments) {
-    state.cache.drop(segment.file.pages)
-    yield* segment.file.handle.close()
-  }
+  for (const { file } of segments) state.cache.drop(file.pages)
+  yield* closeAll(segments.map(({ file }) => file.handle))
 }
 
 class Recovery {
