@@ -13,6 +13,7 @@ import type {
 } from '../engine/engine.ts'
 import { WriteBatch } from '../engine/write-batch.ts'
 import { Effect, effect, type Routine, runSync } from '../environment/routine.ts'
+import { KvarkError } from '../errors.ts'
 import {
   checkJobOptions,
   checkNames,
@@ -56,6 +57,8 @@ export class KvarkStore<K, V>
   readonly engine: string
   readonly supports: Supports
   readonly limits: Limits
+  /** That of `resume`, as long as it runs. */
+  #resuming: Promise<void> | undefined
 
   constructor(life: Life, keys: InternalCodec<K>, values: InternalCodec<V>) {
     super(life, keys, values, undefined, life.ttl)
@@ -112,11 +115,26 @@ export class KvarkStore<K, V>
   }
 
   resume(): Promise<void> {
-    return this.#run(() => this.#resume())
+    // Two that recover the same files would each go on with a journal of its own.
+    if (this.#resuming !== undefined) return this.#resuming
+    const resuming = this.#run(() => this.#resume())
+    const end = (): void => {
+      this.#resuming = undefined
+    }
+    this.#resuming = resuming
+    resuming.then(end, end)
+    return resuming
   }
 
   resumeSync(): void {
     this.life.settle()
+    if (this.#resuming !== undefined && this.life.engine.failure !== undefined) {
+      throw new KvarkError(
+        'READ_ONLY',
+        `The store ${this.path} is being resumed by resume(). Await its promise instead of calling resumeSync().`,
+        { path: this.path },
+      )
+    }
     runSync(this.#resume())
   }
 
@@ -220,7 +238,8 @@ export class KvarkStore<K, V>
     transactions.reset()
     const durable = engine.failure === undefined ? undefined : engine.stats().durableSequence
     yield* engine.resume()
-    yield* tables.load()
+    // At once: the engine takes writes again, which must not find the tables of before.
+    runSync(tables.load())
     transactions.reset()
     if (durable !== undefined) changes.resumed(durable)
   }

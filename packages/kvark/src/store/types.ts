@@ -837,7 +837,10 @@ export interface StoreLife extends AsyncDisposable {
   /** Makes everything so far durable on disk. */
   sync(): Promise<void>
   syncSync(): void
-  /** After a full disk or an I/O error: reloads the state from what the disk holds, then takes writes again. */
+  /**
+   * After a full disk or an I/O error: reloads the state from what the disk holds, then takes writes again. Calls of `resume` beside each
+   * other are one; `resumeSync` is `READ_ONLY` while one runs.
+   */
   resume(): Promise<void>
   resumeSync(): void
   /** Frees the space of what was overwritten and deleted. It also happens by itself. */
