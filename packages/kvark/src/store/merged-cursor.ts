@@ -27,7 +27,7 @@ import { Found } from '../engine/found.ts'
 import { PUT, type WriteBatch } from '../engine/write-batch.ts'
 import type { KvarkError } from '../errors.ts'
 import { hashOf } from './key-table.ts'
-import { type Cleared, isWithin, type PendingWrites } from './pending-writes.ts'
+import { type Cleared, isWithin, type Mark, type PendingWrites } from './pending-writes.ts'
 import type { Bounds } from './range.ts'
 import type { ReadSet } from './read-set.ts'
 
@@ -68,10 +68,10 @@ export function isAlive(batch: WriteBatch, i: number, clock: number): boolean {
 export abstract class MergedCursor implements EngineCursor {
   /** Why it goes on no more. */
   failure: KvarkError | undefined
-  /** Operations of the transaction that were there when it began. */
-  readonly operations: number
   protected readonly request: MergeRequest
   protected readonly batch: WriteBatch
+  /** Operations of the transaction that were there when it began. */
+  readonly #operations: number
   readonly #clears: readonly Cleared[]
   #closed = false
 
@@ -79,13 +79,18 @@ export abstract class MergedCursor implements EngineCursor {
     const { pending } = request
     this.request = request
     this.batch = pending.batch
-    this.operations = pending.count
+    this.#operations = pending.count
     this.#clears = pending.clears.slice()
   }
 
   next(found: Found): Status {
     if (this.failure !== undefined) throw this.failure
     return this.step(found)
+  }
+
+  /** Whether it sees what was written behind the mark. Where operations have been dropped since it began, the mark is younger. */
+  sees({ operations }: Mark): boolean {
+    return this.batch === this.request.pending.batch && this.#operations > operations
   }
 
   /** Nobody keeps what this says. */

@@ -176,11 +176,11 @@ export class TransactionState implements Running, Guard {
     this.#walks?.delete(cursor)
   }
 
-  /** Walks that see operations from `operations` on go on no more. */
-  #endWalksFrom(operations: number, failure: () => KvarkError): void {
+  /** Walks go on no more: all, or those that see what was written behind `mark`. */
+  #endWalks(failure: () => KvarkError, mark?: Mark): void {
     if (this.#walks === undefined) return
     for (const [cursor, walk] of this.#walks) {
-      if (cursor.operations <= operations) continue
+      if (mark !== undefined && !cursor.sees(mark)) continue
       cursor.failure = failure()
       this.life.endLease(walk)
     }
@@ -189,7 +189,7 @@ export class TransactionState implements Running, Guard {
   /** No verb any more: what was read and written is complete. */
   finish(): void {
     if (this.#finished) return
-    this.#endWalksFrom(-1, finished)
+    this.#endWalks(finished)
     this.#finished = true
     if (this.#lease !== undefined) this.life.endLease(this.#lease)
   }
@@ -197,7 +197,7 @@ export class TransactionState implements Running, Guard {
   /** Takes back what was written since. */
   rollback(mark: Mark): void {
     if (this.#encoding) throw busy()
-    this.#endWalksFrom(mark.operations, takenBack)
+    this.#endWalks(takenBack, mark)
     this.pending.rollback(mark)
   }
 
