@@ -11,7 +11,8 @@
  * 1. The catalogue in memory is the one that the engine has: a change is carried out at once or not at all, and never waits in the
  *    row of writes. Writes that wait there are carried out before it, so that none goes to a space that is no longer a table's.
  * 2. A batch is checked when it is complete: codecs and iterables of the user's may have changed the catalogue meanwhile.
- * 3. A number that was reserved and not written is not used by another table as long as the store is open.
+ * 3. A number that was reserved and not written is not used by another table as long as the store is open. A table that is made has a
+ *    number above those of all catalogues before: one that is below the `next` of a catalogue without it was dropped.
  * 4. Where the catalogue cannot be read, everything that needs it is refused with the reason; on an ordered engine the root needs it
  *    not.
  */
@@ -154,7 +155,8 @@ export class Tables {
     const { name, keys, values } = wanted
     const id = JSON.stringify([name, keys, values])
     let reserved = this.#reserved.get(id)
-    if (reserved === undefined) {
+    // Others have been made since: catalogues that are above its number do not have it, as if it had been dropped.
+    if (reserved === undefined || reserved.record.number < this.catalogue.next) {
       const number = this.#newNumber()
       reserved = { record: { number, space: number, name, keys, values }, wanted: new Set() }
       this.#reserved.set(id, reserved)
@@ -207,7 +209,10 @@ export class Tables {
       if (catalogue.named(record.name) === undefined) continue
       this.#reserved.delete(id)
       if (!catalogue.tables.has(record.number)) continue
-      for (const one of wanted) one.number = record.number
+      for (const one of wanted) {
+        // Who has found its table meanwhile keeps it: a transaction that began before may still have wanted to make it.
+        if (one.number === 0 || this.isLost(one.number)) one.number = record.number
+      }
     }
     this.#tellDrops(before)
   }

@@ -232,6 +232,8 @@ export class TransactionState implements Running, Guard {
     const { catalogue } = this.life.tables
     if (catalogue === this.catalogue) return true
     if (this.listed) return false
+    // Numbers of tables rise with the catalogues: it makes them anew.
+    for (const { space } of this.#made?.values() ?? []) if (space < catalogue.next) return false
     return (this.#uses ?? []).every(({ handle, space }) => spaceOf(handle, catalogue) === space)
   }
 }

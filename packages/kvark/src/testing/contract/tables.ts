@@ -70,6 +70,46 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'a table that was asked for before others, and made behind them, was never dropped',
+    async run(place) {
+      const db = await place.open({ durability: 'none' })
+      const watch = db.watch()
+      const late = db.table('late')
+      await rejects('INVALID_VALUE', () => late.put('a', 1 as never))
+      const before = await db.table('other').put('a', '1')
+      let runs = 0
+      const found = await db.transaction(async (tx) => {
+        if (++runs === 1) await late.put('a', '1')
+        tx.putSync('b', '1')
+        return tx.table(late).getSync('a')
+      })
+      assert.deepEqual([runs, found], [2, '1'])
+      await db.sync()
+      const again = late.watch({ since: before - 1 })
+      assert.equal((await again.next()).value?.type, 'put')
+      again.close()
+      watch.close()
+    },
+  },
+  {
+    name: 'a handle stays with its table when a transaction from before it still makes one of that name',
+    async run(place) {
+      const db = await place.open({ durability: 'none' })
+      const first = db.table('old')
+      await db.transaction(async (tx) => {
+        const own = tx.table(first)
+        if (db.tables().length === 0) {
+          first.putSync('a', '1')
+          db.renameTableSync('old', 'new')
+        }
+        own.putSync('b', '2')
+      })
+      await db.table('old').put('c', '3')
+      assert.deepEqual(await content(first), { a: '1', b: '2' })
+      assert.deepEqual(await content(db.table('old')), { c: '3' })
+    },
+  },
+  {
     name: 'dropping and renaming are visible when the call returns, in the order of the calls',
     async run(place) {
       const db = await place.open()
