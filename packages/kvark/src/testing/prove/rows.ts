@@ -18,6 +18,7 @@ import { realKills } from './real-kills.ts'
 import type { Row } from './row.ts'
 import { sectorFaults } from './sector-faults.ts'
 import { soak } from './soak.ts'
+import { tablesAtOnce } from './tables-at-once.ts'
 import { twoProcesses } from './two-processes.ts'
 
 export const rows: readonly Row[] = [
@@ -32,6 +33,7 @@ export const rows: readonly Row[] = [
   apiMisuse,
   modelOperations,
   modelAtOnce,
+  tablesAtOnce,
   queueCrashes,
   isolation,
   realKills,
