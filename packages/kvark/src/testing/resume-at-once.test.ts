@@ -1,4 +1,4 @@
-/** What comes while a store is being resumed: another resume, and writes. */
+/** What comes while a store is being resumed: another resume, writes, and reads. */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -21,7 +21,11 @@ async function failed(engine: EngineName, fill: (db: Store) => Promise<void>) {
   const files = new SimulatedFiles()
   const { files: slow } = slowProcess(files, new SeededRandom(1))
   const environment = { ...simulatedEnvironment({ seed: 1, files }), files: slow }
-  const again = (): Promise<Store> => open('/store', { engine, environment })
+  // Several files to be closed, one after the other.
+  const again = (): Promise<Store> =>
+    engine === 'log'
+      ? open('/store', { engine, environment, segmentBytes: 32_768 })
+      : open('/store', { engine, environment })
   const db = await again()
   await fill(db)
   files.failNext({ call: 'write', error: 'EIO', path: '.log' })
@@ -88,6 +92,27 @@ for (const engine of ['btree', 'log'] as const) {
       ['other', 'lost'],
     )
     for (const key of kept) assert.equal(await db.table('lost').get(key), 'value', key)
+    await db.close()
+  })
+
+  test(`what is read while a store is being resumed is there, or CLOSED: ${engine}`, async () => {
+    const { db } = await failed(engine, async (one) => {
+      for (let i = 0; i < WRITES; i++) await one.put(`long ${i}`, 'v'.repeat(3000))
+      for (let i = 0; i < WRITES; i++) await one.put(`${i}`, 'value')
+    })
+    let isOver = false
+    const resumed = db.resume().then(() => {
+      isOver = true
+    })
+    while (!isOver) {
+      for (let i = 0; i < WRITES; i++) {
+        const found = await db.get(`${i}`).catch(({ code }: { code: string }) => code)
+        assert.ok(found === 'value' || found === 'CLOSED', found)
+      }
+      await turn()
+    }
+    await resumed
+    assert.equal(await db.get('0'), 'value')
     await db.close()
   })
 }

@@ -262,7 +262,6 @@ export class LogEngine implements Engine {
     if (!this.failure) return
     yield* this.#compactor.stop()
     yield* this.#state.journal.idle()
-    this.#state.journal.abandon()
     yield* closeState(this.#state)
     const state = yield* recover(this.#context, this.#options, this.sequence)
     state.journal.clock = Math.max(state.journal.clock, this.clock)
@@ -321,7 +320,6 @@ export class LogEngine implements Engine {
       }
       if (state.journal.failure) throw state.journal.failure
     } finally {
-      state.journal.abandon()
       yield* closeState(state)
     }
   }

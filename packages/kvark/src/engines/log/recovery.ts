@@ -70,14 +70,16 @@ function replayPoint({ replay, previousChecksum, clock }: CheckpointFooter): Rep
   return { segment, end: address, sequence, checksum: previousChecksum, clock }
 }
 
-/** Closes all files. */
+/** Ends the journal, and closes all files. */
 export function* closeState(state: LogState): Routine<void> {
   state.snapshots.close()
-  for (const spool of state.spools) yield* spool.discard()
   const segments = [...state.segments.all.values(), ...state.retired]
+  // First, and all at once: the journal's memory, which is that of the last pages, must not be read when it has let go of it.
+  for (const { file } of segments) state.cache.drop(file.pages)
+  state.journal.abandon()
+  for (const spool of state.spools) yield* spool.discard()
   // What is still held, and is let go later, is for the next recovery to remove.
   state.retired = []
-  for (const { file } of segments) state.cache.drop(file.pages)
   yield* closeAll(segments.map(({ file }) => file.handle))
 }
 
