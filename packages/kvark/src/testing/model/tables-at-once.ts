@@ -302,7 +302,9 @@ export class TablesRun {
           }),
         (error: unknown) => {
           mayBe(error, ['CONFLICT', 'NOT_FOUND'])
-          this.#judge(() => parts.forEach(({ value }) => this.#never(value)))
+          this.#judge(() => {
+            for (const { value } of parts) this.#never(value)
+          })
         },
       ),
     )
@@ -550,7 +552,9 @@ export class TablesRun {
   #failed(trial: Trial, error: unknown): void {
     if (!(error instanceof Given)) mayBe(error, ['CONFLICT', 'NOT_FOUND'])
     this.#tell(`  transaction ${trial.id} → ${error}`)
-    this.#judge(() => trial.values.forEach((value) => this.#never(value)))
+    this.#judge(() => {
+      for (const value of trial.values) this.#never(value)
+    })
   }
 
   // What it is about.
