@@ -71,7 +71,7 @@ export class TablesRun {
   readonly #judgements: (() => void)[] = []
   readonly #others: Promise<void>[] = []
   #waiting: Promise<unknown>[] = []
-  #unexpected: unknown
+  #unexpected: Error | undefined
   #next = 0
   #counted = 0
 
@@ -159,7 +159,7 @@ export class TablesRun {
         if (told.changes.at(-1)!.last) known.push(watch.version)
       }
     } catch (error) {
-      this.#unexpected ??= error
+      this.#unexpected ??= error as Error
     }
   }
 
@@ -183,7 +183,7 @@ export class TablesRun {
             if (found.length === stop) break
           }
         } catch (error) {
-          this.#unexpected ??= error
+          this.#unexpected ??= error as Error
         }
       })(),
     )
@@ -283,7 +283,9 @@ export class TablesRun {
       const use = this.#pick()
       return { use, key: `${this.#key()}`, value: this.#value() }
     })
-    this.#tell(`batch ${parts.map(({ use, key, value }) => `${use.name} ${key} ${short(value)}`)}`)
+    this.#tell(
+      `batch ${parts.map(({ use, key, value }) => `${use.name} ${key} ${short(value)}`).join()}`,
+    )
     const operations = parts.map(({ use, key, value }) => ({
       type: 'put' as const,
       table: use.table,
@@ -519,7 +521,7 @@ export class TablesRun {
     this.#tell(`transaction ${id}`)
     const attempts = this.#random.chance(0.3) ? 1 + this.#random.below(3) : 100
     const origin = this.#random.chance(0.7) ? this.#root : this.#pick()
-    const ran = origin.table.transaction((tx) => trial.run(tx as Tx, origin), { attempts })
+    const ran = origin.table.transaction((tx) => trial.run(tx, origin), { attempts })
     this.#await(
       ran.then(
         () => this.#committed(trial),
@@ -535,7 +537,7 @@ export class TablesRun {
     )
     this.#tell(`transactionSync ${id}`)
     try {
-      this.#db.transactionSync((tx) => trial.runNow(tx as Tx, this.#root))
+      this.#db.transactionSync((tx) => trial.runNow(tx, this.#root))
       this.#committed(trial)
     } catch (error) {
       this.#failed(trial, error)
@@ -551,7 +553,7 @@ export class TablesRun {
 
   #failed(trial: Trial, error: unknown): void {
     if (!(error instanceof Given)) mayBe(error, ['CONFLICT', 'NOT_FOUND'])
-    this.#tell(`  transaction ${trial.id} → ${error}`)
+    this.#tell(`  transaction ${trial.id} → ${String(error)}`)
     this.#judge(() => {
       for (const value of trial.values) this.#never(value)
     })
@@ -589,7 +591,7 @@ export class TablesRun {
   #await(promise: Promise<unknown>): void {
     this.#waiting.push(
       promise.catch((error: unknown) => {
-        this.#unexpected ??= error
+        this.#unexpected ??= error as Error
       }),
     )
   }
@@ -835,7 +837,7 @@ class Trial {
     }
     this.#note(
       use,
-      `${JSON.stringify(from)} up to ${last}: ${found.map(([key, value]) => `${key} ${short(value)}`)}`,
+      `${JSON.stringify(from)} up to ${last}: ${found.map(([key, value]) => `${key} ${short(value)}`).join()}`,
       (content, when) => {
         for (const [key, value] of keys) {
           if (!isIn(key, walked)) return false

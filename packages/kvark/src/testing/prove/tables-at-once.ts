@@ -23,8 +23,12 @@ async function run({ subject, seed, steps = STEPS }: Portion): Promise<Tally> {
   const world = simulatedEnvironment({ seed, files })
   const environment = { ...world, files: slowProcess(files, random).files }
   const db = await openSubject(subject, '/store', environment).async()
-  const { now, advance } = environment
-  const tables = new TablesRun({ db, random, now, advance })
+  const tables = new TablesRun({
+    db,
+    random,
+    now: () => world.now(),
+    advance: (ms) => world.advance(ms),
+  })
   try {
     for (const _ of steps) await tables.step()
     await tables.finish()
