@@ -63,7 +63,7 @@ function salvagingFiles(files: Files, heard: (bytes: number) => void): Files {
     removeFolder: (path) => files.removeFolder(path),
     syncFolder: (path) => files.syncFolder(path),
     stat: (path) => files.stat(path),
-    lock: (path, timeoutMs) => files.lock(path, timeoutMs),
+    lock: (path, timeoutMs, readOnly) => files.lock(path, timeoutMs, readOnly),
   }
 }
 

@@ -26,8 +26,8 @@ import type { CompressionName } from '../storage/compression.ts'
 import { entryHeaderLength, REFERENCE, writeEntryHeader } from '../storage/entry.ts'
 import { type FollowedFrame, JournalFollower } from '../storage/journal-follower.ts'
 import type { JournalEntry } from '../storage/journal-recovery.ts'
-import type { FileLock } from '../vfs/files.ts'
 import { memoryFiles } from '../vfs/memory.ts'
+import { NO_LOCK } from '../vfs/no-lock.ts'
 import { overlayFiles } from '../vfs/overlay.ts'
 import { checkNames, checkObject } from './arguments.ts'
 import { CATALOGUE_KEY, type Catalogue, decodeCatalogue } from './catalogue.ts'
@@ -59,7 +59,6 @@ const NAMES: readonly string[] = [
   'encryption',
   'environment',
 ]
-const NO_LOCK: FileLock = { release: () => immediate(() => {}) }
 
 /** How to read the store: as it was made. */
 export interface FollowOptions<KC, VC> {

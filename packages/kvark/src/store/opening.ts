@@ -77,7 +77,7 @@ export function* openLife(
   const { environment, folder } = plan
   const { files } = environment
   if (!(yield* isThere(plan))) yield* makeFolder(files, folder)
-  const lock = yield* files.lock(`${folder}/${LOCK_NAME}`, plan.lockTimeoutMs)
+  const lock = yield* files.lock(`${folder}/${LOCK_NAME}`, plan.lockTimeoutMs, plan.readOnly)
   try {
     const { descriptor, form } = (yield* isThere(plan))
       ? yield* readChecked(plan)

@@ -19,7 +19,7 @@ export interface StoreOptions extends ExpiryInterval {
   readonly create?: boolean
   /**
    * Only read (default `false`): nothing on the disk changes, whatever state the store is in, and writing is `READ_ONLY`. What recovery
-   * after a crash has to change is kept in memory. The store must not be open elsewhere meanwhile.
+   * after a crash has to change is kept in memory. The store must not be open elsewhere meanwhile. The right to write is not needed.
    */
   readonly readOnly?: boolean
   /** Refuse to open a store that exists already (default `false`). */

@@ -123,7 +123,7 @@ function* repairStore(
   if (!(yield* holdsData(files, folder)) && (yield* look(files, folder)) !== 'store') {
     throw noStore(folder)
   }
-  const lock = yield* files.lock(`${folder}/${LOCK_NAME}`, 0)
+  const lock = yield* files.lock(`${folder}/${LOCK_NAME}`, 0, true)
   let report: RepairReport
   try {
     report = yield* new Repair(modules, environment, folder, target.folder, secret, options).run()

@@ -305,14 +305,16 @@ test('a path that cannot be a store is refused, and what is there stays', async 
 /** Opens, writes and closes as a user who is not root; gives the last thing done and the error, if any. */
 async function asNobody(
   path: string,
+  options = {},
 ): Promise<{ done: string; code?: string; errno?: string; message?: string }> {
   const script = `
     import { open } from ${JSON.stringify(INDEX)}
     if (process.getuid() === 0) process.setuid(${NOBODY})
     let done = 'nothing'
     try {
-      const db = await open(process.argv[1])
+      const db = await open(process.argv[1], ${JSON.stringify(options)})
       done = 'open'
+      if (await db.get('a') !== 'kept') throw new Error('it is not there')
       await db.put('b', 'written')
       done = 'put'
       await db.close()
@@ -375,6 +377,30 @@ test('in a read-only folder: what was acknowledged is there, the rest is refused
   assert.equal(db.getSync('b'), done === 'put' ? 'written' : undefined)
   assert.deepEqual((await db.verify()).problems, [])
   await db.close()
+})
+
+test('a store that may not be written can be read, also after a crash, with a lock or without', {
+  skip: process.platform === 'win32',
+}, async () => {
+  for (const leave of ['close', 'kill'] as const) {
+    const path = await freshStore()
+    const script = `
+      import { open } from ${JSON.stringify(INDEX)}
+      const db = await open(process.argv[1])
+      await db.put('a', 'kept')
+      ${leave === 'kill' ? 'process.kill(process.pid, "SIGKILL")' : 'await db.close()'}`
+    await startCommand([path], script).result
+    for (const lock of [true, false]) {
+      if (!lock) rmSync(join(path, 'LOCK'))
+      give(path, 0o500, 0o400)
+      const before = readdirSync(path)
+      const { done, code, message } = await asNobody(path, { readOnly: true })
+      assert.deepEqual([done, code], ['open', 'READ_ONLY'], message)
+      assert.deepEqual(readdirSync(path), before)
+      give(path, 0o700, 0o600)
+    }
+    await assertKept(path)
+  }
 })
 
 test('the command line says all this in one line, with the exit code of its kind', async () => {

@@ -71,6 +71,9 @@ export interface Files {
   /**
    * Takes the exclusive lock of the file `path` (made when missing), waiting up to `timeoutMs`; the holder's pid is
    * written into it. `LOCKED` with the holder's `pid` when it stays taken, also by this process.
+   *
+   * `readOnly`, of who only reads what it guards: a file that cannot be written, or made, is no reason to fail. The lock may then be
+   * shared with others who only read, and where there is no file, nobody is kept off.
    */
-  lock(path: string, timeoutMs: number): Effect<FileLock>
+  lock(path: string, timeoutMs: number, readOnly?: boolean): Effect<FileLock>
 }

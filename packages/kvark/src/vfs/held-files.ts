@@ -51,6 +51,6 @@ export function heldFiles(files: Files, lock: FileLock, folder: string): Files {
     removeFolder: (path) => files.removeFolder(path),
     syncFolder: (path) => files.syncFolder(path),
     stat: (path) => files.stat(path),
-    lock: (path, timeoutMs) => files.lock(path, timeoutMs),
+    lock: (path, timeoutMs, readOnly) => files.lock(path, timeoutMs, readOnly),
   }
 }

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
+  chmodSync,
   closeSync,
   existsSync,
   mkdtempSync,
@@ -250,6 +251,34 @@ test('no descriptor is left behind by locks that fail or are released', {
   await holder.release()
   for (let i = 0; i < 5; i++) nodeFiles.lock(path, 0).sync().release().sync()
   assert.ok(fds() <= before, `${fds()} > ${before}`)
+})
+
+test('who only reads needs no right to write: a shared lock, or none where there is no file', {
+  skip: process.platform === 'win32' ? 'no permission bits' : noFlock,
+}, async (t) => {
+  const folder = newFolder(t)
+  const path = join(folder, 'LOCK')
+  writeFileSync(path, '', { mode: 0o444 })
+  chmodSync(folder, 0o555)
+  // Root may write anywhere: a child without its rights tries. It takes what it can twice, and keeps the last.
+  const take = `await (async () => {
+    if (process.getuid() === 0) process.setuid(65534)
+    const refused = await nodeFiles.lock(path, 0).async().catch(({ errno }) => errno)
+    if (refused !== 'EACCES') throw new Error('it may write')
+    for (const name of [path + '.missing', path]) {
+      await nodeFiles.lock(name, 0, true).sync().release().async()
+    }
+    return (await nodeFiles.lock(path, 0, true).async()).release().async
+  })()`
+  const holders = [await startHolder(t, path, take), await startHolder(t, path, take)]
+  chmodSync(folder, 0o700)
+  assert.equal(readFileSync(path, 'utf8'), '')
+  chmodSync(path, 0o600)
+  for (const holder of holders) {
+    assert.throws(() => nodeFiles.lock(path, 0).sync(), { code: 'LOCKED' })
+    await holder.release()
+  }
+  nodeFiles.lock(path, 0).sync().release().sync()
 })
 
 test('a flock that fails is IO with what it said', {

@@ -8,6 +8,10 @@
  * `flock` locks the open file that the child shares with us, and exits; our descriptor keeps the lock. Waiting is
  * `flock -x 3` without `-n`, ended after the timeout.
  *
+ * Who only reads needs no permission to write. Where the lock file cannot be written, it is opened to read and locked with `flock -s`,
+ * for some file systems refuse `-x` of such a descriptor: writers are kept off, others like us are not. Where there is no lock file and none can be
+ * made, or no flock(1), there is no lock.
+ *
  * 1. The lock file is never removed: two processes could then hold locks on two files of one name. Should somebody else
  *    remove it while we wait, the lock is taken anew on the file that has the name now.
  * 2. Its content is the holder's pid, which is for messages only; nothing while nobody holds it, for a message that names the wrong
@@ -24,10 +28,11 @@ import { Effect, immediate, type Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 import type { FileLock } from './files.ts'
 import { lockedError } from './locked-error.ts'
+import { NO_LOCK } from './no-lock.ts'
 import { isAlive, takeFallbackLock } from './node-lock-fallback.ts'
 import { errnoOf, systemError, systemErrorOf } from './system-error.ts'
 
-const { O_CREAT, O_RDWR } = fs.constants
+const { O_CREAT, O_RDONLY, O_RDWR } = fs.constants
 
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1
 
@@ -35,26 +40,31 @@ const LONGEST_TIMEOUT_MS = 2 ** 31 - 1
 const LOOKS = 10
 const LOOK_MS = 5
 
+/** What opening a file fails with that may be read and not written. */
+const UNWRITABLE: readonly unknown[] = ['EROFS', 'EACCES', 'EPERM']
+
 /** So often the lock file may vanish while we take it. */
 const ATTEMPTS = 5
 
 /** The lock files that this thread holds, by device and inode. */
 const held = new Set<string>()
 
-export function* takeLock(path: string, timeoutMs: number): Routine<FileLock> {
+export function* takeLock(path: string, timeoutMs: number, readOnly = false): Routine<FileLock> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     yield* refuseOwn(path, timeoutMs)
-    const fd = openLockFile(path)
+    const file = openLockFile(path, readOnly)
+    if (file === undefined) return NO_LOCK
+    const { fd, writable } = file
     let keep = false
     try {
-      const unlock = yield* lockDescriptor(path, fd, timeoutMs)
+      const unlock = yield* lockDescriptor(path, file, timeoutMs)
       if (unlock === undefined) throw lockedError(path, yield* holderOf(fd))
       const key = keyOf(fs.fstatSync(fd, { bigint: true }))
       if (key === keyAt(path)) {
-        writePid(fd)
+        if (writable) writePid(fd)
         held.add(key)
         keep = true
-        return new HeldLock(path, key, fd, unlock)
+        return new HeldLock(path, key, file, unlock)
       }
       unlock()
     } finally {
@@ -64,17 +74,22 @@ export function* takeLock(path: string, timeoutMs: number): Routine<FileLock> {
   throw systemErrorOf('ESTALE', 'lock', path)
 }
 
+interface LockFile {
+  readonly fd: number
+  readonly writable: boolean
+}
+
 class HeldLock implements FileLock {
   readonly #path: string
   readonly #key: string
-  readonly #fd: number
+  readonly #file: LockFile
   readonly #unlock: () => void
   #released = false
 
-  constructor(path: string, key: string, fd: number, unlock: () => void) {
+  constructor(path: string, key: string, file: LockFile, unlock: () => void) {
     this.#path = path
     this.#key = key
-    this.#fd = fd
+    this.#file = file
     this.#unlock = unlock
   }
 
@@ -87,9 +102,10 @@ class HeldLock implements FileLock {
       if (this.#released) return
       this.#released = true
       held.delete(this.#key)
-      erasePid(this.#fd)
+      const { fd, writable } = this.#file
+      if (writable) erasePid(fd)
       this.#unlock()
-      fs.closeSync(this.#fd)
+      fs.closeSync(fd)
     })
   }
 }
@@ -110,16 +126,19 @@ function* refuseOwn(path: string, timeoutMs: number): Routine<void> {
 /** How to unlock; `undefined` when the lock stayed taken. */
 function* lockDescriptor(
   path: string,
-  fd: number,
+  file: LockFile,
   timeoutMs: number,
 ): Routine<(() => void) | undefined> {
   // Closing the descriptor is what ends a lock of the kernel.
   const unlock = (): void => {}
-  const first = yield* flock(path, fd, undefined)
+  const first = yield* flock(path, file, undefined)
   if (first === 'locked') return unlock
-  if (first === 'missing') return yield* takeFallbackLock(path, timeoutMs)
+  if (first === 'missing') {
+    // What stands for the lock there is files beside it, which have to be made.
+    return file.writable ? yield* takeFallbackLock(path, timeoutMs) : unlock
+  }
   if (timeoutMs === 0) return undefined
-  return (yield* flock(path, fd, timeoutMs)) === 'locked' ? unlock : undefined
+  return (yield* flock(path, file, timeoutMs)) === 'locked' ? unlock : undefined
 }
 
 type FlockOutcome = 'locked' | 'taken' | 'missing'
@@ -132,13 +151,18 @@ interface FlockExit {
 }
 
 /** Runs flock(1) on our descriptor; with a `timeoutMs` it waits so long, without one not at all. */
-function flock(path: string, fd: number, timeoutMs: number | undefined): Effect<FlockOutcome> {
+function flock(
+  path: string,
+  { fd, writable }: LockFile,
+  timeoutMs: number | undefined,
+): Effect<FlockOutcome> {
   const limit =
     timeoutMs === undefined
       ? undefined
       : { timeout: Math.max(1, Math.min(Math.ceil(timeoutMs), LONGEST_TIMEOUT_MS)) }
   // Not `-w`: BusyBox has none.
-  const args = timeoutMs === undefined ? ['-n', '-x', '3'] : ['-x', '3']
+  const mode = writable ? '-x' : '-s'
+  const args = timeoutMs === undefined ? ['-n', mode, '3'] : [mode, '3']
   // What it says is needed only where it fails; a pipe for that costs as much time as all the rest.
   const quiet = { stdio: ['ignore', 'ignore', 'ignore', fd] as Stdio, ...limit }
   const heard = { stdio: ['ignore', 'ignore', 'pipe', fd] as Stdio, ...limit }
@@ -196,10 +220,19 @@ function judge(path: string, { error, status, signal, stderr }: FlockExit): Floc
   )
 }
 
-function openLockFile(path: string): number {
+/** `undefined`: there is none, and `readOnly` needs none. */
+function openLockFile(path: string, readOnly: boolean): LockFile | undefined {
   try {
-    return fs.openSync(path, O_RDWR | O_CREAT, 0o600)
+    return { fd: fs.openSync(path, O_RDWR | O_CREAT, 0o600), writable: true }
   } catch (error) {
+    if (!readOnly || !UNWRITABLE.includes(errnoOf(error))) {
+      throw systemError(error, 'open the lock file', path)
+    }
+  }
+  try {
+    return { fd: fs.openSync(path, O_RDONLY), writable: false }
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined
     throw systemError(error, 'open the lock file', path)
   }
 }

@@ -118,7 +118,7 @@ export const nodeFiles: Files = {
     )
   },
 
-  lock: (path, timeoutMs) => effect(() => takeLock(path, timeoutMs)),
+  lock: (path, timeoutMs, readOnly) => effect(() => takeLock(path, timeoutMs, readOnly)),
 }
 
 /** An effect whose failures are `KvarkError`s about `path`. */

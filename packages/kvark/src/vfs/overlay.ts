@@ -77,8 +77,8 @@ class OverlayFiles implements Files {
     return effect(() => this.#stat(path))
   }
 
-  lock(path: string, timeoutMs: number): Effect<FileLock> {
-    return this.#files.lock(path, timeoutMs)
+  lock(path: string, timeoutMs: number, readOnly?: boolean): Effect<FileLock> {
+    return this.#files.lock(path, timeoutMs, readOnly)
   }
 
   *#rename(from: string, to: string): Routine<void> {

@@ -106,7 +106,7 @@ export function slowProcess(files: Files, random: SeededRandom): SlowProcess {
     removeFolder: (path) => slow(files.removeFolder(path)),
     syncFolder: (path) => slow(files.syncFolder(path)),
     stat: (path) => slow(files.stat(path)),
-    lock: (path, timeoutMs) => slow(map(files.lock(path, timeoutMs), slowLock)),
+    lock: (path, timeoutMs, readOnly) => slow(map(files.lock(path, timeoutMs, readOnly), slowLock)),
   }
   return {
     files: slowed,

@@ -173,8 +173,8 @@ export const logBugs: readonly PlantedBug[] = [
   {
     name: 'two processes have two locks',
     file: 'store/opening.ts',
-    find: `  const lock = yield* files.lock(\`\${folder}/\${LOCK_NAME}\`, plan.lockTimeoutMs)\n`,
-    replace: `  const lock = yield* files.lock(\`\${folder}/\${LOCK_NAME}.pid.new-\${process.pid}-0\`, plan.lockTimeoutMs)\n`,
+    find: `  const lock = yield* files.lock(\`\${folder}/\${LOCK_NAME}\`, plan.lockTimeoutMs, plan.readOnly)\n`,
+    replace: `  const lock = yield* files.lock(\`\${folder}/\${LOCK_NAME}.pid.new-\${process.pid}-0\`, plan.lockTimeoutMs, plan.readOnly)\n`,
     rows: ['two-processes'],
   },
   {
