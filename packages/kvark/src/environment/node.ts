@@ -9,7 +9,7 @@ import type { Files } from '../vfs/files.ts'
 import { memoryFiles } from '../vfs/memory.ts'
 import { nodeFiles } from '../vfs/node.ts'
 import type { Environment, Timer } from './environment.ts'
-import { executeInPool } from './pool.ts'
+import { executeInPool, hasWorkers } from './pool.ts'
 import { Effect } from './routine.ts'
 
 /** The path of a store that lives in memory only, and the folder that it has there. */
@@ -29,7 +29,7 @@ export function nodeEnvironment(files: Files = nodeFiles, threads = true): Envir
     now: () => Date.now(),
     monotonic: () => performance.now(),
     random: (length) => randomFillSync(new Uint8Array(length)),
-    ...(threads && files.shareable ? { execute: executeInPool } : undefined),
+    ...(threads && hasWorkers && files.shareable ? { execute: executeInPool } : undefined),
     defer: (callback) => process.nextTick(callback),
     pause: new Effect(
       () => {},

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import { KvarkError } from '../errors.ts'
 import { buffersOf, fromPlainError, toPlainError } from './messages.ts'
-import { executeInPool } from './pool.ts'
+import { executeInPool, hasWorkers, isInPlace } from './pool.ts'
 
 // A child says what happens in a process of its own.
 function inChild(program: string): { stdout: string; status: number | null } {
@@ -34,6 +34,14 @@ test('a job of no engine comes back from the worker as a typed error', async () 
     code: 'INVALID_ARGUMENT',
   })
   clearTimeout(alive)
+})
+
+test('in the file of a bundler there are no threads', () => {
+  assert.ok(hasWorkers)
+  assert.ok(isInPlace('file:///app/node_modules/kvark/dist/environment/pool.js?v=1'))
+  for (const url of ['file:///app/dist/main.js', 'file:///app/pool.js', undefined]) {
+    assert.equal(isInPlace(url), false, url)
+  }
 })
 
 test('what cannot be sent fails its own job only', async () => {

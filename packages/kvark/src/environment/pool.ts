@@ -6,6 +6,7 @@
  *    is going on; an idle one does not.
  * 3. A job goes to the thread with the fewest; several in one thread take turns at their effects.
  * 4. A thread that dies fails its jobs with `IO`; the next job starts another.
+ * 5. Where a bundler has put this file into one of its own, there are no threads: a `worker.js` beside that one would be somebody else's.
  */
 
 import { availableParallelism } from 'node:os'
@@ -16,6 +17,14 @@ import { buffersOf, fromPlainError, type JobMessage, type ResultMessage } from '
 
 /** Jobs make little garbage; without a limit a thread takes 32 MiB more for it. */
 const YOUNG_GENERATION_MIB = 1
+
+/** Whether this file is where it was compiled to, so that the worker's is where it looks for it. */
+export const hasWorkers: boolean = isInPlace(import.meta.url)
+
+/** `url`: of this file; some bundlers leave nothing of it. */
+export function isInPlace(url: string | undefined): boolean {
+  return url !== undefined && new URL(url).pathname.endsWith('/environment/pool.js')
+}
 
 interface Waiting {
   readonly resolve: (result: unknown) => void

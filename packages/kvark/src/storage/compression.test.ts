@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { suite, test } from 'node:test'
 import zlib from 'node:zlib'
 import fc from 'fast-check'
@@ -55,6 +56,21 @@ test('zstd where Node has none is UNSUPPORTED', { skip: hasZstd && 'this Node ha
   )
   // A block that says it is zstd is one that cannot be read, not a crash.
   assert.equal(compressionOf(3)!.decompress(new Uint8Array(20), 10), undefined)
+})
+
+test('lz4 without its package is UNSUPPORTED from the start, before a store is made', () => {
+  const program = `
+    import Module from 'node:module'
+    const { _resolveFilename } = Module
+    Module._resolveFilename = (name, ...rest) => {
+      if (name === 'lz4-wasm-nodejs') throw new Error('it is not there')
+      return _resolveFilename(name, ...rest)
+    }
+    const { open } = await import(${JSON.stringify(new URL('../index.js', import.meta.url).href)})
+    await open(':memory:', { compression: 'lz4' }).catch(({ code, message }) => console.log(code, message))`
+  const args = ['--input-type=module', '-e', program]
+  const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+  assert.match(stdout, /^UNSUPPORTED .* npm install lz4-wasm-nodejs$/m, stderr)
 })
 
 for (const name of names) {

@@ -1,15 +1,15 @@
 /**
  * The compressions that blocks may have, by name and by the id that blocks carry.
  *
- *   lz4       WebAssembly, loaded when first used
+ *   lz4       WebAssembly, loaded when a store with it is first opened; `UNSUPPORTED` where the package is missing
  *   deflate   of Node, without a header, at its fastest level
  *   zstd      of Node, from 22.15 on; `UNSUPPORTED` before
  *
  * 1. `decompress` gives exactly the bytes that were compressed, or `undefined`: damaged input never throws.
  */
 
-import { createRequire } from 'node:module'
 import zlib from 'node:zlib'
+import { loadPackage } from '../environment/packages.ts'
 import { KvarkError } from '../errors.ts'
 
 export type CompressionName = 'none' | 'lz4' | 'deflate' | 'zstd'
@@ -43,7 +43,7 @@ const FASTEST = 1
 let lz4: Lz4 | undefined
 
 function loadLz4(): Lz4 {
-  lz4 ??= createRequire(import.meta.url)('lz4-wasm-nodejs') as Lz4
+  lz4 ??= loadPackage('lz4-wasm-nodejs', "The compression 'lz4'") as Lz4
   return lz4
 }
 
@@ -77,9 +77,10 @@ const ZSTD: Compression = {
 
 const KNOWN: readonly Compression[] = [LZ4, DEFLATE, ZSTD]
 
-/** The compression of that name, `undefined` for none; `UNSUPPORTED` where this Node does not have it. */
+/** The compression of that name, `undefined` for none, ready to be used: what is missing later looks like damage; `UNSUPPORTED` where this Node, or what is installed, does not have it. */
 export function compressionNamed(name: CompressionName): Compression | undefined {
   if (name === 'zstd') zstd()
+  if (name === 'lz4') loadLz4()
   return KNOWN.find((one) => one.name === name)
 }
 

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { WriteBatch } from '../../engine/write-batch.ts'
+import { loadPackage } from '../../environment/packages.ts'
 import { open } from '../open.ts'
-import { cborCodec, type LibraryCodec, load, messagePackCodec } from './library.ts'
+import { cborCodec, type LibraryCodec, messagePackCodec } from './library.ts'
 
 const msgpack = messagePackCodec()
 const cbor = cborCodec()
@@ -158,7 +159,7 @@ test('bytes that are nothing of it, too few and too many', () => {
 })
 
 test('a package that is missing is told with what to install', () => {
-  assert.throws(() => load('msgpack', '@kvark/not-there'), {
+  assert.throws(() => loadPackage('@kvark/not-there', "The codec 'msgpack'"), {
     code: 'UNSUPPORTED',
     message: /npm install @kvark\/not-there$/,
   })

@@ -13,12 +13,11 @@
  * Left out: instances of classes come back as plain objects, as with `json`; in `msgpack` a member that is `undefined` is null.
  */
 
-import { createRequire } from 'node:module'
 import { isMap, isSet } from 'node:util/types'
 import type * as MessagePack from '@msgpack/msgpack'
 import type * as Cbor from 'cbor2'
 import type * as CborEncoder from 'cbor2/encoder'
-import { KvarkError } from '../../errors.ts'
+import { loadPackage } from '../../environment/packages.ts'
 import type { InternalCodec, Sink } from '../internal-codec.ts'
 import { brief, describe, refusal, undecodable } from './refuse.ts'
 import { isWellFormed } from './utf8.ts'
@@ -87,31 +86,21 @@ export class LibraryCodec implements InternalCodec<unknown> {
 
 let messagePack: Coder | undefined
 let cbor: Coder | undefined
+const CBOR = "The codec 'cbor'"
 
 export function messagePackCodec(): LibraryCodec {
-  messagePack ??= messagePackCoder(load('msgpack', '@msgpack/msgpack') as typeof MessagePack)
+  messagePack ??= messagePackCoder(
+    loadPackage('@msgpack/msgpack', "The codec 'msgpack'") as typeof MessagePack,
+  )
   return new LibraryCodec('msgpack', messagePack)
 }
 
 export function cborCodec(): LibraryCodec {
   cbor ??= cborCoder(
-    load('cbor', 'cbor2') as typeof Cbor,
-    load('cbor', 'cbor2/encoder') as typeof CborEncoder,
+    loadPackage('cbor2', CBOR) as typeof Cbor,
+    loadPackage('cbor2/encoder', CBOR) as typeof CborEncoder,
   )
   return new LibraryCodec('cbor', cbor)
-}
-
-/** The library of a codec; `UNSUPPORTED` where it is not installed. */
-export function load(codec: string, library: string): unknown {
-  try {
-    return createRequire(import.meta.url)(library)
-  } catch (error) {
-    throw new KvarkError(
-      'UNSUPPORTED',
-      `The codec '${codec}' needs the package '${library}', which cannot be loaded. Install it beside kvark: npm install ${library}`,
-      { expected: library, cause: error },
-    )
-  }
 }
 
 function messagePackCoder(library: typeof MessagePack): Coder {
