@@ -152,3 +152,34 @@ test('compaction whose manifest cannot be written leaves no files', () => {
     db.closeSync()
   }
 })
+
+test('compact fills leaves that writing longer values over others in order has left half full', () => {
+  const environment = simulatedEnvironment({ seed: 1 })
+  const count = 6000
+  const values = new Map<string, string>()
+  const put = (db: Filled, i: number, length: number): void => {
+    const key = String(i).padStart(8, '0')
+    const value = 'v'.repeat(length)
+    db.putSync(key, value)
+    values.set(key, value)
+  }
+  const db = openSync('/store', { environment, pageBytes: 4096 })
+  for (let i = 0; i < count; i++) put(db, i, 40)
+  for (let i = 0; i < count; i += 3) put(db, i, 60)
+  const snapshot = db.snapshot()
+  db.compactSync()
+  assert.equal(snapshot.countSync(), count)
+  snapshot.close()
+  db.compactSync()
+  const { diskBytes } = db.stats()
+  assert.equal(db.stats().entries, count)
+  for (const [key, value] of values) assert.equal(db.getSync(key), value)
+  assert.deepEqual(db.verifySync().problems, [])
+  db.closeSync()
+
+  const fresh = openSync('/fresh', { environment, pageBytes: 4096 })
+  for (const [key, value] of values) fresh.putSync(key, value)
+  fresh.compactSync()
+  assert.ok(diskBytes < 1.25 * fresh.stats().diskBytes, `${diskBytes} bytes`)
+  fresh.closeSync()
+})

@@ -62,13 +62,19 @@ export class Compactor {
     this.#consider(this.#isThin())
   }
 
-  compact(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<void> {
+  /** `fills`: thin leaves from those behind them. By itself only what fits into one is put together, which costs the fewest pages. */
+  compact(
+    fills: boolean,
+    progress: Progress | undefined,
+    signal: AbortSignal | undefined,
+  ): Routine<void> {
     return observed('kvark:compaction', this.#state.context, (report) =>
-      this.#compact(progress, signal, report),
+      this.#compact(fills, progress, signal, report),
     )
   }
 
   *#compact(
+    fills: boolean,
     progress: Progress | undefined,
     signal: AbortSignal | undefined,
     report: JobReport,
@@ -81,7 +87,7 @@ export class Compactor {
       // What a round has copied makes room at the end only when a checkpoint has forgotten where it was.
       for (let end = Number.POSITIVE_INFINITY; space.end < end; ) {
         end = space.end
-        yield* repack(this.#state, this.#checkpointer, progress, signal)
+        yield* repack(this.#state, this.#checkpointer, fills, progress, signal)
         yield* this.#checkpointer.now()
         yield* this.#checkpointer.now()
       }
@@ -131,7 +137,7 @@ export class Compactor {
   #consider(pays: boolean): void {
     if (!pays || this.#job.running || this.#isSmall) return
     this.#job
-      .start(() => this.compact(undefined, undefined))
+      .start(() => this.compact(false, undefined, undefined))
       // Much may have been deleted meanwhile.
       .then(() => this.#consider(this.#isThin()))
       .catch((error: unknown) => this.#warn(error))

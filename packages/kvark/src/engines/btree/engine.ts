@@ -241,7 +241,7 @@ export class TreeEngine implements Engine {
     const { failure } = this
     if (failure) throw readOnly(failure)
     yield* this.#sweeper.sweep(signal)
-    yield* this.#compactor.compact(progress, signal)
+    yield* this.#compactor.compact(true, progress, signal)
   }
 
   *verify(progress: Progress | undefined, signal: AbortSignal | undefined): Routine<VerifyReport> {

@@ -292,6 +292,13 @@ export class Page {
     return true
   }
 
+  /** What the entry of a slot takes of a page whose prefix has so many bytes, the slot included. */
+  bytesOf(slot: number, prefixLength: number): number {
+    const keyLength = this.keyLength(slot) - prefixLength
+    this.read(slot)
+    return SLOT_BYTES + cellLength(keyLength, this.referenceLength + this.bodyLength)
+  }
+
   /** Bytes of the key of a slot, with the prefix. */
   keyLength(slot: number): number {
     const { bytes } = this.#memory

@@ -2,7 +2,8 @@
  * Gives space back: neighbouring leaves that are thin are put together, and what lies near the end of the file is copied to free pages
  * before it, so that the next checkpoint can cut the end off.
  *
- *   key ─► leaf: merge with the next one as long as that fits ─► beyond the limit? copy its path ─► the first key of the next leaf …
+ *   key ─► leaf: merge with the next one as long as that fits ─► thin? fill it from the next one, where that was asked for
+ *       ─► beyond the limit? copy its path ─► the first key of the next leaf …
  *
  *   gather, when the store closes: only leaves that branches say are beyond the limit are read, and copied
  *
@@ -25,9 +26,11 @@ import { visitLeaf } from './visit.ts'
 /** Leaves in one step of the event loop, at most. */
 const STEP_LEAVES = 16
 
+/** `fills`: whether thin leaves are filled, for which others are written as well. */
 export function* repack(
   state: TreeState,
   checkpointer: Checkpointer,
+  fills: boolean,
   progress: Progress | undefined,
   signal: AbortSignal | undefined,
 ): Routine<void> {
@@ -58,7 +61,7 @@ export function* repack(
       yield* tree.warm(next, 0, next.length)
       if (state.closed || tree.root === NO_PAGE) return
       tree.reach(tree.root, key, 0, key.length)
-    } while (tree.merge())
+    } while (tree.merge() || (fills && tree.fill()))
     tree.reach(tree.root, key, 0, key.length)
     if (tree.isBeyond(limit)) tree.move()
     done += tree.leaf.count

@@ -59,6 +59,7 @@ class Model {
   readonly random: SeededRandom
   content: Map<string, string> = new Map()
   merged = 0
+  filled = 0
   hits = 0
   ranges = 0
   views: { view: View; root: number; content: Map<string, string> }[] = []
@@ -172,9 +173,15 @@ class Model {
     if (tree.root === NO_PAGE) return
     tree.reach(tree.root, key, 0, key.length)
     const next = tree.nextKey()
+    const { count } = tree.leaf
     if (tree.merge()) {
       this.merged++
       tree.reach(tree.root, key, 0, key.length)
+      assert.notDeepEqual(tree.nextKey(), next)
+    } else if (tree.fill()) {
+      this.filled++
+      tree.reach(tree.root, key, 0, key.length)
+      assert.ok(tree.leaf.count > count)
       assert.notDeepEqual(tree.nextKey(), next)
     } else tree.move()
   }
@@ -274,6 +281,7 @@ function sorted(content: ReadonlyMap<string, string>): [string, string][] {
 for (const bits of [10, 11, 12]) {
   test(`a tree of pages of ${2 ** bits} bytes is a sorted map, in every view`, () => {
     let ranges = 0
+    let filled = 0
     for (let seed = 1; seed <= 6; seed++) {
       const model = new Model(bits, seed)
       for (let step = 0; step < 6000; step++) {
@@ -283,9 +291,11 @@ for (const bits of [10, 11, 12]) {
       model.thin()
       model.finish()
       assert.ok(model.merged > 10, `${model.merged} pages put together`)
+      filled += model.filled
       ranges += model.ranges
       assert.ok(model.hits > 50, `${model.hits} found by the hash`)
     }
+    assert.ok(filled > 20, `${filled} pages filled`)
     assert.ok(ranges > 20, `${ranges} ranges of many entries deleted`)
   })
 }

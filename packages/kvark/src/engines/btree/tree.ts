@@ -47,6 +47,8 @@ export type Search = 0 | 1 | 2
 const MAX_DEPTH = MOST_LEVEL + 1
 /** Pages that are put together are not fuller than this, so that the next entry does not divide them again. */
 const FULL = 0.9
+/** A page is thin when so much of it is free, or more. */
+const THIN = 1 / 3
 const NOTHING = Buffer.alloc(0)
 
 /** Whether to go on to the child that was `read` in a branch, which has this number. */
@@ -559,23 +561,11 @@ export class Tree {
     const depth = this.#depth
     const parent = this.#other
     const next = this.#page
-    if (depth === 0) return false
+    const number = this.#lookBeside()
+    if (number === NO_PAGE) return false
+    if (2 * pages.size - this.leaf.free - next.free > FULL * pages.size) return false
     const slot = this.#slots[depth - 1]!
-    pages.look(parent, this.#path[depth - 1]!)
-    if (slot + 1 >= parent.count) return false
-    parent.read(slot + 1)
-    const number = childAt(parent)
-    pages.expect(number, sumAt(parent))
-    if (
-      !pages.look(next, number) ||
-      2 * pages.size - this.leaf.free - next.free > FULL * pages.size
-    ) {
-      return false
-    }
-    const low = this.#lowKey(depth)
-    this.#slots[depth - 1] = slot + 1
-    const prefix = this.#prefix(low, this.#highKey(depth))
-    this.#slots[depth - 1] = slot
+    const prefix = this.#prefixOfBoth()
     const held = pages.hold(number)
     this.#own()
     held.release()
@@ -597,6 +587,89 @@ export class Tree {
     pages.leave(number)
     this.#lower()
     return true
+  }
+
+  /**
+   * Takes entries of the next leaf below the same branch into the leaf that was searched last, if both are in memory and the one is thin.
+   * The path must be searched again.
+   */
+  fill(): boolean {
+    const pages = this.#pages
+    const depth = this.#depth
+    const { leaf } = this
+    const parent = this.#other
+    const next = this.#page
+    const number = this.#lookBeside()
+    if (number === NO_PAGE || leaf.free < THIN * pages.size) return false
+    const least = this.#prefixOfBoth().length
+    let bytes = 0
+    for (let slot = 0; slot < leaf.count; slot++) bytes += leaf.bytesOf(slot, least)
+    let count = 0
+    for (; count < next.count - 1; count++) {
+      bytes += next.bytesOf(count, least)
+      if (bytes > FULL * pages.size) break
+    }
+    if (count === 0) return false
+    const slot = this.#slots[depth - 1]!
+    const held = pages.hold(number)
+    this.#own()
+    if (!pages.isOwn(number)) {
+      const copy = pages.copy(number)
+      pages.look(parent, this.#path[depth - 1]!)
+      parent.read(slot + 1)
+      setChild(parent, copy)
+      pages.look(next, copy)
+    } else pages.look(next, number)
+    held.release()
+    const keys = this.#keys
+    const separator = between(keys.whole(next, count - 1), keys.whole(next, count))
+    const low = this.#lowKey(depth)
+    const kept = this.#keep(leaf)
+    const own = kept.count
+    if (!leaf.rewrite(kept, this.#prefix(low, separator), 0, own) || !leaf.append(next, 0, count)) {
+      leaf.restore(kept)
+      return false
+    }
+    if (!this.#replaceKey(parent, depth - 1, slot + 1, separator)) {
+      for (let end = leaf.count; end > own; end--) leaf.remove(end - 1)
+      return false
+    }
+    parent.read(slot + 1)
+    const traits = traitsAt(parent)
+    setEntries(parent, next.count - count)
+    parent.read(slot)
+    setEntries(parent, leaf.count)
+    setTraits(parent, traitsAt(parent) | traits)
+    this.#slots[depth - 1] = slot + 1
+    const prefix = this.#prefix(separator, this.#highKey(depth))
+    this.#slots[depth - 1] = slot
+    this.#take(next, this.#keep(next), prefix, count, next.count)
+    return true
+  }
+
+  /** The leaf behind the one that was searched last, which `#page` looks at then; `NO_PAGE`: not below the same branch, or not in memory. */
+  #lookBeside(): number {
+    const pages = this.#pages
+    const depth = this.#depth
+    const parent = this.#other
+    if (depth === 0) return NO_PAGE
+    const slot = this.#slots[depth - 1]! + 1
+    pages.look(parent, this.#path[depth - 1]!)
+    if (slot >= parent.count) return NO_PAGE
+    parent.read(slot)
+    const number = childAt(parent)
+    pages.expect(number, sumAt(parent))
+    return pages.look(this.#page, number) ? number : NO_PAGE
+  }
+
+  /** What the keys of the leaf that was searched last, and of the one behind it below the same branch, begin with. */
+  #prefixOfBoth(): Uint8Array {
+    const depth = this.#depth
+    const low = this.#lowKey(depth)
+    this.#slots[depth - 1]!++
+    const high = this.#highKey(depth)
+    this.#slots[depth - 1]!--
+    return this.#prefix(low, high)
   }
 
   /** Makes all pages of the path ones that may be changed. */
@@ -910,18 +983,27 @@ export class Tree {
       this.#page.read(0)
       if (this.#page.referenceLength > 0) this.#lowerFirst(this.#page)
     }
-    const branch = this.#page
     const slot = this.#slots[depth]!
+    if (this.#replaceKey(this.#page, depth, slot, separator)) return true
+    this.#makeRoom(depth, slot, separator, 0, separator.length)
+    return false
+  }
+
+  /**
+   * Gives an entry of the branch at `depth` of the path another key, which is between those beside it; false where there is no room for
+   * it, and then nothing has changed. `branch` looks at it.
+   */
+  #replaceKey(branch: Page, depth: number, slot: number, separator: Uint8Array): boolean {
+    const keys = this.#keys
     const inPage = keys.endInPage(0, separator.length)
     const reference = keys.referenceTo(separator, 0, separator.length)
-    pages.look(branch, this.#path[depth]!)
+    this.#pages.look(branch, this.#path[depth]!)
     const old = this.#keep(branch)
     branch.remove(slot)
     const length = reference.length + BRANCH_BODY_BYTES
     if (!branch.takes(separator, 0, inPage) || !branch.insert(slot, separator, 0, inPage, length)) {
       branch.restore(old)
       keys.forget(reference)
-      this.#makeRoom(depth, slot, separator, 0, separator.length)
       return false
     }
     reference.copy(branch.bytes, branch.bodyAt)
