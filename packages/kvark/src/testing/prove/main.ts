@@ -1,16 +1,10 @@
 /**
  * The proof on the command line.
  *
- *   npm run prove                                             all of it, for every engine: the tier `nightly`
- *   npm run prove -- --tier quick|pr|nightly                  2 %, 10 %, all of the goals
- *   npm run prove -- --engine log --row crash-states          some of it
- *   npm run prove -- --seed 7 --minutes 5                     other portions; what is not reached by then is cut short
- *   npm run prove -- --lanes 1                                so many processes; one for each core unless it is said
- *   npm run prove -- --row crash-states --engine log --portion 17 [--steps 0,4,9]      one portion again, as a failure tells
+ *   npm run prove -- --help ─► USAGE
  *
- * `--quick-end` ends a row at its first failure, which is not looked into.
- *
- * Ends with 0 when every goal is reached and nothing failed, with 1 otherwise; what `--minutes` cuts short is no failure.
+ * Ends with 0 when every goal is reached and nothing failed, with 1 otherwise, with 2 where it does not understand its options; what
+ * `--minutes` cuts short is no failure.
  */
 
 import { execFileSync } from 'node:child_process'
@@ -35,30 +29,63 @@ const ROOT = new URL('../../../../../', import.meta.url)
 const NUMBERS = fileURLToPath(new URL('docs/numbers/proof.json', ROOT))
 const README = fileURLToPath(new URL('README.md', ROOT))
 
-const { values } = parseArgs({
-  options: {
-    tier: { type: 'string', default: 'nightly' },
-    engine: { type: 'string', multiple: true },
-    row: { type: 'string', multiple: true },
-    seed: { type: 'string', default: '1' },
-    minutes: { type: 'string' },
-    lanes: { type: 'string' },
-    portion: { type: 'string' },
-    steps: { type: 'string' },
-    json: { type: 'boolean', default: false },
-    'quick-end': { type: 'boolean', default: false },
-    write: { type: 'boolean', default: false },
-  },
-})
+const USAGE = `npm run prove                                             all of it, for every engine: the tier nightly
+npm run prove -- --tier quick|pr|nightly                  2 %, 10 %, all of the goals
+npm run prove -- --engine log --row crash-states          some of it
+npm run prove -- --seed 7 --minutes 5                     other portions; what is not reached by then is cut short
+npm run prove -- --lanes 1                                so many processes; one for each core unless it is said
+npm run prove -- --quick-end                              a row ends at its first failure, which is not looked into
+npm run prove -- --json                                   the report on stdout as JSON
+npm run prove -- --write                                  the report into docs/numbers/proof.json, as a whole nightly run does
+npm run prove -- --row crash-states --engine log --portion 17 [--steps 0,4,9]      one portion again, as a failure tells
 
-const engines = values.engine ?? Object.keys(optionSets)
-for (const engine of engines) setsOf(engine)
-const chosen = values.row === undefined ? rows : values.row.map(rowNamed)
-process.exitCode = values.portion === undefined ? await proveAll() : await repeat()
+engines: ${Object.keys(optionSets).join(', ')}
+rows: ${rows.map(({ name }) => name).join(', ')}`
+
+const { values, engines, chosen, tier } = understood()
+if (values.help) process.stdout.write(`${USAGE}\n`)
+else process.exitCode = values.portion === undefined ? await proveAll() : await repeat()
+
+/** What was asked for; where that is nothing that there is, the process ends. */
+function understood() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        tier: { type: 'string', default: 'nightly' },
+        engine: { type: 'string', multiple: true },
+        row: { type: 'string', multiple: true },
+        seed: { type: 'string', default: '1' },
+        minutes: { type: 'string' },
+        lanes: { type: 'string' },
+        portion: { type: 'string' },
+        steps: { type: 'string' },
+        json: { type: 'boolean', default: false },
+        'quick-end': { type: 'boolean', default: false },
+        write: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    })
+    for (const name of ['seed', 'minutes', 'lanes', 'portion'] as const) {
+      const { [name]: text } = values
+      if (text !== undefined && !(Number(text) > 0))
+        throw new Error(`--${name} is a number above 0`)
+    }
+    const { [values.tier]: tier } = TIERS
+    if (tier === undefined) throw new Error(`--tier is one of ${Object.keys(TIERS).join(', ')}`)
+    const engines = values.engine ?? Object.keys(optionSets)
+    for (const engine of engines) setsOf(engine)
+    const chosen = values.row === undefined ? rows : values.row.map(rowNamed)
+    if (values.portion !== undefined && (chosen.length > 1 || engines.length > 1)) {
+      throw new Error('--portion goes with one --row and one --engine')
+    }
+    return { values, engines, chosen, tier }
+  } catch (error) {
+    say(`${(error as Error).message}\n\n${USAGE}`)
+    process.exit(2)
+  }
+}
 
 async function proveAll(): Promise<number> {
-  const { [values.tier]: tier } = TIERS
-  if (tier === undefined) throw new Error(`--tier is one of ${Object.keys(TIERS).join(', ')}`)
   const begun = Date.now()
   const minutes = values.minutes === undefined ? tier.minutes : numberOf('minutes')
   let told = begun
@@ -104,9 +131,7 @@ async function proveAll(): Promise<number> {
 async function repeat(): Promise<number> {
   const [row] = chosen
   const [engine] = engines
-  if (row === undefined || chosen.length > 1 || engine === undefined || engines.length > 1) {
-    throw new Error('--portion goes with one --row and one --engine')
-  }
+  if (row === undefined || engine === undefined) return 1
   const seed = numberOf('portion')
   const steps = values.steps?.split(',').map(Number)
   const task: Task = {
@@ -181,9 +206,7 @@ function rowNamed(name: string): Row {
 }
 
 function numberOf(name: 'seed' | 'minutes' | 'lanes' | 'portion'): number {
-  const number = Number(values[name])
-  if (!(number > 0)) throw new Error(`--${name} is a number above 0`)
-  return number
+  return Number(values[name])
 }
 
 function commit(): string {
