@@ -12,6 +12,7 @@
 import type { Environment } from '../environment/environment.ts'
 import { Effect, effect, type Routine } from '../environment/routine.ts'
 import type { FileHandle, Files } from '../vfs/files.ts'
+import { otherFiles } from '../vfs/other-files.ts'
 import { errnoOf } from '../vfs/system-error.ts'
 
 /** What a device refuses to read, it refuses in such pieces or larger ones. */
@@ -48,7 +49,7 @@ export function salvagingEnvironment(
 }
 
 function salvagingFiles(files: Files, heard: (bytes: number) => void): Files {
-  return {
+  return otherFiles(files, {
     shareable: false,
     open: (path, mode) =>
       mode === 'read'
@@ -56,15 +57,7 @@ function salvagingFiles(files: Files, heard: (bytes: number) => void): Files {
             return new SalvagingHandle(yield* files.open(path, mode), heard)
           })
         : files.open(path, mode),
-    rename: (from, to) => files.rename(from, to),
-    remove: (path) => files.remove(path),
-    list: (folder) => files.list(folder),
-    makeFolder: (path) => files.makeFolder(path),
-    removeFolder: (path) => files.removeFolder(path),
-    syncFolder: (path) => files.syncFolder(path),
-    stat: (path) => files.stat(path),
-    lock: (path, timeoutMs, readOnly) => files.lock(path, timeoutMs, readOnly),
-  }
+  })
 }
 
 class SalvagingHandle implements FileHandle {

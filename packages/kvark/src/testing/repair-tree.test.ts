@@ -11,7 +11,8 @@ import { KvarkError } from '../errors.ts'
 import { openSync } from '../store/open.ts'
 import type { Encryption } from '../store/options.ts'
 import { repair, repairSync } from '../store/repair.ts'
-import type { FileHandle, Files } from '../vfs/files.ts'
+import type { FileHandle } from '../vfs/files.ts'
+import { otherFiles } from '../vfs/other-files.ts'
 import { oneOf } from './crash/seeds.ts'
 import { type Content, contentOf, environmentWith, FOLDER } from './damage.ts'
 import { readTree } from './format-tree.ts'
@@ -469,21 +470,13 @@ test('a device that cannot read some places loses these and nothing else', async
       })
     return handle
   }
-  const failing: Files = {
+  const failing = otherFiles(files, {
     shareable: false,
     open: (path, mode) =>
       path === `${FOLDER}/${TREE}` && mode === 'read'
         ? immediate(() => open(path))
         : files.open(path, mode),
-    rename: (from, to) => files.rename(from, to),
-    remove: (path) => files.remove(path),
-    list: (path) => files.list(path),
-    makeFolder: (path) => files.makeFolder(path),
-    removeFolder: (path) => files.removeFolder(path),
-    syncFolder: (path) => files.syncFolder(path),
-    stat: (path) => files.stat(path),
-    lock: (path, timeoutMs) => files.lock(path, timeoutMs),
-  }
+  })
   const { lost } = await repair(FOLDER, TO, { environment: { ...environment, files: failing } })
   const content = withTree(written.closed.at(-1)!, spoil(20, 21, 50))
   const { report, found } = repaired(written, content)

@@ -21,7 +21,8 @@ import { openKey } from '../storage/store-key.ts'
 import type { Codec } from '../store/codec.ts'
 import { describeSync, openSync } from '../store/open.ts'
 import { type RepairOptions, repair, repairSync } from '../store/repair.ts'
-import type { FileHandle, Files, OpenMode } from '../vfs/files.ts'
+import type { FileHandle, OpenMode } from '../vfs/files.ts'
+import { otherFiles } from '../vfs/other-files.ts'
 import { FaultyFiles } from './contract/faulty-files.ts'
 import { Place } from './contract/place.ts'
 import { openRaw, SteppedEnvironment } from './contract/raw-engine.ts'
@@ -610,18 +611,10 @@ test('a device that cannot read some places loses these and nothing else', async
       })
     return handle
   }
-  const failing: Files = {
+  const failing = otherFiles(files, {
     shareable: false,
     open: (path, mode) => immediate(() => open(path, mode)),
-    rename: (from, to) => files.rename(from, to),
-    remove: (path) => files.remove(path),
-    list: (path) => files.list(path),
-    makeFolder: (path) => files.makeFolder(path),
-    removeFolder: (path) => files.removeFolder(path),
-    syncFolder: (path) => files.syncFolder(path),
-    stat: (path) => files.stat(path),
-    lock: (path, timeoutMs) => files.lock(path, timeoutMs),
-  }
+  })
   const options = { environment: { ...environment, files: failing } }
   const { entries, lost } = await repair(FOLDER, TO, options)
   assert.ok(refused > 0 && entries > 50 && lost.length > 0)

@@ -16,6 +16,7 @@
 import { Effect } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 import type { FileLock, Files } from './files.ts'
+import { otherFiles } from './other-files.ts'
 
 /** `folder`: the one with the lock. */
 export function heldFiles(files: Files, lock: FileLock, folder: string): Files {
@@ -39,18 +40,11 @@ export function heldFiles(files: Files, lock: FileLock, folder: string): Files {
       },
       drop,
     )
-  return {
-    shareable: files.shareable,
+  return otherFiles(files, {
     open: (path, mode) =>
       mode === 'read' ? files.open(path, mode) : guarded(files.open(path, mode)),
     rename: (from, to) => guarded(files.rename(from, to)),
     ...(files.link && { link: (from: string, to: string) => guarded(files.link!(from, to)) }),
     remove: (path) => guarded(files.remove(path)),
-    list: (path) => files.list(path),
-    makeFolder: (path) => files.makeFolder(path),
-    removeFolder: (path) => files.removeFolder(path),
-    syncFolder: (path) => files.syncFolder(path),
-    stat: (path) => files.stat(path),
-    lock: (path, timeoutMs, readOnly) => files.lock(path, timeoutMs, readOnly),
-  }
+  })
 }
