@@ -14,7 +14,8 @@
  * 3. A page is loaded once, however many wait for it; at most `LOADS_AT_ONCE` loads are awaited at a time.
  *    One that is forgotten meanwhile is not kept, whatever was read: who waited finds nothing, and looks again.
  * 4. Who waits for the disk, and who claims, leave some frames to calls that cannot wait: these let go of theirs before anybody else
- *    runs, so that there are always some for them.
+ *    runs, so that there are always some for them. Where all who keep frames wait for one, they let go of what has led them there, and
+ *    wait again.
  * 5. Memory never exceeds the capacity plus the registered slabs; slabs are allocated when first needed, and the first one grows
  *    unless somebody claims frames: what is being loaded then is copied when it is there.
  *
@@ -37,6 +38,10 @@ const FIRST_BYTES = 8 * PAGE_BYTES
 const LOADS_AT_ONCE = 32
 /** So many microtasks are waited for a frame when all are pinned. */
 const PATIENCE = 100
+/** So often a call waits for one; it keeps nothing meanwhile after the first time. */
+const TRIES = 100
+/** Instead of a frame. */
+const NO_ROOM = -2
 /** Frames that cannot be claimed: a quarter of all, and what a few readers need. */
 const LEAST_UNCLAIMED = 12
 /** Frames for calls that cannot wait: an eighth of all, but not more than they need for the way through a tree. */
@@ -267,12 +272,20 @@ export class Cache {
         },
         async () => {
           begin(true)
-          try {
-            pinned.push(await this.#load(table, page))
-          } catch (error) {
+          for (let tries = TRIES; tries > 0; tries--) {
+            try {
+              const frame = await this.#load(table, page)
+              if (frame !== NO_ROOM) {
+                pinned.push(frame)
+                return
+              }
+            } catch (error) {
+              release()
+              throw error
+            }
             release()
-            throw error
           }
+          throw exhausted()
         },
       ),
       release,
@@ -351,7 +364,10 @@ export class Cache {
     }
   }
 
-  /** The frame of a page, pinned for everybody who waits for it: their turn comes later, and others make room meanwhile. −1: none. */
+  /**
+   * The frame of a page, pinned for everybody who waits for it: their turn comes later, and others make room meanwhile. −1: none;
+   * `NO_ROOM`.
+   */
   async #read(table: PageTable, page: number, loading: Loading): Promise<number> {
     const room = this.#capacity - this.#reserved - this.#claimed
     if (this.#loads >= LOADS_AT_ONCE || this.#loads >= room >> 1) {
@@ -362,7 +378,7 @@ export class Cache {
       if (loading.gone) return -1
       frame = this.#take()
       if (frame < 0) frame = await this.#wait()
-      if (frame < 0) throw exhausted()
+      if (frame < 0) return NO_ROOM
       this.counts[1]!++
       const slab = frame >> this.slabBits
       const memory = this.slabs[slab]!
