@@ -49,10 +49,10 @@ test('very many walks, counts and streams at once, over long keys and values: al
   const options = { pageBytes: 65_536, cacheBytes: 1024 * 1024, environment } as const
   const count = 240
   const keyOf = (i: number): string => `${'p'.repeat(9000)}${String(i).padStart(6, '0')}`
-  const valueOf = (i: number): string => `${i} `.padEnd((i % 5) * 9000, 'v')
+  const textOf = (i: number): string => `${i} `.padEnd((i % 5) * 9000, 'v')
   const keys = Array.from({ length: count }, (_, i) => keyOf(i))
   const first = await open('/store', options)
-  for (const [i, key] of keys.entries()) await first.put(key, valueOf(i), { durability: 'none' })
+  for (const [i, key] of keys.entries()) await first.put(key, textOf(i), { durability: 'none' })
   await first.close()
   const db = await open('/store', options)
   const random = new SeededRandom(1)
@@ -62,13 +62,13 @@ test('very many walks, counts and streams at once, over long keys and values: al
       let text = ''
       for await (const piece of (await db.getStream(keys[i]!))!)
         text += Buffer.from(piece).toString()
-      assert.equal(text, valueOf(i))
+      assert.equal(text, textOf(i))
     } else if (n % 4 === 1) assert.equal(await db.count({ gte: keys[i]! }), count - i)
     else if (n % 4 === 2) {
       const found = await db.entries({ gte: keys[i]!, limit: 8 }).nextMany(8)
       assert.deepEqual(
         found,
-        keys.slice(i, i + 8).map((key, j) => [key, valueOf(i + j)]),
+        keys.slice(i, i + 8).map((key, j) => [key, textOf(i + j)]),
       )
     } else {
       const found = await db.keys({ lte: keys[i]!, reverse: true, limit: 8 }).nextMany(8)
