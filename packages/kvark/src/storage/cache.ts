@@ -167,10 +167,20 @@ export class Cache {
 
   /** A frame for a page that is not on disk: nobody else gets it until it is given back. −1: none can be had. */
   claim(): number {
-    const unclaimed = this.#capacity - this.#claimed
-    if (unclaimed <= Math.max(LEAST_UNCLAIMED, this.#capacity >> 2) || this.isShort) return -1
+    if (!this.#canClaim) return -1
     const frame = this.#allocate()
     if (frame < 0) return frame
+    this.#claimed++
+    return this.#pin(frame)
+  }
+
+  /** Claims the frame of a page with what is in it: from now on the page is only in its source. −1: it is not to be had. */
+  claimFrom(table: PageTable, page: number): number {
+    const frame = table.frames[page]!
+    const isOurs = frame >= 0 && frame < this.#capacity && this.#owners[frame] === table
+    if (!isOurs || this.#pins[frame] !== 0 || !this.#canClaim) return -1
+    table.frames[page] = -1
+    this.#owners[frame] = undefined
     this.#claimed++
     return this.#pin(frame)
   }
@@ -427,6 +437,11 @@ export class Cache {
       const frame = this.#take()
       if (frame >= 0) return frame
     }
+  }
+
+  get #canClaim(): boolean {
+    const unclaimed = this.#capacity - this.#claimed
+    return unclaimed > Math.max(LEAST_UNCLAIMED, this.#capacity >> 2) && !this.isShort
   }
 
   /** Whether all but those that are reserved are pinned. */

@@ -41,7 +41,7 @@ function* writeAll(state: TreeState, report: JobReport): Routine<void> {
   const { environment } = context
   journal.roll()
   const point = journal.point()
-  const view = pages.views.add()
+  const view = pages.views.add(false)
   const before = state.segments.filter(({ number }) => number <= point.segment)
   const top = tree.root
   const { entries } = tree

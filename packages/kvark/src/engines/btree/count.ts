@@ -6,11 +6,10 @@
 import type { Routine } from '../../environment/routine.ts'
 import type { Block } from '../../storage/cache.ts'
 import { childAt, entriesAt, MAY_EXPIRE, sumAt, traitsAt } from './branch.ts'
-import { misplaced } from './format.ts'
+import { misplaced, NO_PAGE } from './format.ts'
 import { type Keys, UNREAD } from './keys.ts'
 import type { Page } from './page.ts'
 import type { Pages } from './pages.ts'
-import { NO_PAGE } from './tree.ts'
 
 interface Child {
   readonly number: number

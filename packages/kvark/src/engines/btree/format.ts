@@ -25,6 +25,8 @@ import { sealText, unsealText } from '../../storage/sealed-file.ts'
 
 export const TREE_NAME = 'TREE'
 export const ROOT_SLOTS = 2
+/** The page that no tree has: the root of an empty one. */
+export const NO_PAGE = 0
 /** What is read and written of a root slot. */
 export const ROOT_BYTES = 2048
 /** What a page is: the flags of its block, in its header. */

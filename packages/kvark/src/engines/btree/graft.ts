@@ -19,11 +19,12 @@ import { REFERENCE } from '../../storage/entry.ts'
 import type { Subtree } from './branch.ts'
 import { eachPage } from './extents.ts'
 import type { Run } from './format.ts'
+import { NO_PAGE } from './format.ts'
 import { keyBehind } from './key-ranges.ts'
 import { Leaf } from './leaf.ts'
 import type { TreeLoad } from './load.ts'
 import type { TreeState } from './state.ts'
-import { AWAY, NO_PAGE } from './tree.ts'
+import { AWAY } from './tree.ts'
 
 const SUM_AT = 6
 const LEVEL_AT = 10

@@ -4,13 +4,12 @@ import type { Inspection, Progress, VerifyReport } from '../../engine/engine.ts'
 import type { Routine } from '../../environment/routine.ts'
 import { asKvarkError, corruption, type KvarkError } from '../../errors.ts'
 import { childAt, entriesAt, HAS_EXTENTS, MAY_EXPIRE, sumAt, traitsAt } from './branch.ts'
-import { FLAGS_AT, misplaced, TREE_PAGE } from './format.ts'
+import { FLAGS_AT, misplaced, NO_PAGE, TREE_PAGE } from './format.ts'
 import { restOf } from './keys.ts'
 import { Leaf, readExtent } from './leaf.ts'
 import { Page, pageMemory } from './page.ts'
 import { Shape } from './shape.ts'
 import type { TreeState } from './state.ts'
-import { NO_PAGE } from './tree.ts'
 
 /** What stands below a page. */
 interface Below {

@@ -508,8 +508,7 @@ export class Page {
   /** The slot at which about half of the bytes lie before it; a page with two entries or more is divided into two that have some. */
   middle(): number {
     const { count } = this
-    let total = 0
-    for (let slot = 0; slot < count; slot++) total += this.#lengthOf(slot) + SLOT_BYTES
+    const total = this.#size - this.#cells - this.#holes + count * SLOT_BYTES
     let before = 0
     for (let slot = 0; slot < count; slot++) {
       const length = this.#lengthOf(slot) + SLOT_BYTES

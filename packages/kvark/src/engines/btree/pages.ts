@@ -9,9 +9,11 @@
  *
  * 1. A page that a view sees is never changed, nor is one that has been written.
  * 2. When a page may be changed, so may all above it.
- * 3. `sum(page)` is the checksum that the page has in the file, or 0 where nobody has said it yet: whoever reads it must find that
+ * 3. What is copied is memory only where it must be: a page that is in the file, and that nobody sees but who reads it there, gets a new
+ *    number with the memory it has, and takes no more of the cache.
+ * 4. `sum(page)` is the checksum that the page has in the file, or 0 where nobody has said it yet: whoever reads it must find that
  *    one. It is kept here because a page may be written after the one above it has been copied.
- * 4. Where a single batch makes more fresh pages than the cache has frames, the rest lie in slabs of their own.
+ * 5. Where a single batch makes more fresh pages than the cache has frames, the rest lie in slabs of their own.
  */
 
 import { larger, ownIntegers, release } from '../../bytes/memory.ts'
@@ -23,7 +25,7 @@ import {
   SLAB_BYTES,
 } from '../../storage/cache.ts'
 import { AdaptiveHash } from './adaptive-hash.ts'
-import { FLAGS_AT, misplaced, PIECE, ROOT_SLOTS, TREE_PAGE } from './format.ts'
+import { FLAGS_AT, misplaced, NO_PAGE, PIECE, ROOT_SLOTS, TREE_PAGE } from './format.ts'
 import { Page, type PageMemory, pageMemory, TIRED } from './page.ts'
 import { Space } from './space.ts'
 import { Views } from './views.ts'
@@ -166,11 +168,31 @@ export class Pages {
     const to = (frame & cache.slabMask) << cache.pageBits
     const source = cache.slabs[before >> cache.slabBits]!
     source.copy(cache.slabs[frame >> cache.slabBits]!, to, from, from + (1 << cache.pageBits))
+    this.#goesOn(number, made)
+    return made
+  }
+
+  /**
+   * The same without copying: what is in memory becomes the new page, and the old one is in the file only. `NO_PAGE`: that cannot be, for
+   * it is not there yet, somebody reads it, or frames are scarce.
+   */
+  renumber(number: number): number {
+    if (this.#born[number]! <= this.views.newestReader) return NO_PAGE
+    // Of one that is fresh it is claimed already.
+    const frame = this.cache.claimFrom(this.table, number)
+    if (frame < 0) return NO_PAGE
+    const made = this.space.take()
+    this.#freshen(made, frame)
+    this.#goesOn(number, made)
+    return made
+  }
+
+  /** A page of the tree has become another one. */
+  #goesOn(number: number, made: number): void {
     this.look(this.#copied, made)
     if (this.#copied.generation === TIRED) this.#copied.rejuvenate()
     else this.hash.moved(number, made)
     this.leave(number)
-    return made
   }
 
   /** The tree does not have the page any more. */
@@ -191,7 +213,7 @@ export class Pages {
 
   /** A fresh page for a piece of a value, all zeros; `number`: one that was taken for it. */
   makePiece(number: number, mark: number): void {
-    this.#freshen(number)
+    this.#freshen(number, this.#claim())
     this.#sums[number] = mark
     this.#pieces.add(number)
     this.bytesOf(number).fill(0)[FLAGS_AT] = PIECE
@@ -313,18 +335,21 @@ export class Pages {
   /** A new number with a fresh frame. */
   #take(): number {
     const number = this.space.take()
-    this.#freshen(number)
+    this.#freshen(number, this.#claim())
     return number
   }
 
-  /** Gives a page that was taken a fresh frame. */
-  #freshen(number: number): void {
+  /** A frame for a fresh page. */
+  #claim(): number {
+    const frame = this.#spare.pop() ?? this.cache.claim()
+    if (frame >= 0) return frame
+    this.#addSlab()
+    return this.#spare.pop()!
+  }
+
+  /** A page that was taken is fresh now, in that frame. */
+  #freshen(number: number, frame: number): void {
     this.#reach(number)
-    let frame = this.#spare.pop() ?? this.cache.claim()
-    if (frame < 0) {
-      this.#addSlab()
-      frame = this.#spare.pop()!
-    }
     this.#fresh.add(number)
     this.table.frames[number] = frame
     this.#born[number] = this.views.epoch

@@ -37,6 +37,7 @@ import { TreeFile } from './file.ts'
 import {
   copyOf,
   isPageSize,
+  NO_PAGE,
   PIECE,
   ROOT_SLOTS,
   type Root,
@@ -53,7 +54,7 @@ import { longKeyBytes } from './page.ts'
 import { Pages } from './pages.ts'
 import { Space } from './space.ts'
 import { TreeState } from './state.ts'
-import { NO_PAGE, Tree } from './tree.ts'
+import { Tree } from './tree.ts'
 
 /** The rest is for the adaptive hash. */
 const CACHE_SHARE = 7 / 8

@@ -35,7 +35,7 @@ import { advance, readSpread } from '../../storage/segment-walk.ts'
 import type { FileHandle } from '../../vfs/files.ts'
 import { closeAll } from '../../vfs/open-file.ts'
 import { childAt, sumAt } from './branch.ts'
-import { type Extent, TREE_NAME } from './format.ts'
+import { type Extent, NO_PAGE, TREE_NAME } from './format.ts'
 import { decodeLoaded } from './graft.ts'
 import { KeyRanges, keyBehind } from './key-ranges.ts'
 import { Leaf, readExtent } from './leaf.ts'
@@ -43,7 +43,6 @@ import { MAX_VALUE_BYTES } from './limits.ts'
 import type { Page } from './page.ts'
 import { DamagedTree, findRoot, type Stray } from './salvage-file.ts'
 import { SalvageTarget, type Version } from './salvage-target.ts'
-import { NO_PAGE } from './tree.ts'
 
 /** Longer values go from file to file piece by piece. */
 const WHOLE_BYTES = 256 * 1024

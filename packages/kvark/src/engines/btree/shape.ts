@@ -15,11 +15,11 @@ import { asKvarkError } from '../../errors.ts'
 import { childAt, sumAt } from './branch.ts'
 import { eachPage } from './extents.ts'
 import type { Extent } from './format.ts'
+import { NO_PAGE } from './format.ts'
 import { restOf } from './keys.ts'
 import { Leaf, readExtent } from './leaf.ts'
 import { type Page, type PageMemory, pageMemory } from './page.ts'
 import type { TreeState } from './state.ts'
-import { NO_PAGE } from './tree.ts'
 
 /** How many there are of something that lies in extents, and in how many pages. */
 export interface Extended {

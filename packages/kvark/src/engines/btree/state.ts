@@ -70,7 +70,7 @@ export class TreeState {
     this.extents = extents
     this.keys = keys
     this.root = root
-    this.view = pages.views.add()
+    this.view = pages.views.add(false)
     this.nextSegment = nextSegment
     this.scratch = new Scratch(file.pageBytes)
   }

@@ -21,9 +21,10 @@ import { BackgroundJob } from '../../storage/background.ts'
 import { readOnly } from '../../storage/journal.ts'
 import { MAY_EXPIRE, traitsAt } from './branch.ts'
 import type { Checkpointer } from './checkpointer.ts'
+import { NO_PAGE } from './format.ts'
 import { Leaf } from './leaf.ts'
 import type { TreeState } from './state.ts'
-import { type Leads, NO_PAGE } from './tree.ts'
+import type { Leads } from './tree.ts'
 import { visitLeaf } from './visit.ts'
 
 /** Leaves in one step of the event loop, at most. */

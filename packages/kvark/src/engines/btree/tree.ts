@@ -30,13 +30,11 @@ import {
   traitsAt,
   writeBranch,
 } from './branch.ts'
-import { misplaced } from './format.ts'
+import { misplaced, NO_PAGE } from './format.ts'
 import { type Keys, UNREAD } from './keys.ts'
 import { BRANCH_BODY_BYTES, MOST_LEVEL, type Page, type PageMemory, pageMemory } from './page.ts'
 import type { Pages } from './pages.ts'
 
-/** The page that no tree has: the root of an empty one. */
-export const NO_PAGE = 0
 export const ABSENT = 0
 export const PRESENT = 1
 /** Something on the path is not in memory: `block` reads it. */
@@ -681,22 +679,31 @@ export class Tree {
     const held: Block[] = []
     for (let d = 0; d <= depth; d++) {
       const number = this.#path[d]!
-      if (!pages.isOwn(number)) held.push(pages.hold(number))
-    }
-    for (let d = 0; d <= depth; d++) {
-      const number = this.#path[d]!
       if (pages.isOwn(number)) continue
-      const copy = pages.copy(number)
-      this.#path[d] = copy
-      if (d === 0) this.root = copy
+      let made = held.length === 0 ? pages.renumber(number) : NO_PAGE
+      if (made === NO_PAGE) {
+        if (held.length === 0) this.#holdFrom(d, held)
+        made = pages.copy(number)
+      }
+      this.#path[d] = made
+      if (d === 0) this.root = made
       else {
         pages.look(page, this.#path[d - 1]!)
         page.read(this.#slots[d - 1]!)
-        setChild(page, copy)
+        setChild(page, made)
       }
     }
     for (const block of held) block.release()
     pages.look(this.leaf, this.#path[depth]!)
+  }
+
+  /** Copying one page of the path must not drive out those that come behind it. */
+  #holdFrom(depth: number, held: Block[]): void {
+    const pages = this.#pages
+    for (let d = depth; d <= this.#depth; d++) {
+      const number = this.#path[d]!
+      if (!pages.isOwn(number)) held.push(pages.hold(number))
+    }
   }
 
   /** So many entries more below the path, with these traits. */

@@ -16,12 +16,15 @@ import { GrowingFloats } from '../../bytes/growing.ts'
 
 export class View {
   readonly epoch: number
+  /** Who has it reads pages wherever they are; otherwise it is a checkpoint, all of which is in the file or will be. */
+  readonly reads: boolean
   kept: GrowingFloats | undefined = undefined
   /** Who needs it. */
   holders = 1
 
-  constructor(epoch: number) {
+  constructor(epoch: number, reads: boolean) {
     this.epoch = epoch
+    this.reads = reads
   }
 }
 
@@ -33,6 +36,8 @@ export class Views {
   /** The epoch of now, and of the newest living view; 0: there is none. */
   epoch = 1
   newest = 0
+  /** Of the newest one that reads; −1: there is none. */
+  newestReader = -1
 
   /** `free`: nobody sees the page any more. */
   constructor(bornOf: (page: number) => number, free: (page: number) => void) {
@@ -41,10 +46,11 @@ export class Views {
   }
 
   /** Sees what is now; what is written from now on is of the next epoch. */
-  add(): View {
-    const view = new View(this.epoch++)
+  add(reads = true): View {
+    const view = new View(this.epoch++, reads)
     this.#living.push(view)
     this.newest = view.epoch
+    if (reads) this.newestReader = view.epoch
     return view
   }
 
@@ -61,6 +67,8 @@ export class Views {
     this.#letGo(view, at, Number.POSITIVE_INFINITY)
     this.#living.splice(at, 1)
     this.newest = this.#living[this.#living.length - 1]?.epoch ?? 0
+    if (view.epoch === this.newestReader)
+      this.newestReader = this.#living.findLast(({ reads }) => reads)?.epoch ?? -1
   }
 
   /** For who ends a view that may keep very many pages: lets go of some of them beforehand. False: there are no more. */

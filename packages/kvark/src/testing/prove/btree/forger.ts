@@ -13,6 +13,7 @@ import { eachPage } from '../../../engines/btree/extents.ts'
 import {
   copyOf,
   type Extent,
+  NO_PAGE,
   ROOT_BYTES,
   ROOT_SLOTS,
   type Root,
@@ -22,7 +23,6 @@ import {
 import { restOf } from '../../../engines/btree/keys.ts'
 import { Leaf, readExtent } from '../../../engines/btree/leaf.ts'
 import { Page, pageMemory } from '../../../engines/btree/page.ts'
-import { NO_PAGE } from '../../../engines/btree/tree.ts'
 import { type Content, FOLDER } from '../../damage.ts'
 import { changed } from '../../tampering.ts'
 import { Forger, type Json, type StoredFiles } from '../forger.ts'

@@ -48,6 +48,13 @@ export const treeBugs: readonly PlantedBug[] = [
     rows: ['crash-states'],
   },
   {
+    name: 'a page that the checkpoint has yet to write goes on as another one',
+    file: 'storage/cache.ts',
+    find: '    if (!isOurs || this.#pins[frame] !== 0 || !this.#canClaim) return -1\n',
+    replace: '    if (frame < 0 || !this.#canClaim) return -1\n',
+    rows: ['model-operations'],
+  },
+  {
     name: 'the last of some pages in a row is not written, and goes from memory',
     file: 'engines/btree/checkpoint.ts',
     find: '    const length = this.#count * file.pageBytes\n',
