@@ -9,6 +9,7 @@
  * 2. Conditions are judged against the state before the batch.
  */
 
+import { viewOf } from '../bytes/short-copy.ts'
 import type { Load } from './load.ts'
 import type { Spool } from './spool.ts'
 
@@ -33,6 +34,8 @@ const FIRST_OPERATIONS = 8
 export class WriteBatch {
   /** Keys and small values. */
   bytes: Buffer
+  /** The same, to copy short runs. */
+  view: DataView
   /** Bytes of the arena in use. */
   used = 0
   /** Operations. */
@@ -71,6 +74,7 @@ export class WriteBatch {
   /** With room for so many operations and so many bytes of keys and small values; both grow. */
   constructor(operations: number = FIRST_OPERATIONS, arenaBytes: number = FIRST_ARENA_BYTES) {
     this.bytes = Buffer.allocUnsafe(arenaBytes)
+    this.view = viewOf(this.bytes)
     this.kind = new Uint8Array(operations)
     this.keyStart = new Uint32Array(operations)
     this.keyLength = new Uint32Array(operations)
@@ -168,6 +172,7 @@ export class WriteBatch {
       const larger = Buffer.allocUnsafe(Math.max(this.bytes.length * 2, this.used + length))
       this.bytes.copy(larger, 0, 0, this.used)
       this.bytes = larger
+      this.view = viewOf(larger)
     }
     return this.used
   }

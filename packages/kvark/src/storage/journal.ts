@@ -18,6 +18,7 @@
  * What entries mean, which segments still matter and how they are read is the engine's.
  */
 
+import { copyShort, SHORT_COPY_BYTES } from '../bytes/short-copy.ts'
 import { writeU32 } from '../bytes/varint.ts'
 import type { Environment, Timer } from '../environment/environment.ts'
 import { Effect, effect, type Routine } from '../environment/routine.ts'
@@ -182,7 +183,10 @@ export class Journal {
     this.sequence = sequence
   }
 
-  /** Appends an entry to the open frame under the next sequence; returns its address in the active segment. */
+  /**
+   * Appends an entry to the open frame under the next sequence; returns its address in the active segment. `view`: of `key`, where there
+   * is one.
+   */
   append(
     kind: number,
     flags: number,
@@ -193,6 +197,7 @@ export class Journal {
     valueStart: number,
     valueLength: number,
     expiry: number,
+    view?: DataView,
   ): number {
     const writer = this.#writer!
     const header = entryHeaderLength(keyLength, valueLength, expiry)
@@ -207,9 +212,12 @@ export class Journal {
       if (total <= CONTIGUOUS_BYTES) {
         const { buffer } = writer
         const keyAt = at + header
+        const length = keyLength + valueLength
         if (value === key && valueStart === keyStart + keyLength && valueLength >= 32) {
-          // As batches have them: both in one call.
-          key.copy(buffer, keyAt, keyStart, valueStart + valueLength)
+          // As batches have them: both at once.
+          if (view !== undefined && length <= SHORT_COPY_BYTES)
+            copyShort(writer.view, keyAt, view, keyStart, length)
+          else key.copy(buffer, keyAt, keyStart, keyStart + length)
           writer.end = address + total
           return address
         }

@@ -20,6 +20,7 @@
  */
 
 import { type BufferMemory, COLLECTED } from '../bytes/memory.ts'
+import { viewOf } from '../bytes/short-copy.ts'
 import { readU16 } from '../bytes/varint.ts'
 import type { FileHandle } from '../vfs/files.ts'
 import { type BlockForm, STORED_LENGTH_AT } from './block-form.ts'
@@ -60,6 +61,7 @@ export class AppendBuffer {
   readonly form: BlockForm
   /** Blocks as they are read. */
   readonly plain: Buffer
+  readonly view: DataView
   /** Blocks as they are in the file. */
   readonly stored: Buffer
   /** All that the buffers are pieces of, where sources of appends are pieces of it as well. */
@@ -69,6 +71,7 @@ export class AppendBuffer {
   constructor(form: BlockForm, memory: BufferMemory = COLLECTED) {
     this.form = form
     this.plain = memory.allocate(APPEND_BUFFER_BYTES)
+    this.view = viewOf(this.plain)
     this.stored = form.sealed ? memory.allocate(APPEND_BUFFER_BYTES) : this.plain
     this.whole = memory === COLLECTED ? undefined : new Uint8Array(this.plain.buffer)
     this.#memory = memory
@@ -100,6 +103,8 @@ export interface WindowListener {
 export class SegmentWriter {
   readonly handle: FileHandle
   readonly buffer: Buffer
+  /** The same, to copy short runs. */
+  readonly view: DataView
   readonly stored: Buffer
   /** Next free byte of the file. */
   end: number
@@ -142,6 +147,7 @@ export class SegmentWriter {
     this.handle = handle
     this.#life = life
     this.buffer = memory.plain
+    this.view = memory.view
     this.stored = memory.stored
     this.#form = memory.form
     this.#whole = memory.whole

@@ -47,9 +47,11 @@ export function show(value: unknown): string {
 
 /** Refuses what is no plain object of options. */
 export function checkObject(options: unknown, what: string): asserts options is object {
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw invalid(`${what} must be an object, not ${show(options)}.`)
-  }
+  if (!isObject(options)) throw invalid(`${what} must be an object, not ${show(options)}.`)
+}
+
+export function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** Refuses names that are not among `known`; most are misspelt, and a misspelt condition must not be lost. */

@@ -68,6 +68,14 @@ export function setEntries({ bytes, bodyAt }: Page, entries: number): void {
   writeEntries(bytes, bodyAt, entries)
 }
 
+/** One more entry below the child whose body stands at `bytes[body ..]`: a load in key order comes here for every entry. */
+export function countEntry(bytes: Uint8Array, body: number): void {
+  const at = body + ENTRIES_AT
+  const low = readU32(bytes, at) + 1
+  writeU32(bytes, at, low >>> 0)
+  if (low === TWO_32) bytes[at + 4]!++
+}
+
 export function setTraits({ bytes, bodyAt }: Page, traits: number): void {
   bytes[bodyAt + TRAITS_AT] = traits
 }

@@ -1,5 +1,6 @@
 /** Changes of a tree by entries: what a write does to it, and what recovery does again. */
 
+import { copyShort, SHORT_COPY_BYTES } from '../../bytes/short-copy.ts'
 import { HAS_EXTENTS, MAY_EXPIRE } from './branch.ts'
 import type { Extent } from './format.ts'
 import { extentLength, Leaf, leafLength, readExtent, writeExtent, writeLeaf } from './leaf.ts'
@@ -47,7 +48,7 @@ export class Change {
     state.tree.leaving = (page) => this.#left(page)
   }
 
-  /** Puts `source[from .. from + length)` under `key[start .. end)`. */
+  /** Puts `source[from .. from + length)` under `key[start .. end)`; `view`: of `source`, where there is one. */
   put(
     key: Uint8Array,
     start: number,
@@ -58,6 +59,7 @@ export class Change {
     sequence: number,
     expiry: number,
     ascii: boolean,
+    view?: DataView,
   ): void {
     const body = leafLength(length, expiry)
     if (this.#room.isLong(end - start, body)) {
@@ -69,7 +71,9 @@ export class Change {
     tree.put(key, start, end, body, expiry === 0 ? 0 : MAY_EXPIRE)
     const { bytes, bodyAt } = tree.body
     const at = writeLeaf(bytes, bodyAt, sequence, expiry, ascii, false)
-    if (length < 32) for (let i = 0; i < length; i++) bytes[at + i] = source[from + i]!
+    if (view !== undefined && length <= SHORT_COPY_BYTES)
+      copyShort(tree.body.view, at, view, from, length)
+    else if (length < 32) for (let i = 0; i < length; i++) bytes[at + i] = source[from + i]!
     else bytes.set(source.subarray(from, from + length), at)
   }
 

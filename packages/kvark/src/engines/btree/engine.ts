@@ -450,6 +450,7 @@ export class TreeEngine implements Engine {
         reference ? 0 : batch.valueStart[i]!,
         reference ? reference.length : batch.valueLength[i]!,
         batch.expiry[i]!,
+        batch.view,
       )
     }
     return first
@@ -476,7 +477,9 @@ export class TreeEngine implements Engine {
           const length = batch.valueLength[i]!
           const ascii = batch.ascii[i] === 1
           const expiry = batch.expiry[i]!
-          change.put(bytes, start, end, batch.source(i), from, length, sequence, expiry, ascii)
+          const source = batch.source(i)
+          const view = source === bytes ? batch.view : undefined
+          change.put(bytes, start, end, source, from, length, sequence, expiry, ascii, view)
         }
       } else {
         const { tree } = this.#state

@@ -20,11 +20,13 @@
  * Left out: where pages come from, what is in a body, and how a page is checked on disk.
  */
 
+import { copyShort, SHORT_COPY_BYTES, viewOf } from '../../bytes/short-copy.ts'
 import { readVarint, varintLength, writeVarint } from '../../bytes/varint.ts'
 
 /** What several pages lie in, to be read by bytes, by words and by halves of words; it begins at a multiple of 4. */
 export interface PageMemory {
   readonly bytes: Buffer
+  readonly view: DataView
   readonly words: Uint32Array
   readonly halves: Uint16Array
 }
@@ -33,6 +35,7 @@ export function pageMemory(bytes: Buffer): PageMemory {
   const { buffer, byteOffset, length } = bytes
   return {
     bytes,
+    view: viewOf(bytes),
     words: new Uint32Array(buffer, byteOffset, length >>> 2),
     halves: new Uint16Array(buffer, byteOffset, length >>> 1),
   }
@@ -109,6 +112,11 @@ export class Page {
   /** What its bodies lie in. */
   get bytes(): Buffer {
     return this.#memory.bytes
+  }
+
+  /** The same, to copy short runs. */
+  get view(): DataView {
+    return this.#memory.view
   }
 
   /** Where its cells begin and end in them. */
@@ -428,7 +436,7 @@ export class Page {
     }
     const most = Math.floor((this.#size - this.#slotsStart() - total) / SLOT_BYTES)
     if (most < count) return false
-    const { bytes, words, halves } = this.#memory
+    const { bytes, view, words, halves } = this.#memory
     halves[(this.#at + CAPACITY_AT) >>> 1] = Math.min(
       most,
       Math.max(FIRST_CAPACITY, count + (count >>> 1)),
@@ -446,7 +454,10 @@ export class Page {
       words[this.#heads + i] = headOf(source, keyAt, referenceAt)
       halves[this.#offsets + i] = cells
       const at = writeVarint(bytes, this.#at + cells, referenceAt - keyAt)
-      source.copy(bytes, writeVarint(bytes, at, length), keyAt, referenceAt + length)
+      const to = writeVarint(bytes, at, length)
+      const moved = referenceAt + length - keyAt
+      if (moved <= SHORT_COPY_BYTES) copyShort(view, to, other.view, keyAt, moved)
+      else source.copy(bytes, to, keyAt, keyAt + moved)
     }
     this.#cells = cells
     return true

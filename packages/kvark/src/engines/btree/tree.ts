@@ -20,6 +20,7 @@ import type { Routine } from '../../environment/routine.ts'
 import type { Block } from '../../storage/cache.ts'
 import {
   childAt,
+  countEntry,
   entriesAt,
   HAS_EXTENTS,
   type Subtree,
@@ -85,6 +86,8 @@ export class Tree {
   /** Whether the one before was there, too, and the path still leads there; its keys are smaller than `#end`, if that is known. */
   #stays = false
   #end: Buffer | undefined
+  /** While it does: where the branches of the path count the entries below it. */
+  readonly #counters: { readonly bytes: Buffer; readonly at: number }[] = []
 
   readonly #keys: Keys
   /** Where the range goes on behind what was dropped. */
@@ -285,9 +288,9 @@ export class Tree {
    * the key is in memory. Returns whether the key is new.
    */
   put(key: Uint8Array, start: number, end: number, length: number, traits = 0): boolean {
-    let isInLast = this.#isInLast(key, start, end)
+    const stays = this.#isInLast(key, start, end)
     if (
-      !isInLast &&
+      !stays &&
       traits === 0 &&
       this.isKnownOwn(key, start, end) &&
       this.body.bodyLength === length
@@ -301,13 +304,12 @@ export class Tree {
     const keyEnd = keys.endInPage(start, end)
     let reference: Buffer | undefined
     let added = true
-    for (;;) {
+    for (let isInLast = stays; ; isInLast = false) {
       if (!isInLast) {
         this.reach(this.root, key, start, end)
         this.#own()
         this.#stay()
       }
-      isInLast = false
       const { leaf, slot } = this
       if (slot >= 0) {
         leaf.read(slot)
@@ -332,7 +334,8 @@ export class Tree {
       ) {
         reference.copy(leaf.bytes, leaf.bodyAt)
         leaf.read(at)
-        this.#count(1, reference.length === 0 ? traits : traits | HAS_EXTENTS)
+        if (isInLast && traits === 0) this.#countInLast()
+        else this.#count(1, reference.length === 0 ? traits : traits | HAS_EXTENTS)
         this.slot = at
         return added
       }
@@ -345,7 +348,15 @@ export class Tree {
     const number = this.#path[this.#depth]!
     this.#stays = number === this.#lastPut
     this.#lastPut = number
-    if (this.#stays) this.#end = this.#highKey(this.#depth)
+    if (!this.#stays) return
+    this.#end = this.#highKey(this.#depth)
+    const page = this.#page
+    this.#counters.length = 0
+    for (let d = 0; d < this.#depth; d++) {
+      this.#pages.look(page, this.#path[d]!)
+      page.read(this.#slots[d]!)
+      this.#counters.push({ bytes: page.bytes, at: page.bodyAt })
+    }
   }
 
   /** Whether a key that is not long belongs to the leaf of the last puts, which may be changed; `slot` is where. */
@@ -704,6 +715,12 @@ export class Tree {
       const number = this.#path[d]!
       if (!pages.isOwn(number)) held.push(pages.hold(number))
     }
+  }
+
+  /** One entry more, without traits, below the path of the last puts. */
+  #countInLast(): void {
+    this.entries++
+    for (const { bytes, at } of this.#counters) countEntry(bytes, at)
   }
 
   /** So many entries more below the path, with these traits. */

@@ -500,6 +500,7 @@ export class LogEngine implements Engine {
           batch.valueStart[i]!,
           batch.valueLength[i]!,
           batch.expiry[i]!,
+          batch.view,
         )
     }
   }
