@@ -37,6 +37,8 @@ export class Checkpointer {
   readonly #job: BackgroundJob
   /** Checkpoints that have ended well. */
   finished = 0
+  /** Those that somebody began who could not wait, whatever ran. */
+  #atOnce = 0
   /** Called after each of them with the number of pages that were free when it began. */
   after: (unused: number) => void = () => {}
   /** What there was when the last one failed; nothing: it did not. */
@@ -95,17 +97,22 @@ export class Checkpointer {
   now(): Effect<void> {
     return new Effect(
       () => {
+        this.#atOnce++
         this.#job.abandon()
         runSync(this.#work())
       },
       async () => {
-        while (this.#job.running) await this.#job.settled()
-        const { finished } = this
-        try {
-          await this.#job.start(() => this.#work())
-        } catch (error) {
-          // Somebody who could not wait has taken it over.
-          if (this.finished === finished) throw error
+        for (;;) {
+          while (this.#job.running) await this.#job.settled()
+          const { finished } = this
+          const atOnce = this.#atOnce
+          try {
+            return await this.#job.start(() => this.#work())
+          } catch (error) {
+            // Somebody who could not wait has taken it over; where that has failed, it is told to him only.
+            if (this.finished !== finished) return
+            if (this.#atOnce === atOnce) throw error
+          }
         }
       },
     )

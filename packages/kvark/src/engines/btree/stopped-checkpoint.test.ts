@@ -5,11 +5,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { EngineContext } from '../../engine/engine.ts'
 import { runSync } from '../../environment/routine.ts'
-import { simulatedEnvironment } from '../../environment/simulated.ts'
+import { type SimulatedEnvironment, simulatedEnvironment } from '../../environment/simulated.ts'
 import { KvarkError } from '../../errors.ts'
 import { storeForm } from '../../storage/block-form.ts'
 import { Change } from './change.ts'
 import { checkpoint } from './checkpoint.ts'
+import { Checkpointer } from './checkpointer.ts'
 import { recover } from './recovery.ts'
 import type { TreeState } from './state.ts'
 import { PRESENT } from './tree.ts'
@@ -38,19 +39,23 @@ function read(context: EngineContext): string {
   return bytes.toString('latin1', bodyAt + 7, bodyAt + bodyLength)
 }
 
-/** Stops the first checkpoint at its `at`-th wait; false where it has fewer. */
-function stopAt(at: number, nth: number): boolean {
+function newContext(): EngineContext & { readonly environment: SimulatedEnvironment } {
   const environment = simulatedEnvironment({ seed: 1 })
-  const { files } = environment
-  files.makeFolder(FOLDER).sync()
+  environment.files.makeFolder(FOLDER).sync()
   const description = { checksum: 'crc32', compression: 'none', encryption: undefined } as const
-  const context = {
+  return {
     environment,
     folder: FOLDER,
     descriptor: { storeId: '0'.repeat(32), edition: 0 },
     form: storeForm(description, (length) => environment.random(length)),
     cacheBytes: 2 ** 20,
-  } as unknown as EngineContext
+  } as unknown as EngineContext & { readonly environment: SimulatedEnvironment }
+}
+
+/** Stops the first checkpoint at its `at`-th wait; false where it has fewer. */
+function stopAt(at: number, nth: number): boolean {
+  const context = newContext()
+  const { files } = context.environment
   const state = runSync(recover(context, OPTIONS, 0))
   put(state, 'one')
   runSync(checkpoint(state))
@@ -82,4 +87,20 @@ test('a checkpoint that is stopped leaves its root whole', () => {
     for (let nth = 2; nth <= 6; nth++) stopAt(at, nth)
   }
   assert.ok(waits > 4, `${waits} waits`)
+})
+
+test('who waits for a checkpoint that is taken over, and fails there, gets one of his own', async () => {
+  const context = newContext()
+  const state = runSync(recover(context, OPTIONS, 0))
+  put(state, 'one')
+  const checkpointer = new Checkpointer(state, OPTIONS)
+  const waiting = checkpointer.now().async()
+  await new Promise<void>((resolve) => process.nextTick(resolve))
+  context.environment.files.failNext({ call: 'write', path: 'TREE', error: 'ENOSPC' })
+  assert.throws(() => checkpointer.now().sync(), { code: 'NO_SPACE' })
+  await waiting
+  assert.equal(checkpointer.finished, 1)
+  state.journal.abandon()
+  runSync(state.close())
+  assert.equal(read(context), 'one')
 })
