@@ -171,3 +171,14 @@ test('who can wait leaves frames to calls that cannot, also where nothing is let
   await later.load.async()
   later.release()
 })
+
+test('a cache that is far larger than what it holds takes little memory', () => {
+  const before = process.memoryUsage().heapUsed
+  const cache = new Cache(2 ** 36, 12, false)
+  const table = new PageTable(SOURCE, 4)
+  const block = cache.block(table, 0)
+  block.load.sync()
+  block.release()
+  const taken = process.memoryUsage().heapUsed - before
+  assert.ok(taken < 2 ** 25, `${taken} bytes`)
+})

@@ -50,6 +50,7 @@ const MOST_RESERVED = 16
 const NOT_BEGUN: Promise<number> = Promise.resolve(-1)
 const TURN: Promise<void> = Promise.resolve()
 const NO_SLAB: Buffer = Buffer.alloc(0)
+const NO_VIEW: DataView = new DataView(NO_SLAB.buffer, NO_SLAB.byteOffset, 0)
 
 /** Something on disk that has to be in memory before a call can go on. */
 export interface Block {
@@ -121,7 +122,8 @@ export class Cache {
   readonly #reserved: number
   readonly #grows: boolean
   readonly #pins: Uint32Array
-  readonly #owners: (PageTable | undefined)[]
+  /** Of the frames that have been used: a cache may be far larger than what it comes to hold. */
+  readonly #owners: (PageTable | undefined)[] = []
   readonly #pages: Int32Array
   readonly #free: number[] = []
   readonly #registered: Set<number> = new Set()
@@ -145,11 +147,13 @@ export class Cache {
     this.#capacity = Math.max(16, Math.floor(bytes / 2 ** pageBits))
     this.#reserved = Math.min(MOST_RESERVED, Math.max(LEAST_RESERVED, this.#capacity >> 3))
     const slabs = Math.ceil(this.#capacity / (this.slabMask + 1))
-    for (let i = 0; i < slabs; i++) this.#setSlab(i, NO_SLAB)
+    for (let i = 0; i < slabs; i++) {
+      this.slabs.push(NO_SLAB)
+      this.views.push(NO_VIEW)
+    }
     // Registered slabs come behind; their CLOCK bits are written by readers too.
     this.referenced = new Uint8Array((slabs + 16) << this.slabBits)
     this.#pins = new Uint32Array(this.#capacity)
-    this.#owners = new Array<PageTable | undefined>(this.#capacity).fill(undefined)
     this.#pages = new Int32Array(this.#capacity)
   }
 
@@ -485,6 +489,7 @@ export class Cache {
     if (free !== undefined) return free
     if (this.#fresh < this.#capacity) {
       const frame = this.#fresh++
+      this.#owners.push(undefined)
       const end = this.#placeOf(frame) + (1 << this.pageBits)
       const slab = frame >> this.slabBits
       if (end > this.slabs[slab]!.length) this.#growSlab(slab)

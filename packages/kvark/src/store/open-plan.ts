@@ -34,6 +34,8 @@ const DEFAULT_ENGINE: DefaultEngine = 'btree'
 const DEFAULT_CACHE_BYTES = 64 * 1024 * 1024
 const LEAST_KEY_BYTES = 16
 const LEAST_CACHE_BYTES = 1024 * 1024
+/** 256 GiB: what is known of a page takes a few bytes of memory, used or not. */
+const MOST_CACHE_BYTES = 2 ** 38
 export const EXPIRY_INTERVAL = 'expiryIntervalMs'
 const DEFAULT_EXPIRY_INTERVAL_MS = 10_000
 /** Timers take no more. */
@@ -110,7 +112,13 @@ export function planOpen(
     slowMs: 'slowMs' in given ? slowMs(given['slowMs']) : undefined,
     keys: resolveKeyCodec(given['keys']),
     values: withSchema(resolveValueCodec(given['values']), given['schema']),
-    cacheBytes: wholeNumber(given, 'cacheBytes', DEFAULT_CACHE_BYTES, LEAST_CACHE_BYTES),
+    cacheBytes: wholeNumber(
+      given,
+      'cacheBytes',
+      DEFAULT_CACHE_BYTES,
+      LEAST_CACHE_BYTES,
+      MOST_CACHE_BYTES,
+    ),
     checksum: oneOf(given, 'checksum', CHECKSUMS),
     compression: compression(given),
     encryption: encryption(given['encryption']),

@@ -83,7 +83,11 @@ test('wrong options are refused with what would be right, before anything is mad
     [{ durability: 'dsk' }, /'durability' must be 'none', 'os' or 'disk', not 'dsk'/],
     [{ create: 1 }, /'create' must be true or false, not 1/],
     [{ errorIfExists: 'no' }, /'errorIfExists' must be/],
-    [{ cacheBytes: 1024 }, /'cacheBytes' must be a whole number from 1048576, not 1024/],
+    [
+      { cacheBytes: 1024 },
+      /'cacheBytes' must be a whole number from 1048576 to 274877906944, not 1024/,
+    ],
+    [{ cacheBytes: 2 ** 38 + 1 }, /'cacheBytes'/],
     [{ cacheBytes: Number.NaN }, /'cacheBytes'/],
     [{ lockTimeoutMs: -1 }, /'lockTimeoutMs'/],
     [{ lockTimeoutMs: 2 ** 31 }, /'lockTimeoutMs'/],

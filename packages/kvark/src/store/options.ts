@@ -39,7 +39,7 @@ export interface StoreOptions extends ExpiryInterval {
    * (default: none are, and no call looks at the clock).
    */
   readonly slowMs?: number
-  /** Memory for cached blocks, bytes (default 64 MiB, at least 1 MiB). */
+  /** Memory for cached blocks, bytes (default 64 MiB, from 1 MiB to 256 GiB). */
   readonly cacheBytes?: number
   /** How blocks are checked: `crc32` (default) or `xxh64`, both to 32 bits. A property of the store, as `compression` is. */
   readonly checksum?: ChecksumName
