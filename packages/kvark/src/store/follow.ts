@@ -34,7 +34,7 @@ import { CATALOGUE_KEY, type Catalogue, decodeCatalogue } from './catalogue.ts'
 import type { Codec, KeyCodecs, ValueCodecs } from './codec.ts'
 import { Life } from './life.ts'
 import { engineOptions, type OpenPlan, planOpen } from './open-plan.ts'
-import { type Identity, openLife, readChecked, readOnlyEnvironment } from './opening.ts'
+import { type Identity, moduleOf, openLife, readChecked, readOnlyEnvironment } from './opening.ts'
 import type { Encryption, EngineName } from './options.ts'
 import { KvarkStore } from './store.ts'
 import type {
@@ -183,7 +183,8 @@ export class StoreFollower implements Follower<unknown, unknown> {
     given: Environment | undefined,
   ): Routine<StoreFollower> {
     const identity = yield* readChecked(plan)
-    const engine = yield* emptyEngine(modules[identity.descriptor.engine]!, plan, identity)
+    const module = moduleOf(modules, identity.descriptor, plan)
+    const engine = yield* emptyEngine(module, plan, identity)
     const own = { engine, modules, given, lock: NO_LOCK, readOnly: false, expiryIntervalMs: 0 }
     const life = new Life({ ...plan, ...identity, ...own })
     const follower = new StoreFollower(modules, plan, given, identity, life)

@@ -190,18 +190,11 @@ export function engineOptions(
 /** `MISMATCH` where what was asked for is not what the store was made with. */
 export function checkMatch(plan: OpenPlan, descriptor: Descriptor): void {
   const { module, folder: path } = plan
-  const differ = (what: string, expected: unknown, found: unknown): void => {
-    if (JSON.stringify(expected) !== JSON.stringify(found)) {
-      throw madeOtherwise(path, what, expected, found)
-    }
-  }
+  const differ = (what: string, expected: unknown, found: unknown): void =>
+    checkSame(path, what, expected, found)
   if (module !== undefined) {
     differ('engine', module.name, descriptor.engine)
-    for (const [name, rule] of Object.entries(module.options)) {
-      if (!rule.pinned || !Object.hasOwn(plan.given, name)) continue
-      const made = Object.hasOwn(descriptor.options, name) ? descriptor.options[name] : rule.default
-      differ(name, plan.given[name], made)
-    }
+    checkPinned(plan, module, descriptor)
   }
   for (const name of ['checksum', 'compression'] as const) {
     if (plan[name] !== undefined) differ(name, plan[name], descriptor[name])
@@ -220,6 +213,21 @@ export function checkMatch(plan: OpenPlan, descriptor: Descriptor): void {
   }
   differ('keys', plan.keys.name, descriptor.codecs.keys)
   differ('values', plan.values.name, descriptor.codecs.values)
+}
+
+/** `MISMATCH` where an option of the engine was asked for that the store has otherwise, for good. */
+export function checkPinned(plan: OpenPlan, module: EngineModule, { options }: Descriptor): void {
+  for (const [name, rule] of Object.entries(module.options)) {
+    if (!rule.pinned || !Object.hasOwn(plan.given, name)) continue
+    const made = Object.hasOwn(options, name) ? options[name] : rule.default
+    checkSame(plan.folder, name, plan.given[name], made)
+  }
+}
+
+function checkSame(path: string, what: string, expected: unknown, found: unknown): void {
+  if (JSON.stringify(expected) !== JSON.stringify(found)) {
+    throw madeOtherwise(path, what, expected, found)
+  }
 }
 
 /** `MISMATCH`: the store was made with something else. */

@@ -202,6 +202,7 @@ test('what a store was made with is kept and checked', () => {
     [{}, 'utf8', 'json'],
     [{ values: 'json', keys: 'bytes' }, 'bytes', 'utf8'],
     [{ values: 'json', pageBytes: 4096 }, 4096, 8192],
+    [{ values: 'json', pageBytes: 4096, engine: 'any' }, 4096, 8192],
     [{ engine: 'any' }, 'utf8', 'json'],
   ]
   for (const [options, expected, found] of asked) {

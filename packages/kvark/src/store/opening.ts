@@ -40,6 +40,7 @@ import type { DescribeOptions, StoreDescription } from './open.ts'
 import {
   checkEngineOptions,
   checkMatch,
+  checkPinned,
   engineOptions,
   type OpenPlan,
   place,
@@ -221,12 +222,13 @@ export function* newIdentity(plan: OpenPlan): Routine<Identity> {
   return { descriptor, form }
 }
 
-/** The engine that the store was made with. */
-function moduleOf(
+/** The engine that the store was made with; `VERSION` where there is none of that name. */
+export function moduleOf(
   modules: Readonly<Record<string, EngineModule>>,
-  { engine }: Descriptor,
+  descriptor: Descriptor,
   plan: OpenPlan,
 ): EngineModule {
+  const { engine } = descriptor
   const module = Object.hasOwn(modules, engine) ? modules[engine] : undefined
   if (module === undefined) {
     throw new KvarkError(
@@ -236,6 +238,7 @@ function moduleOf(
     )
   }
   checkEngineOptions(plan, module)
+  checkPinned(plan, module, descriptor)
   return module
 }
 

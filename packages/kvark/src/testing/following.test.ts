@@ -427,6 +427,9 @@ test('what cannot be followed', async () => {
   for (const [options, code] of wrong) {
     await assert.rejects(followWith(engines, FOLDER, { environment, ...options }), { code })
   }
+  const others = { log: engines['log']! }
+  const options = { environment, ...FORMS.sealed }
+  await assert.rejects(followWith(others, FOLDER, options), { code: 'VERSION' })
   await db.close()
   assert.deepEqual(world.files.openPaths, [])
 })
