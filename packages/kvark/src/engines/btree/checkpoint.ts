@@ -103,7 +103,10 @@ function* writeAll(state: TreeState, report: JobReport): Routine<void> {
     write(1)
     while (pages.views.loosen(old, STEP_PAGES)) yield* environment.pause
   } finally {
-    if (!state.closed) pages.views.end(old)
+    if (!state.closed) {
+      pages.views.end(old)
+      pages.releaseSlabs()
+    }
   }
   yield* state.trim()
   yield* effect(function* remove() {

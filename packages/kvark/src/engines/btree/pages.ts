@@ -13,7 +13,8 @@
  *    number with the memory it has, and takes no more of the cache.
  * 4. `sum(page)` is the checksum that the page has in the file, or 0 where nobody has said it yet: whoever reads it must find that
  *    one. It is kept here because a page may be written after the one above it has been copied.
- * 5. Where a single batch makes more fresh pages than the cache has frames, the rest lie in slabs of their own.
+ * 5. Where a single batch makes more fresh pages than the cache has frames, the rest lie in slabs of their own, until a checkpoint has
+ *    written them.
  */
 
 import { larger, ownIntegers, release } from '../../bytes/memory.ts'
@@ -47,7 +48,7 @@ export class Pages {
   readonly hash: AdaptiveHash
   space: Space = new Space()
   readonly #form: PageForm
-  readonly #memories: PageMemory[] = []
+  readonly #memories: (PageMemory | undefined)[] = []
   /** By page: the epoch in which it was made (0: before the file was opened), the same while it is fresh, and its checksum. */
   #born: Uint32Array = ownIntegers(FIRST_PAGES)
   #freshSince: Uint32Array = ownIntegers(FIRST_PAGES)
@@ -56,8 +57,8 @@ export class Pages {
   /** Fresh pages that are pieces of values. */
   readonly #pieces: Set<number> = new Set()
   /** First frames of slabs that are not the cache's, and free frames in them. */
-  readonly #slabs: number[] = []
-  readonly #spare: number[] = []
+  #slabs: number[] = []
+  #spare: number[] = []
   readonly #copied: Page
 
   /** `seed` and `bytes`: of the adaptive hash. */
@@ -272,6 +273,27 @@ export class Pages {
     this.#spare.push(frame)
   }
 
+  /** Gives back the memory of slabs in which no page is any more. What is left of the others is taken from the first of them on. */
+  releaseSlabs(): void {
+    if (this.#slabs.length === 0) return
+    const { cache } = this
+    const spare = Uint32Array.from(this.#spare).sort().reverse()
+    const inUse = new Set<number>(this.#slabs)
+    for (let i = 0; i < spare.length; ) {
+      const first = (spare[i]! >> cache.slabBits) << cache.slabBits
+      const from = i
+      while (i < spare.length && spare[i]! >= first) i++
+      if (i - from <= cache.slabMask) continue
+      inUse.delete(first)
+      this.#memories[first >> cache.slabBits] = undefined
+      cache.unregister(first)
+    }
+    this.#slabs = [...inUse]
+    this.#spare = Array.from(
+      spare.filter((frame) => inUse.has((frame >> cache.slabBits) << cache.slabBits)),
+    )
+  }
+
   /** `CLOSED` where they have been let go of. */
   checkOpen(): void {
     this.table.checkOpen()
@@ -281,7 +303,7 @@ export class Pages {
   close(): void {
     this.cache.drop(this.table)
     for (const frame of this.#slabs) this.cache.unregister(frame)
-    this.#slabs.length = 0
+    this.#slabs = []
     this.hash.close()
     release(this.#born)
     release(this.#freshSince)
