@@ -5,23 +5,24 @@
  *                                                └──────────────── the caller's ─────────────────┘
  *
  * 1. Until the last step nobody can open the new store; with it, and not before, it is complete and durable.
- * 2. Whatever ends it before takes everything away again. Only a process that dies leaves something: a part that nothing opens
- *    and `destroy` removes.
+ * 2. Whatever ends it before takes everything away again, and the folders that were made for it. Only a process that dies leaves
+ *    something: a part that nothing opens and `destroy` removes.
  */
 
 import { isAbsolute, relative } from 'node:path'
 import type { BackupTarget, EngineModule } from '../engine/engine.ts'
 import type { Routine } from '../environment/routine.ts'
 import { DESCRIPTOR_NAME } from '../storage/descriptor.ts'
-import type { Files } from '../vfs/files.ts'
+import type { FileLock, Files } from '../vfs/files.ts'
 import { invalid } from './arguments.ts'
-import { removeFolder, removeStore } from './destroy.ts'
+import { removeStore } from './destroy.ts'
 import {
   isHalfWritten,
   isLock,
   LOCK_NAME,
   makeFolder,
   removeHalfWritten,
+  removeMade,
   UNFINISHED_NAME,
 } from './folder.ts'
 
@@ -32,9 +33,14 @@ export function* buildStore<T>(
   build: () => Routine<T>,
 ): Routine<T> {
   const { files } = environment
-  const made = yield* checkVacant(files, folder)
-  if (made) yield* makeFolder(files, folder)
-  const lock = yield* files.lock(`${folder}/${LOCK_NAME}`, 0)
+  const made = (yield* checkVacant(files, folder)) ? yield* makeFolder(files, folder) : []
+  let lock: FileLock
+  try {
+    lock = yield* files.lock(`${folder}/${LOCK_NAME}`, 0)
+  } catch (error) {
+    yield* removeMade(files, made)
+    throw error
+  }
   let begun = false
   let result: T
   try {
@@ -47,11 +53,12 @@ export function* buildStore<T>(
     yield* files.rename(`${folder}/${UNFINISHED_NAME}`, `${folder}/${DESCRIPTOR_NAME}`)
     yield* files.syncFolder(folder)
   } catch (error) {
-    if (begun) yield* takeAway(modules, files, folder, made)
-    yield* lock.release()
+    yield* takeAway(modules, files, folder, begun)
+    yield* removeMade(files, made)
+    yield* letGo(lock)
     throw error
   }
-  yield* lock.release()
+  yield* letGo(lock)
   return result
 }
 
@@ -80,17 +87,26 @@ function* checkVacant(files: Files, folder: string): Routine<boolean> {
   )
 }
 
-/** Removes what there is of the new store. */
+/** Removes what there is of the new store. Where it had not `begun`, it may be somebody else's. */
 function* takeAway(
   modules: Readonly<Record<string, EngineModule>>,
   files: Files,
   folder: string,
-  made: boolean,
+  begun: boolean,
 ): Routine<void> {
   try {
+    if (!begun) yield* checkVacant(files, folder)
     yield* removeStore(modules, files, folder, false)
-    if (made) yield* removeFolder(files, folder, false)
   } catch {
     // The first error says more. What stays opens as no store.
+  }
+}
+
+/** What comes of the store is decided by then: that the lock cannot be let go of changes nothing of it. */
+function* letGo(lock: FileLock): Routine<void> {
+  try {
+    yield* lock.release()
+  } catch {
+    // The system ends it with the process.
   }
 }

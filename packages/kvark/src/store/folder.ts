@@ -106,17 +106,34 @@ export function isHalfWritten(name: string): boolean {
   return name.startsWith(`${DESCRIPTOR_NAME}.`) && name.endsWith(TEMPORARY_SUFFIX)
 }
 
-/** Makes the folder and the missing ones above it, durably. */
-export function* makeFolder(files: Files, folder: string): Routine<void> {
-  const parents: string[] = []
-  let parent = dirname(folder)
-  parents.push(parent)
-  while ((yield* files.stat(parent)) === undefined && parent !== dirname(parent)) {
-    parent = dirname(parent)
-    parents.push(parent)
+/**
+ * Makes the folder and the missing ones above it, durably. Gives those that it has made, the innermost first; when it fails, none of them is
+ * left.
+ */
+export function* makeFolder(files: Files, folder: string): Routine<string[]> {
+  const made: string[] = []
+  for (let name = folder; (yield* files.stat(name)) === undefined; name = dirname(name)) {
+    if (name === dirname(name)) break
+    made.push(name)
   }
-  yield* files.makeFolder(folder)
-  for (const name of parents) yield* files.syncFolder(name)
+  try {
+    yield* files.makeFolder(folder)
+    // One that was there may not be durable yet: who made it may have died before that.
+    for (const name of made.length === 0 ? [folder] : made) yield* files.syncFolder(dirname(name))
+  } catch (error) {
+    yield* removeMade(files, made)
+    throw error
+  }
+  return made
+}
+
+/** Removes folders that were made for nothing, the innermost first, as far as nobody has put anything there. */
+export function* removeMade(files: Files, made: readonly string[]): Routine<void> {
+  try {
+    for (const name of made) yield* files.removeFolder(name)
+  } catch {
+    // What they were made for has failed: that is told.
+  }
 }
 
 /** `advice`: what to do besides looking at the path again. */
