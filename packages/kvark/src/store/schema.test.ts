@@ -283,6 +283,35 @@ test('a load whose schema never answers ends with its signal, or with the store'
   await closed
 })
 
+test('who aborts, or closes the store, and then never answers holds neither a load nor a stream up', async () => {
+  for (const how of ['schema', 'entries', 'stream'] as const) {
+    for (const closes of [false, true]) {
+      const abort = new AbortController()
+      let closed: Promise<void> | undefined
+      const end = (): Promise<never> => {
+        if (closes) closed = db.close()
+        else abort.abort(new Error('enough'))
+        return new Promise(() => {})
+      }
+      const schema: StandardSchema = {
+        '~standard': { version: 1, vendor: 'test', validate: end },
+      }
+      const db = openSync(':memory:', { values: 'json', ...(how === 'schema' && { schema }) })
+      const never = { [Symbol.asyncIterator]: () => ({ next: end }) }
+      // A stream has no signal of its own.
+      if (how === 'stream' && !closes) continue
+      await assert.rejects(
+        how === 'stream'
+          ? db.putStream('a', never)
+          : db.load(how === 'schema' ? [['a', 1]] : never, { signal: abort.signal }),
+        closes ? { code: 'CLOSED' } : /enough/,
+      )
+      await closed
+      db.closeSync()
+    }
+  }
+})
+
 test('schemas that fail, answer nonsense, or are none', async () => {
   const schema = (validate: (value: unknown) => never): StandardSchema => ({
     '~standard': { version: 1, vendor: 'test', validate },

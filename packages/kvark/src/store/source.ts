@@ -92,6 +92,8 @@ export class Source {
     return new Promise((resolve, reject) => {
       this.#interrupt = reject
       Promise.resolve(wanted).then(resolve, reject)
+      // What gave the promise may have aborted before.
+      if (this.#signal.aborted) reject(this.#signal.reason)
     })
   }
 }
