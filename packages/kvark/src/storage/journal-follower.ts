@@ -11,7 +11,9 @@
  *    segment behind it is still there; otherwise the follower is lost, and says so.
  * 4. What has been given must still be there. Where it is not, as with an older copy of the store in its place, the store is not the one
  *    that was followed.
- * 5. Damage with whole frames behind it is no end: `CORRUPTION`, after it has been looked at for a while.
+ * 5. Where there is no segment, as when a tree holds everything, nothing tells here that another one has come and gone between two polls:
+ *    it takes itself for lost now and then.
+ * 6. Damage with whole frames behind it is no end: `CORRUPTION`, after it has been looked at for a while.
  *
  * Only segments of the journal are read (`N.log`): what compaction copies is no news. What entries mean is not known here.
  */
@@ -33,6 +35,8 @@ const POLL_BYTES = 4 * 1024 * 1024
 const EXTENT_BYTES = 256 * 1024
 /** After so many polls that find the same damage, it is not somebody writing. */
 const MOST_STALLS = 20
+/** After so many polls that find no segment, somebody has to look what the store holds. */
+const MOST_BLIND = 10
 const CHANGED = 'has been replaced, or has lost what was written last'
 /** Where a segment's header has its life. */
 const LIFE_AT = 32
@@ -76,6 +80,8 @@ export class JournalFollower {
   /** The last read ended at a damaged block; polls that have found it so. */
   #damaged = false
   #stalls = 0
+  /** Polls that have found no segment. */
+  #blind = 0
 
   /** `references`: whether entries may be `REFERENCE`s. */
   constructor(store: SegmentStore, wanted: FollowedValues, references: boolean) {
@@ -92,6 +98,7 @@ export class JournalFollower {
     this.#number = 0
     this.#before = this.#sequence
     this.#sequence = 0
+    this.#blind = 0
     this.#early = []
     for (const number of (yield* this.#numbers()).reverse()) {
       const file = yield* this.#open(number)
@@ -272,7 +279,10 @@ export class JournalFollower {
   *#check(): Routine<void> {
     yield* this.#checkStore()
     const file = this.#file
-    if (file === undefined) return
+    if (file === undefined) {
+      this.#lost = ++this.#blind === MOST_BLIND
+      return
+    }
     const handle = yield* this.#openToRead(file.path)
     // It is complete, and was taken away; perhaps others were, too, before anybody saw them.
     this.#lost = handle === undefined

@@ -308,6 +308,24 @@ for (const engine of Object.keys(OPTIONS) as Engine[]) {
     assert.deepEqual(world.files.openPaths, [])
   })
 
+  test(`${engine}: of what came and went between two polls a gap is told, also where no segment is left`, async () => {
+    const world = new World(engine)
+    const db = await world.open()
+    await db.put('a', '1')
+    const follower = await world.follow()
+    const { told } = listen(follower)
+    for (const key of ['b', 'c', 'd']) {
+      await db.put(key, '1')
+      await db.compact()
+      await world.poll(12)
+      const last = told.at(-1)
+      const { sequence } = db.stats()
+      assert.equal(last?.type === 'gap' ? last.to : last?.version, sequence, key)
+    }
+    await follower.close()
+    await db.close()
+  })
+
   test(`${engine}: what has been told and is there no more ends it`, async () => {
     for (const how of ['an older copy', 'cut']) {
       const world = new World(engine)
