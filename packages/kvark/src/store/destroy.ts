@@ -1,7 +1,7 @@
 /**
  * Removing a store, whole or not, damaged or not.
  *
- *   lock ─► descriptor gets its unfinished name ─► synced ─► engine's files go ─► synced ─► lock ─► that name ─► folder
+ *   lock ─► descriptor gets its unfinished name ─► synced ─► engine's files go, and the lock's ─► synced ─► that name ─► folder
  *
  * 1. From the first step on nobody can take what is left for a store; whatever interrupts it, `destroy` can be called again and
  *    goes on. The unfinished name goes last, for it says that the folder was a store's.
@@ -157,9 +157,9 @@ export function* removeStore(
     yield* files.remove(`${folder}/${name}`)
     bytes += stat.size
   }
-  if (durable) yield* files.syncFolder(folder)
   // While it is held: nobody else can have it, and whoever waits for it looks whether the name still leads to it.
   for (const name of data.filter(isLock)) yield* removeIfPossible(files, `${folder}/${name}`)
+  if (durable) yield* files.syncFolder(folder)
   bytes += (yield* files.stat(unfinished))?.size ?? 0
   yield* files.remove(unfinished)
   if (durable) yield* files.syncFolder(folder)
