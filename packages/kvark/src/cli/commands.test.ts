@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import {
   chmodSync,
   createWriteStream,
@@ -16,7 +17,12 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { after, test } from 'node:test'
 import { type Inspection, type KvarkError, open } from '../index.ts'
-import { type CommandOptions, type CommandResult, runCommand } from '../testing/command-line.ts'
+import {
+  type CommandOptions,
+  type CommandResult,
+  KVARK_BIN,
+  runCommand,
+} from '../testing/command-line.ts'
 import { Interrupted } from './errors.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'kvark-cli-'))
@@ -570,6 +576,25 @@ test('an interrupted import keeps what it has stored', async () => {
   const message = failed(130, await kvark(store, ['import', '--quiet'], options))
   assert.match(message, /Interrupted\. 2,000 entries were stored before\./)
   assert.equal(await output(store, 'count'), '2000\n')
+})
+
+test('an import that the disk fails does not call stored what may be lost with it', async (t) => {
+  if (!existsSync('/bin/sh')) return t.skip('there is no shell that limits the length of files')
+  const store = freshStore()
+  const lines = Array.from(
+    { length: 12_000 },
+    (_, i) => `{"key":"${i}","value":"${'v'.repeat(99)}"}`,
+  )
+  const script = 'ulimit -f 500 && exec "$0" "$@"'
+  const argv = [KVARK_BIN, 'import', '--quiet', '--data-dir', store]
+  const child = spawnSync('/bin/sh', ['-c', script, process.execPath, ...argv], {
+    input: lines.join('\n'),
+  })
+  const message = child.stderr.toString()
+  assert.equal(child.status, 3, message)
+  const told = /EFBIG.* (\d+),000 entries were stored before, but some or all of them may be lost/
+  assert.ok(Number(told.exec(message)?.[1]) > 0, message)
+  assert.equal(await output(store, 'count'), '0\n')
 })
 
 test('a terminal sees a bar during an import', async () => {

@@ -103,7 +103,8 @@ async function importInto(
   all: AsyncIterable<Line> | Iterable<Line>,
 ): Promise<number> {
   const { io, options, output } = place.context
-  const writer = new Writer(atomic(store, store), options.durability ?? 'none')
+  const durability = options.durability ?? 'none'
+  const writer = new Writer(atomic(store, store), durability)
   const progress = input.bytes === undefined ? undefined : await output.progress('Importing')
   try {
     for await (const line of all) {
@@ -116,12 +117,20 @@ async function importInto(
     await store.sync()
     return writer.stored
   } catch (error) {
-    const before = `${countOf(writer.stored, 'entry was', 'entries were')} stored before.`
-    if (error instanceof Interrupted || error instanceof KvarkError) error.message += ` ${before}`
+    if (error instanceof Interrupted || error instanceof KvarkError) {
+      error.message += ` ${tellStored(writer.stored, durability, store.stats().readOnly !== undefined)}`
+    }
     throw error
   } finally {
     progress?.stop()
   }
+}
+
+/** Where the disk has failed, what was not to wait for it may be lost with what came then. */
+function tellStored(stored: number, durability: Durability, failed: boolean): string {
+  const before = `${countOf(stored, 'entry was', 'entries were')} stored before`
+  if (!failed || durability !== 'none' || stored === 0) return `${before}.`
+  return `${before}, but some or all of them may be lost with it: \`kvark count\` tells how many entries there are.`
 }
 
 /** Where lines go: to the table, or the root, that the command works on, or to the one that they name. */
