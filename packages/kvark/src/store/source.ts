@@ -93,7 +93,7 @@ export class Source {
       this.#interrupt = reject
       Promise.resolve(wanted).then(resolve, reject)
       // What gave the promise may have aborted before.
-      if (this.#signal.aborted) reject(this.#signal.reason)
+      if (this.#signal.aborted) this.#onAbort()
     })
   }
 }
