@@ -126,6 +126,22 @@ test('what checkpoints wrote to in turn is given back when the store closes', as
   await again.close()
 })
 
+test('what a long value that was deleted leaves free is given back when the store closes', async () => {
+  const environment = nodeEnvironment(memoryFiles(), false)
+  const db = await open(PATH, { ...OPTIONS, cacheBytes: 1024 * 1024, environment })
+  await db.put(keyOf(0), textOf(0))
+  const pieces = Array.from({ length: 8 }, () => new Uint8Array(512 * 1024))
+  await db.putStream('long', pieces)
+  await db.delete('long')
+  await db.close()
+  const again = await open(PATH, { ...OPTIONS, environment })
+  const { diskBytes } = again.stats()
+  assert.ok(diskBytes < 512 * 1024, `${diskBytes} bytes`)
+  assert.equal(again.getSync(keyOf(0)), textOf(0))
+  assert.deepEqual((await again.verify()).problems, [])
+  await again.close()
+})
+
 test('the power fails while it goes on', async (t) => {
   const count = 400
   const left = (i: number): boolean => i % 10 === 0

@@ -104,7 +104,8 @@ export class Compactor {
     const { space } = pages
     const limit = Math.ceil(space.used * (1 + LAST_ROOM)) + LAST_PAGES
     if (this.#isSmall || space.end - limit <= space.end * LAST_SHARE) return
-    if (space.free * file.pageBytes > context.cacheBytes) return
+    // So much is moved at most: what a long value leaves free is more than that.
+    if (Math.min(space.free, space.used) * file.pageBytes > context.cacheBytes) return
     try {
       yield* gather(this.#state, this.#checkpointer, limit)
       yield* this.#checkpointer.last()
