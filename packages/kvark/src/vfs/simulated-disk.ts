@@ -10,7 +10,7 @@
  *    folder only, a file can come back under both names or, with the wrong order of syncs, under none.
  * 3. Names of a folder become durable in their order, except in the mode that is about them. Writes to a file have no order:
  *    each may reach the disk or not, whole or in sectors of 512 bytes.
- * 4. Folders are durable once made.
+ * 4. Folders are durable once made, and so is it that their names were free for them.
  * 5. After a failed sync the pending writes of the file are, as the disk was told to behave, `clean`: a later sync succeeds
  *    without writing them, programs still read them, the disk never gets them (ext4, XFS); `dirty`: a later sync writes them;
  *    `reverted`: they are gone for programs, too (Btrfs). Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020.
@@ -307,6 +307,11 @@ export class SimulatedDisk {
   }
 
   folderMade(change: NameChange): void {
+    const isBefore = (one: Change): boolean =>
+      one.kind === 'name' &&
+      one.change.folder === change.folder &&
+      one.change.removed === change.added
+    for (const one of this.#take(isBefore)) this.#durable.apply(one)
     this.#durable.apply({ kind: 'name', change })
   }
 

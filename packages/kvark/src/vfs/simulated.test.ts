@@ -135,6 +135,16 @@ suite('a crash that keeps only what was synced', () => {
     assert.deepEqual(files.crash().stat('/x/y/z').sync(), { kind: 'folder', size: 0 })
   })
 
+  test('a folder that is removed and made again is there', () => {
+    const files = newDisk()
+    files.removeFolder('/d').sync()
+    assert.ok(files.afterCrash().stat('/d').sync())
+    files.makeFolder('/d').sync()
+    assert.ok(files.afterCrash().stat('/d').sync())
+    files.syncFolder('/').sync()
+    assert.ok(files.afterCrash().stat('/d').sync())
+  })
+
   test('handles, locks and the disk itself are gone; the new disk is free and clean', async () => {
     const { files, file } = diskWith('abc')
     const lock = files.lock('/d/LOCK', 0).sync()
