@@ -84,3 +84,20 @@ test('where frames are scarce none is taken from those that readers have', () =>
   assert.equal(pages.renumber(number), NO_PAGE)
   assert.ok(pages.has(number))
 })
+
+test('a page that the tree has left goes from memory when it is in the file, unless somebody reads it', () => {
+  for (const isRead of [false, true]) {
+    const { pages, reads } = written()
+    const number = pages.make(pages.newPage(), 0, Buffer.alloc(0))
+    const checkpoint = pages.views.add(false)
+    if (isRead) pages.views.add()
+    const copy = pages.copy(number)
+    assert.ok(pages.has(number))
+    pages.written(number, checkpoint.epoch)
+    assert.equal(pages.has(number), isRead)
+    assert.ok(pages.has(copy))
+    assert.ok(pages.space.has(number))
+    pages.hold(number).release()
+    assert.deepEqual(reads, isRead ? [] : [number])
+  }
+})

@@ -54,8 +54,9 @@ export class Pages {
   #freshSince: Uint32Array = ownIntegers(FIRST_PAGES)
   #sums: Uint32Array = ownIntegers(FIRST_PAGES)
   readonly #fresh: Set<number> = new Set()
-  /** Fresh pages that are pieces of values. */
+  /** Fresh pages that are pieces of values, and those that the tree has left: they go into the file for a checkpoint that sees them. */
   readonly #pieces: Set<number> = new Set()
+  readonly #left: Set<number> = new Set()
   /** First frames of slabs that are not the cache's, and free frames in them. */
   #slabs: number[] = []
   #spare: number[] = []
@@ -199,6 +200,7 @@ export class Pages {
   /** The tree does not have the page any more. */
   leave(number: number): void {
     this.hash.gone(number)
+    if (this.#fresh.has(number)) this.#left.add(number)
     this.views.leave(number)
   }
 
@@ -264,7 +266,14 @@ export class Pages {
     if (!this.isFresh(number, epoch)) return
     const { cache, table } = this
     const frame = table.frames[number]!
+    // Nobody would find it in the cache: what the tree has instead needs the memory.
+    const isDone = this.#left.has(number) && this.#born[number]! > this.views.newestReader
     this.#settle(number)
+    if (isDone) {
+      cache.forget(table, number)
+      this.#giveFrame(frame)
+      return
+    }
     if (frame < cache.capacity) {
       cache.hand(frame, table, number)
       return
@@ -314,18 +323,22 @@ export class Pages {
   #give(number: number): void {
     const frame = this.table.frames[number]!
     this.cache.forget(this.table, number)
-    if (this.#settle(number)) {
-      if (frame < this.cache.capacity) this.cache.unclaim(frame)
-      else this.#spare.push(frame)
-    }
+    if (this.#settle(number)) this.#giveFrame(frame)
     this.#sums[number] = 0
     this.hash.gone(number)
     this.space.give(number)
   }
 
+  /** No page is in a frame that was claimed. */
+  #giveFrame(frame: number): void {
+    if (frame < this.cache.capacity) this.cache.unclaim(frame)
+    else this.#spare.push(frame)
+  }
+
   /** The page is not fresh any more; false where it was not. */
   #settle(number: number): boolean {
     this.#pieces.delete(number)
+    this.#left.delete(number)
     this.#freshSince[number] = 0
     return this.#fresh.delete(number)
   }
