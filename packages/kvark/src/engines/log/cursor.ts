@@ -39,6 +39,7 @@ import { type Lane, Merge } from './merge.ts'
 import type { LogSegment } from './segments.ts'
 import { findAt, type LogSnapshot } from './snapshots.ts'
 import type { LogState } from './state.ts'
+import { readPart } from './value-part.ts'
 
 const TOKEN_BYTES = 10
 
@@ -241,19 +242,4 @@ function isBelow(bytes: Uint8Array, start: number, length: number, bound: Uint8A
     if (difference !== 0) return difference < 0
   }
   return false
-}
-
-/** Bytes of a value, past the cache. */
-function* readPart(
-  state: LogState,
-  segment: LogSegment,
-  address: number,
-  length: number,
-): Routine<Buffer> {
-  state.hold(segment)
-  try {
-    return yield* readSpread(segment.file, address, length)
-  } finally {
-    state.letGo(segment)
-  }
 }

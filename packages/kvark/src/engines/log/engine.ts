@@ -45,9 +45,8 @@ import type { Effect, Routine } from '../../environment/routine.ts'
 import { KvarkError } from '../../errors.ts'
 import { ASCII_VALUE, entryHeaderLength } from '../../storage/entry.ts'
 import { readOnly } from '../../storage/journal.ts'
-import { readCached } from '../../storage/segment.ts'
 import { SegmentSpool } from '../../storage/segment-spool.ts'
-import { advance, readSpread } from '../../storage/segment-walk.ts'
+import { advance } from '../../storage/segment-walk.ts'
 import { backup } from './backup.ts'
 import { Compactor } from './compaction.ts'
 import { LogCursor } from './cursor.ts'
@@ -62,6 +61,7 @@ import { closeState, recover } from './recovery.ts'
 import type { LogSegment } from './segments.ts'
 import { findAt, type LogSnapshot } from './snapshots.ts'
 import type { LogState } from './state.ts'
+import { readPart } from './value-part.ts'
 
 /** Longer values go past the cache, so that one does not drive everything else out. */
 const CACHED_VALUE_BYTES = 256 * 1024
@@ -353,7 +353,8 @@ export class LogEngine implements Engine {
     found.end = valueLength
     found.part = (from, length) => {
       const at = advance(segment.file.form, address, before + from)
-      return readPart(state, segment, at, length, valueLength <= CACHED_VALUE_BYTES)
+      const cache = valueLength <= CACHED_VALUE_BYTES ? state.cache : undefined
+      return readPart(state, segment, at, length, cache)
     }
   }
 
@@ -621,22 +622,4 @@ function written(addresses: Float64Array, count: number): number {
   let n = 0
   for (let i = 0; i < count; i++) if (addresses[i]! >= 0) n++
   return n
-}
-
-/** Bytes of a value, through all windows that they are in. */
-function* readPart(
-  state: LogState,
-  segment: LogSegment,
-  address: number,
-  length: number,
-  cached: boolean,
-): Routine<Buffer> {
-  state.hold(segment)
-  try {
-    if (cached) return yield* readCached(state.cache, segment.file, address, length)
-    state.journal.seal()
-    return yield* readSpread(segment.file, address, length)
-  } finally {
-    state.letGo(segment)
-  }
 }
