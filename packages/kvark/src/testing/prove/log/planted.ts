@@ -124,7 +124,7 @@ export const logBugs: readonly PlantedBug[] = [
     file: 'engines/log/compaction.ts',
     find: '      floor: Math.min(state.journal.sequence + 1, ...staying.map((one) => one.floor)),\n',
     replace: '      floor: staying.length >= 0 ? state.journal.sequence + 1 : 0,\n',
-    rows: ['crash-recovery'],
+    rows: ['model-at-once'],
   },
   {
     name: 'a stored index says that it holds one write more than it does',
