@@ -22,6 +22,7 @@
  * Replacement is CLOCK (F. J. Corbató, "A paging experiment with the Multics system", 1968).
  */
 
+import { viewOf } from '../bytes/short-copy.ts'
 import { Effect } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 
@@ -50,7 +51,7 @@ const MOST_RESERVED = 16
 const NOT_BEGUN: Promise<number> = Promise.resolve(-1)
 const TURN: Promise<void> = Promise.resolve()
 const NO_SLAB: Buffer = Buffer.alloc(0)
-const NO_VIEW: DataView = new DataView(NO_SLAB.buffer, NO_SLAB.byteOffset, 0)
+const NO_VIEW: DataView = viewOf(NO_SLAB)
 
 /** Something on disk that has to be in memory before a call can go on. */
 export interface Block {
@@ -325,7 +326,7 @@ export class Cache {
 
   #setSlab(slab: number, memory: Buffer): void {
     this.slabs[slab] = memory
-    this.views[slab] = new DataView(memory.buffer, memory.byteOffset, memory.length)
+    this.views[slab] = viewOf(memory)
   }
 
   /** Who reads in the old memory may go on: nothing is written there any more. */

@@ -122,7 +122,7 @@ export function addOperations<K, V>(
   const limit = core.engine.limits.batchOperations
   // Else the caller's own code runs between two of them, and may use the memory of a long value again.
   const isArray = Array.isArray(operations)
-  // Made only where it is said: a text for each operation would be a twentieth of a load.
+  // Made only where it is said: a batch may have very many operations.
   const what = () => `Operation ${batch.count} of the batch`
   /** Names of tables that its puts make. */
   let made: Set<string> | undefined
