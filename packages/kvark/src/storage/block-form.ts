@@ -61,6 +61,8 @@ export interface BlockForm {
     life: number,
     address: number,
   ): number
+  /** Bytes of the block at `bytes[at]` as its header has it, as the file gets it, but for the zeros that fill its room. */
+  storedBytes(bytes: Buffer, at: number): number
   /** The payload length of the block at `bytes[at]`, `address` in its file; −1 where it is damaged or goes beyond `end`. */
   check(bytes: Buffer, at: number, end: number, life: number, address: number): number
   /** `check`, and then the payload is made readable in place. */
@@ -145,6 +147,10 @@ export class PlainForm implements BlockForm {
     return sum
   }
 
+  storedBytes(bytes: Buffer, at: number): number {
+    return PLAIN_HEADER_BYTES + readU16(bytes, at + 8)
+  }
+
   check(bytes: Buffer, at: number, end: number, life: number, address: number): number {
     const length = readU16(bytes, at + 8)
     const blockEnd = at + PLAIN_HEADER_BYTES + length
@@ -226,6 +232,10 @@ export class SealedForm implements BlockForm {
     return sum
   }
 
+  storedBytes(bytes: Buffer, at: number): number {
+    return this.headerBytes + readU16(bytes, at + STORED_LENGTH_AT)
+  }
+
   check(bytes: Buffer, at: number, end: number, life: number, address: number): number {
     const length = readU16(bytes, at + 8)
     const from = at + this.headerBytes
@@ -304,6 +314,7 @@ export function salvagingForm(form: BlockForm): BlockForm {
     headerBytes: form.headerBytes,
     sealed: form.sealed,
     writesOnce: form.writesOnce,
+    storedBytes: (...block) => form.storedBytes(...block),
     proof: (header) => form.proof(header),
     seal: (...block) => form.seal(...block),
     check: (...block) => orDamaged(() => form.check(...block)),

@@ -16,11 +16,10 @@ import { crc32 } from 'node:zlib'
 import type { Environment } from '../environment/environment.ts'
 import type { Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
-import type { FileHandle } from '../vfs/files.ts'
+import { type FileHandle, HOLE_BYTES } from '../vfs/files.ts'
 import { openFile } from '../vfs/open-file.ts'
 
 const SYNC_BYTES = 4 * 1024 * 1024
-const HOLE_BYTES = 4096
 const ZEROS: Buffer = Buffer.alloc(HOLE_BYTES)
 
 export class FileCopy {

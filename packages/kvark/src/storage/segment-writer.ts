@@ -21,9 +21,8 @@
 
 import { type BufferMemory, COLLECTED } from '../bytes/memory.ts'
 import { viewOf } from '../bytes/short-copy.ts'
-import { readU16 } from '../bytes/varint.ts'
-import type { FileHandle } from '../vfs/files.ts'
-import { type BlockForm, STORED_LENGTH_AT } from './block-form.ts'
+import { type FileHandle, HOLE_BYTES } from '../vfs/files.ts'
+import type { BlockForm } from './block-form.ts'
 import { MAX_ENTRY_HEADER_BYTES } from './entry.ts'
 import {
   alignSector,
@@ -52,9 +51,6 @@ export const APPEND_BUFFER_BYTES: number = 256 * 1024
 const AHEAD: Buffer = Buffer.alloc(APPEND_BUFFER_BYTES)
 const SMALL_SYNC_BYTES = 16 * 1024
 const SMALL_SYNCS = 8
-
-/** Shorter rests of compressed blocks are written, as zeros; longer ones become holes in the file. */
-const HOLE_BYTES = 4096
 
 /** The memory of a writer, for one after the other. */
 export class AppendBuffer {
@@ -379,7 +375,8 @@ export class SegmentWriter {
       this.#block,
     )
     if (sealed) {
-      const from = this.#block + headerBytes + readU16(this.stored, at + STORED_LENGTH_AT)
+      const from = this.#block + this.#form.storedBytes(this.stored, at)
+      // Shorter rests are written, as zeros.
       if (this.end - from >= HOLE_BYTES) this.#holes.push(from, this.end)
     }
     this.#block = -1

@@ -22,6 +22,9 @@ import type { Effect } from '../environment/routine.ts'
  */
 export type OpenMode = 'read' | 'write' | 'create'
 
+/** What is never written of a file takes no room on most disks, in whole pieces of so many bytes: a hole, which reads as zeros. */
+export const HOLE_BYTES = 4096
+
 export interface FileHandle {
   readonly path: string
   /** Fills `target[offset .. offset + length)` from `position` in the file; returns the bytes read, fewer only at the end of the file. */

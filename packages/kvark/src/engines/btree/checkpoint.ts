@@ -156,7 +156,7 @@ function saveMap(
       // There may be a page more than the map came to need.
       plain.set(bytes.subarray(i * payloadBytes, (i + 1) * payloadBytes), form.headerBytes)
       file.seal(plain, stored, 0, first + i, PIECE, mark)
-      file.handle.write(stored, 0, pageBytes, (first + i) * pageBytes).sync()
+      file.write(stored, 0, first + i, 1)
       yield* context.environment.pause
     }
   }
@@ -257,11 +257,10 @@ class Writer {
   *#flush(): Routine<void> {
     const { file, context } = this.#state
     if (this.#count === 0) return
-    const length = this.#count * file.pageBytes
-    file.handle.write(this.#stored, 0, length, this.#first * file.pageBytes).sync()
+    file.write(this.#stored, 0, this.#first, this.#count)
     for (let i = 0; i < this.#count; i++) this.#unsynced.push(this.#first + i)
+    this.#written += this.#count * file.pageBytes
     this.#count = 0
-    this.#written += length
     if (this.#unsynced.length * file.pageBytes >= SYNC_BYTES) {
       yield* this.#state.sync()
       this.synced()

@@ -175,7 +175,7 @@ export class TreeLoad extends PageSpool implements Load {
     this.check()
     const turn = ++this.#turn
     const { file, journal } = this.state
-    const { pageBytes, form, life, handle } = file
+    const { pageBytes, form, handle } = file
     // As many again as they have taken up to now, and as many once more.
     const sequence = journal.sequence + MARGIN + 2 * (journal.sequence - this.sequence + 1)
     const sums = new Uint32Array(this.runs.reduce((sum, [, count]) => sum + count, 0))
@@ -199,12 +199,12 @@ export class TreeLoad extends PageSpool implements Load {
           const at = i * pageBytes
           const number = first + done + i
           if (plain.bytes[at + FLAGS_AT] === PIECE) continue
-          if (form.open(plain.bytes, at, at + pageBytes, life, number * pageBytes) !== this.#size)
+          if (!file.open(plain.bytes, at, number))
             throw corruption(handle.path, number * pageBytes, 'a page is damaged')
           this.#stampPage(at, sequence, sums)
           const sum = file.seal(plain.bytes, this.#stored, at, number, TREE_PAGE, LOADED)
           sums[this.#ordinalOf(number)] = sum
-          handle.write(this.#stored, at, pageBytes, number * pageBytes).sync()
+          file.write(this.#stored, at, number, 1)
         }
         yield* this.wrote(bytes)
         if (turn !== this.#turn) return
@@ -461,11 +461,10 @@ export class TreeLoad extends PageSpool implements Load {
   /** Writes the pages in the buffer. */
   #write(): void {
     this.check()
-    const { pageBytes, handle } = this.state.file
-    const length = this.#pages * pageBytes
-    if (length > 0) handle.write(this.#stored, 0, length, this.#first * pageBytes).sync()
+    const { file } = this.state
+    if (this.#pages > 0) file.write(this.#stored, 0, this.#first, this.#pages)
+    this.#written += this.#pages * file.pageBytes
     this.#pages = 0
-    this.#written += length
     this.busy = true
   }
 

@@ -217,7 +217,7 @@ class Recovery {
       const stored = form.blocks.sealed ? Buffer.alloc(pageBytes) : plain
       map.copy(plain, form.blocks.headerBytes)
       file.seal(plain, stored, 0, ROOT_SLOTS, PIECE, mark)
-      handle.write(stored, 0, pageBytes, ROOT_SLOTS * pageBytes).sync()
+      file.write(stored, 0, ROOT_SLOTS, 1)
       const root: Root = {
         number: 1,
         life,

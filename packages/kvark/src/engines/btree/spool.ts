@@ -67,7 +67,7 @@ export class ExtentSpool extends PageSpool implements Spool {
       const page = this.take()
       const at = i * pageBytes
       file.seal(this.#plain, this.#stored, at, page, PIECE, this.#mark)
-      file.handle.write(this.#stored, at, pageBytes, page * pageBytes).sync()
+      file.write(this.#stored, at, page, 1)
     }
     yield* this.wrote(count * pageBytes)
   }

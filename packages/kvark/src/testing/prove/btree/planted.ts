@@ -57,8 +57,15 @@ export const treeBugs: readonly PlantedBug[] = [
   {
     name: 'the last of some pages in a row is not written, and goes from memory',
     file: 'engines/btree/checkpoint.ts',
-    find: '    const length = this.#count * file.pageBytes\n',
-    replace: '    const length = Math.max(1, this.#count - 1) * file.pageBytes\n',
+    find: '    file.write(this.#stored, 0, this.#first, this.#count)\n',
+    replace: '    file.write(this.#stored, 0, this.#first, Math.max(1, this.#count - 1))\n',
+    rows: ['model-operations'],
+  },
+  {
+    name: 'what an older page has left behind a compressed one is taken for a part of it',
+    file: 'engines/btree/file.ts',
+    find: '    this.#clearRest(bytes, at)\n    return form.open(',
+    replace: '    return form.open(',
     rows: ['model-operations'],
   },
   {
