@@ -20,6 +20,8 @@ export interface CrashSubject {
 }
 
 const BTREE = { pageBytes: 4096, checkpointBytes: 4096 }
+/** Pages of which compression leaves something out. */
+const PAGES = { none: BTREE.pageBytes, lz4: 8192, deflate: 16_384 }
 const LOG = { segmentBytes: 32_768, compactionThresholdBytes: 4096 }
 
 export const subjects: Readonly<Record<'log' | 'btree', CrashSubject>> = {
@@ -45,7 +47,7 @@ export const sealedSubjects: Readonly<Record<'log' | 'btree', readonly CrashSubj
     {
       name: 'btree, xxh64 and deflate',
       engine: 'btree',
-      options: { ...BTREE, checksum: 'xxh64', compression: 'deflate' },
+      options: { ...BTREE, pageBytes: 8192, checksum: 'xxh64', compression: 'deflate' },
     },
     {
       name: 'btree, lz4 and AES-256',
@@ -57,8 +59,11 @@ export const sealedSubjects: Readonly<Record<'log' | 'btree', readonly CrashSubj
 
 /** The option sets over which a proof spreads what it does, by engine. */
 export const optionSets: Readonly<Record<'log' | 'btree', readonly CrashSubject[]>> = {
-  log: [...forms('log', LOG), ...logSizes()],
-  btree: [...forms('btree', BTREE), ...treeSizes()],
+  log: [...forms('log', () => LOG), ...logSizes()],
+  btree: [
+    ...forms('btree', (compression) => ({ ...BTREE, pageBytes: PAGES[compression] })),
+    ...treeSizes(),
+  ],
 }
 
 /** The option set of an engine that has this name. */
@@ -74,9 +79,13 @@ export function subjectNamed(engine: string, name: string): CrashSubject {
 }
 
 /** Every checksum with every compression, and every compression with every cipher. */
-function forms(engine: string, own: CrashSubject['options']): CrashSubject[] {
+function forms(
+  engine: string,
+  optionsOf: (compression: keyof typeof PAGES) => CrashSubject['options'],
+): CrashSubject[] {
   const sets: CrashSubject[] = []
   for (const compression of ['none', 'lz4', 'deflate'] as const) {
+    const own = optionsOf(compression)
     for (const checksum of CHECKSUMS) {
       const options = { ...own, checksum, compression }
       sets.push({ name: `${checksum} ${compression}`, engine, options })
