@@ -1,17 +1,11 @@
 /** Explicit snapshots: the token that abstract-level hands around, and the view of the store behind it. */
 
 import type { AbstractSnapshot } from 'abstract-level'
-import type {
-  BtreeOptions,
-  Configurable,
-  OrderedReader,
-  OrderedSnapshot,
-  OrderedStore,
-} from 'kvark'
+import type { EngineMap, OrderedReader, OrderedSnapshot } from 'kvark'
 import { AbstractToken, type SnapshotRequest } from './abstract.ts'
 
 /** Keys and values are bytes; their encodings are abstract-level's matter. */
-export type ByteStore = OrderedStore<Uint8Array, Uint8Array> & Configurable<BtreeOptions>
+export type ByteStore = EngineMap<Uint8Array, Uint8Array>['btree']['store']
 export type ByteReader = OrderedReader<Uint8Array, Uint8Array>
 
 export class LevelSnapshot extends AbstractToken {

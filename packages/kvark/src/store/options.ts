@@ -70,7 +70,10 @@ export type Encryption = (
 
 /** Each engine: its options and the store it gives. `any` opens what is there. */
 export interface EngineMap<K, V, I = V> {
-  btree: { options: BtreeOptions; store: OrderedStore<K, V, I> & Configurable<BtreeOptions> }
+  btree: {
+    options: BtreeOptions
+    store: OrderedStore<K, V, I> & Configurable<Omit<BtreeOptions, 'pageBytes'>>
+  }
   log: { options: LogOptions; store: AtomicStore<K, V, I> & Configurable<LogOptions> }
   any: { options: object; store: Store<K, V, I> }
 }

@@ -239,6 +239,8 @@ async function uses(): Promise<void> {
   await open('./data', { engine: 'logs' })
   // @ts-expect-error no such option
   await open('./data', { cacheSize: 1 })
+  // @ts-expect-error a property of the store
+  db.configure({ pageBytes: 4096 })
   // @ts-expect-error not of `any`
   await open('./data', { engine: 'any', segmentBytes: 1 })
   // @ts-expect-error no such durability

@@ -814,7 +814,7 @@ export interface BackupOptions extends JobOptions {
   readonly base?: string
 }
 
-/** A store whose options can be changed while it is open: those of `O` whose description says so. */
+/** A store whose options `O` can be changed while it is open. */
 export interface Configurable<O> {
   configure(options: O & ExpiryInterval): void
 }
