@@ -89,7 +89,7 @@ const forgotten = new FinalizationRegistry<Held>(({ store, location }) => {
  * Writes survive a killed process; with `{ sync: true }` a power cut, too.
  *
  * @example
- * const db = new Level('./db', { valueEncoding: 'json' })
+ * const db = new Level<string, { n: number }>('./db', { valueEncoding: 'json' })
  * await db.put('a', { n: 1 })
  * for await (const [key, value] of db.iterator({ gte: 'a' })) console.log(key, value)
  * await db.close()

@@ -399,7 +399,7 @@ export interface Table<K, V, I = V> extends Reader<K, V> {
    *
    * @example
    * await db.putStream('video', createReadStream('./video.mp4')) // of node:fs
-   * await db.putStream('page', (await fetch('https://example.org')).body)
+   * await db.putStream('page', (await fetch('https://example.org')).body ?? [])
    */
   putStream(key: K, source: ByteSource, options?: PutOptions): Promise<number>
   /** Removes `key`; where it is not there nothing is written. */
@@ -521,8 +521,9 @@ export interface Transaction<K, V, I = V> extends TransactionTable<K, V, I> {
    *
    * @example
    * const before = tx.savepoint()
-   * for (const item of order) await tx.update(item, (stock) => stock - 1)
-   * if ((await tx.get('pear')) < 0) before.rollback()
+   * let least = 0
+   * for (const item of order) least = Math.min(least, await tx.increment(item, -1))
+   * if (least < 0) before.rollback()
    */
   savepoint(): Savepoint
 }
