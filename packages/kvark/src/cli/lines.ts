@@ -10,7 +10,7 @@ const NEWLINE = 0x0a
 const MARK = Buffer.from('\uFEFF')
 
 /** The longest line: about the longest string of Node. */
-export const MAX_LINE_BYTES: number = 2 ** 29 - 32
+const MAX_LINE_BYTES: number = 2 ** 29 - 32
 
 export interface Line {
   /** Counted from 1. */

@@ -25,7 +25,7 @@ export type Kind = 1 | 2 | 3
 export const UNCONDITIONAL = -1
 
 /** Values at least this long are not copied into the arena. */
-export const LARGE_VALUE_BYTES = 4096
+const LARGE_VALUE_BYTES = 4096
 
 const FIRST_ARENA_BYTES = 16 * 1024
 /** Arrays of eight numbers lie in V8's own heap, and cost next to nothing. */

@@ -26,7 +26,7 @@ export type CipherName = 'aes-128-gcm' | 'aes-256-gcm'
 export const CIPHERS: readonly CipherName[] = ['aes-128-gcm', 'aes-256-gcm']
 
 export const NONCE_BYTES = 12
-export const TAG_BYTES = 16
+const TAG_BYTES = 16
 /** What encryption adds to a piece of data. */
 export const ENVELOPE_BYTES: number = NONCE_BYTES + TAG_BYTES
 

@@ -29,7 +29,7 @@ import { readU16, readU32, readU48, writeU32, writeU48 } from '../bytes/varint.t
 import { KvarkError } from '../errors.ts'
 import { type BlockForm, PROOF_BYTES } from './block-form.ts'
 
-export const WINDOW_BITS = 14
+const WINDOW_BITS = 14
 export const WINDOW_BYTES: number = 1 << WINDOW_BITS
 export const WINDOW_MASK: number = WINDOW_BYTES - 1
 export const SECTOR_BYTES = 512

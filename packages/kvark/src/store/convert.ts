@@ -93,7 +93,7 @@ export function convertSync(from: string, to: string, options?: ConvertOptions):
 }
 
 /** `convert` with other engines than the ones of the package. */
-export function convertWith(
+function convertWith(
   modules: Readonly<Record<string, EngineModule>>,
   from: string,
   to: string,

@@ -10,7 +10,6 @@ import type { ChecksumName } from '../storage/block-form.ts'
 import type { CipherName } from '../storage/cipher.ts'
 import type { CompressionName } from '../storage/compression.ts'
 import type { Durability } from '../storage/durability.ts'
-import type { Codec, KeyCodecs, ValueCodecs } from './codec.ts'
 import type { AtomicStore, Configurable, ExpiryInterval, OrderedStore, Store } from './types.ts'
 
 /** What every store takes. */
@@ -82,11 +81,6 @@ export interface EngineMap<K, V, I = V> {
 export type DefaultEngine = 'btree'
 
 export type EngineName = keyof EngineMap<unknown, unknown>
-
-/** How keys are written: a name, or a codec of your own. */
-export type KeyCodecOption = keyof KeyCodecs | Codec<never>
-/** How values are written: a name, or a codec of your own. */
-export type ValueCodecOption = keyof ValueCodecs | Codec<never>
 
 export type OpenOptions<E extends EngineName, KC, VC> = StoreOptions &
   EngineMap<unknown, unknown>[E]['options'] & {

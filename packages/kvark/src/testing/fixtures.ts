@@ -19,7 +19,7 @@ import { contentOf, FOLDER } from './damage.ts'
 import type { StoredFiles } from './format-reader.ts'
 
 /** Beside the sources; not a part of the published package. */
-export const FIXTURES: string = fileURLToPath(new URL('../../fixtures', import.meta.url))
+const FIXTURES: string = fileURLToPath(new URL('../../fixtures', import.meta.url))
 
 export const GOLDEN: string = join(FIXTURES, 'golden.json')
 

@@ -23,7 +23,7 @@ import { readStore, type StoredFiles } from './format-reader.ts'
 import { readTree } from './format-tree.ts'
 
 /** For this script and the fixtures only: everybody knows it. */
-export const TEST_KEY: Uint8Array = Uint8Array.from({ length: 32 }, (_, i) => i)
+const TEST_KEY: Uint8Array = Uint8Array.from({ length: 32 }, (_, i) => i)
 
 /** Name of a file → digest. */
 export type Digests = Readonly<Record<string, string>>

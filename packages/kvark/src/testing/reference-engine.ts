@@ -57,7 +57,7 @@ import {
 import { ReferenceSpool } from './reference-spool.ts'
 import { applyOperation, conditionsHold } from './reference-write.ts'
 
-export const REFERENCE_SUPPORTS: Supports = {
+const REFERENCE_SUPPORTS: Supports = {
   order: true,
   snapshots: true,
   atomicBatch: true,
@@ -68,7 +68,7 @@ export const REFERENCE_SUPPORTS: Supports = {
   processes: false,
 }
 
-export const REFERENCE_LIMITS: Limits = {
+const REFERENCE_LIMITS: Limits = {
   keyBytes: 4096,
   valueBytes: 8 * 1024 * 1024,
   batchBytes: 16 * 1024 * 1024,

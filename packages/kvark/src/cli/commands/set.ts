@@ -55,6 +55,6 @@ export function sourceOf(value: string): string | undefined {
 }
 
 /** `@@` at the start stands for `@`. */
-export function unescaped(value: string): string {
+function unescaped(value: string): string {
   return value.startsWith('@@') ? value.slice(1) : value
 }

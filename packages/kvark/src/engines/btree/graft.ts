@@ -41,7 +41,7 @@ export interface Loaded {
   readonly runs: readonly Run[]
 }
 
-export function encodeLoaded({ root, last, runs }: Loaded): Buffer {
+function encodeLoaded({ root, last, runs }: Loaded): Buffer {
   const bytes = Buffer.alloc(LAST_AT + last.length + runs.length * RUN_BYTES)
   writeU48(bytes, 0, root.page)
   writeU32(bytes, SUM_AT, root.sum)

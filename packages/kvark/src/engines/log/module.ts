@@ -10,9 +10,9 @@ import { identify } from './salvage-files.ts'
 const MIB = 1024 * 1024
 
 /** Smallest segment, bytes. */
-export const MIN_SEGMENT_BYTES: number = 32 * 1024
+const MIN_SEGMENT_BYTES: number = 32 * 1024
 /** Largest segment that is planned, bytes: what one address slot holds. */
-export const MAX_SEGMENT_BYTES: number = 64 * MIB
+const MAX_SEGMENT_BYTES: number = 64 * MIB
 
 export const log: EngineModule = {
   name: 'log',

@@ -15,7 +15,7 @@ import type { Segment } from '../../storage/segment.ts'
 import type { SegmentRecord } from './checkpoint.ts'
 import { Expiring } from './expiring.ts'
 
-export const SLOT_BITS = 26
+const SLOT_BITS = 26
 export const SLOT_BYTES: number = 2 ** SLOT_BITS
 export const SLOTS: number = 2 ** (40 - SLOT_BITS)
 

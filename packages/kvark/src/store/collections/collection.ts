@@ -266,7 +266,7 @@ export function checkOptions(options: unknown, known: readonly string[], what: s
 }
 
 /** How to wait: checked before anything is read, for a misspelt durability must not be lost where nothing is written. */
-export function checkWaiting(options: DurabilityOptions | undefined): void {
+function checkWaiting(options: DurabilityOptions | undefined): void {
   checkOptions(options, DURABILITY_NAMES, 'This write')
   if (options?.durability !== undefined) checkDurability(options.durability)
 }

@@ -107,7 +107,7 @@ export const valueCalls: Calls = {
   batchSync: (target, key, value) => target['batchSync']!([{ type: 'put', key, value }]),
 }
 
-export const deleteCalls: Calls = {
+const deleteCalls: Calls = {
   ...Object.fromEntries(
     ['delete', 'deleteSync', 'del', 'delSync'].map((verb) => [verb, byKey(verb)]),
   ),

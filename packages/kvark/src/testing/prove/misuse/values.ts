@@ -272,7 +272,7 @@ export const wrongEnds: Wrong = {
   'two ends': () => ({ ttl: 1, expiresAt: 1 }),
 }
 
-export const wrongAttempts: Wrong = {
+const wrongAttempts: Wrong = {
   'no attempts': () => ({ attempts: 0 }),
   'attempts below 0': () => ({ attempts: -1 }),
   'half an attempt': () => ({ attempts: 0.5 }),
