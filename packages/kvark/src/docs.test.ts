@@ -32,6 +32,7 @@ const PAGES = [
   'CONTRIBUTING.md',
   'docs/README.md',
   'docs/api.md',
+  'docs/benchmarks.md',
   CHOOSING,
   'docs/cli.md',
   'docs/durability.md',
@@ -41,8 +42,10 @@ const PAGES = [
   'docs/testing.md',
   ...readdirSync(join(root, 'docs/format')).map((name) => `docs/format/${name}`),
   'packages/kvark/README.md',
+  'packages/keyv/README.md',
   'packages/level/README.md',
   'packages/metrics/README.md',
+  'packages/unstorage/README.md',
   BTREE_README,
   LOG_README,
 ]
