@@ -317,7 +317,11 @@ ${examples(
   ['kvark dump --json | kvark import --data-dir ./copy', 'with all tables'],
 )}`,
     )
-  addRangeOptions(program.command('export').description('write all entries as lines of JSON'))
+  addRangeOptions(
+    program
+      .command('export')
+      .description('write all entries of the root or of a table as lines of JSON'),
+  )
     .addArgument(new Argument('[file]', 'a file, or - for stdout').default('-'))
     .action((file: string, options: RangeArguments) =>
       run((context) => exportEntries(context, file, options)),

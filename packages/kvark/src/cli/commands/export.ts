@@ -1,5 +1,5 @@
 /**
- * `export`: writes all entries as lines of JSON, from one fixed view, in the form that `import` reads. A file appears
+ * `export`: writes all entries of the root or of one table as lines of JSON, from one fixed view, in the form that `import` reads. A file appears
  * under its name only when it is complete.
  */
 
@@ -31,15 +31,26 @@ export async function exportEntries(
     await withStore(place, async (table, store) => {
       for await (const line of entryLines(table, store, place, options)) await output.write(line)
       await output.flush()
+      tellOfTables(store, place)
     })
     return EXIT_OK
   }
-  const exported = await withStore(place, (table, store) =>
-    exportTo(file, entryLines(table, store, place, options)),
-  )
-  if (output.json) await output.jsonLine({ exported, file })
-  else output.talk(`Exported ${countOf(exported, 'entry', 'entries')} to ${file}.`)
+  await withStore(place, async (table, store) => {
+    const exported = await exportTo(file, entryLines(table, store, place, options))
+    if (output.json) await output.jsonLine({ exported, file })
+    else output.talk(`Exported ${countOf(exported, 'entry', 'entries')} to ${file}.`)
+    tellOfTables(store, place)
+  })
   return EXIT_OK
+}
+
+/** Nobody should take what is a part of a store for all of it. */
+function tellOfTables(store: RawStore, { table, context }: Place): void {
+  const tables = store.tables().length
+  if (table !== undefined || tables === 0) return
+  context.output.talk(
+    `This is the root only: the store has ${countOf(tables, 'table', 'tables')} beside it. \`kvark dump --json\` prints everything in this form, --table chooses one.`,
+  )
 }
 
 async function* entryLines(
