@@ -26,6 +26,7 @@ import { buildStore, checkOutside } from './building.ts'
 import type { Codec } from './codec.ts'
 import { copyEntries, type Reading, sumOf } from './copying.ts'
 import { UNFINISHED_NAME } from './folder.ts'
+import { hearing } from './hearing.ts'
 import type { Life } from './life.ts'
 import type { StoreDescription } from './open.ts'
 import { encryption, engineOptions, type OpenPlan, planOpen } from './open-plan.ts'
@@ -129,6 +130,18 @@ function* convertStore(
   checkOutside(source.folder, target.folder)
   signal?.throwIfAborted()
   const life = yield* openLife(modules, source, environment)
+  return yield* hearing(options.progress, (progress) =>
+    convertLife(modules, life, target, { ...options, ...(progress && { progress }) }),
+  )
+}
+
+/** Writes what is in an open store to a new one, and closes the open one in any case. */
+function* convertLife(
+  modules: Readonly<Record<string, EngineModule>>,
+  life: Life,
+  target: OpenPlan,
+  options: ConvertOptions,
+): Routine<ConvertReport> {
   const closed = new Effect(
     () => life.closeSync(),
     () => life.close(),
@@ -142,7 +155,7 @@ function* convertStore(
     } catch {
       // The first error says more.
     }
-    if (signal?.aborted) throw signal.reason
+    if (options.signal?.aborted) throw options.signal.reason
     throw inItsWords(error, target.folder)
   }
   yield* closed

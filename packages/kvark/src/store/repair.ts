@@ -27,10 +27,12 @@ import {
   writeDescriptor,
 } from '../storage/descriptor.ts'
 import { openKey } from '../storage/store-key.ts'
+import type { FileLock } from '../vfs/files.ts'
 import { checkNames, checkObject, invalid, show } from './arguments.ts'
 import { buildStore, checkOutside } from './building.ts'
 import type { Catalogue } from './catalogue.ts'
 import { holdsData, LOCK_NAME, look, noStore, UNFINISHED_NAME } from './folder.ts'
+import { hearing } from './hearing.ts'
 import { inTables, mendCatalogue } from './mend.ts'
 import { encryption, engineOptions, madeOtherwise, notEncrypted, place } from './open-plan.ts'
 import type { Encryption } from './options.ts'
@@ -124,16 +126,30 @@ function* repairStore(
     throw noStore(folder)
   }
   const lock = yield* files.lock(`${folder}/${LOCK_NAME}`, 0, true)
+  return yield* hearing(options.progress, (progress) => {
+    const heard = { ...options, ...(progress && { progress }) }
+    const work = new Repair(modules, environment, folder, target.folder, secret, heard)
+    return repairLocked(lock, work, folder, options.signal)
+  })
+}
+
+/** Carries out the repair of the folder, and lets go of its lock in any case. */
+function* repairLocked(
+  lock: FileLock,
+  work: Repair,
+  folder: string,
+  signal: AbortSignal | undefined,
+): Routine<RepairReport> {
   let report: RepairReport
   try {
-    report = yield* new Repair(modules, environment, folder, target.folder, secret, options).run()
+    report = yield* work.run()
   } catch (error) {
     try {
       yield* lock.release()
     } catch {
       // The first error says more.
     }
-    if (options.signal?.aborted) throw options.signal.reason
+    if (signal?.aborted) throw signal.reason
     throw inItsWords(error, folder)
   }
   yield* lock.release()

@@ -25,6 +25,7 @@ import {
 import { askedTable } from './asked-table.ts'
 import { backupStore } from './backup.ts'
 import type { Catalogue } from './catalogue.ts'
+import { hearing } from './hearing.ts'
 import type { InternalCodec } from './internal-codec.ts'
 import type { Life } from './life.ts'
 import { EXPIRY_INTERVAL, expiryInterval } from './open-plan.ts'
@@ -142,52 +143,52 @@ export class KvarkStore<K, V>
     const { life } = this
     return this.#run((engine) => {
       life.checkWritable()
-      const job = this.#job(options)
-      return (function* () {
+      return this.#job(options, function* compact(progress, signal) {
         yield* life.tables.purge()
-        yield* engine.compact(...job)
-      })()
+        yield* engine.compact(progress, signal)
+      })
     })
   }
 
   compactSync(options?: JobOptions): void {
     const engine = this.#settled()
-    this.life.checkWritable()
-    const job = this.#job(options)
-    runSync(this.life.tables.purge())
-    runSync(engine.compact(...job))
+    const { life } = this
+    life.checkWritable()
+    runSync(
+      this.#job(options, function* compact(progress, signal) {
+        yield* life.tables.purge()
+        yield* engine.compact(progress, signal)
+      }),
+    )
   }
 
   verify(options?: JobOptions): Promise<VerifyReport> {
-    const { tables } = this.life
-    return this.#run((engine) => tables.verify(engine.verify(...this.#job(options))))
+    return this.#run((engine) => this.#verify(engine, options))
   }
 
   verifySync(options?: JobOptions): VerifyReport {
-    const engine = this.#settled()
-    return runSync(this.life.tables.verify(engine.verify(...this.#job(options))))
+    return runSync(this.#verify(this.#settled(), options))
   }
 
   backup(to: string, options?: BackupOptions): Promise<BackupReport> {
     return this.#run(() => {
-      const { base, job } = this.#backup(options)
+      const work = this.#backup(to, options)
       // One effect: it cleans up after itself, also when the store is closed meanwhile.
-      return effect(() => backupStore(this.life, to, base, ...job))[Symbol.iterator]()
+      return effect(() => work)[Symbol.iterator]()
     })
   }
 
   backupSync(to: string, options?: BackupOptions): BackupReport {
     this.life.settle()
-    const { base, job } = this.#backup(options)
-    return runSync(backupStore(this.life, to, base, ...job))
+    return runSync(this.#backup(to, options))
   }
 
   inspect(options?: JobOptions): Promise<Inspection> {
-    return this.#run((engine) => engine.inspect(...this.#job(options)))
+    return this.#run((engine) => this.#inspect(engine, options))
   }
 
   inspectSync(options?: JobOptions): Inspection {
-    return runSync(this.#settled().inspect(...this.#job(options)))
+    return runSync(this.#inspect(this.#settled(), options))
   }
 
   stats(): Stats {
@@ -293,20 +294,37 @@ export class KvarkStore<K, V>
     })
   }
 
-  #backup(options: BackupOptions | undefined): {
-    base: string | undefined
-    job: [JobOptions['progress'], AbortSignal]
-  } {
-    return { base: options?.base, job: this.#job(options, BACKUP_NAMES) }
+  #verify(engine: Engine, options: JobOptions | undefined): Routine<VerifyReport> {
+    const { tables } = this.life
+    return this.#job(options, (progress, signal) => tables.verify(engine.verify(progress, signal)))
   }
 
-  #job(options: JobOptions | undefined, names = JOB_NAMES): [JobOptions['progress'], AbortSignal] {
+  #inspect(engine: Engine, options: JobOptions | undefined): Routine<Inspection> {
+    return this.#job(options, (progress, signal) => engine.inspect(progress, signal))
+  }
+
+  #backup(to: string, options: BackupOptions | undefined): Routine<BackupReport> {
+    const { life } = this
+    return this.#job(
+      options,
+      (progress, signal) => backupStore(life, to, options?.base, progress, signal),
+      BACKUP_NAMES,
+    )
+  }
+
+  /** Work that can be aborted, and of which the caller hears. Its options are checked at once. */
+  #job<T>(
+    options: JobOptions | undefined,
+    work: (progress: JobOptions['progress'], signal: AbortSignal) => Routine<T>,
+    names = JOB_NAMES,
+  ): Routine<T> {
     if (options !== undefined) {
       checkObject(options, 'The options of a job')
       checkNames(options, names, 'A job')
       checkJobOptions(options)
       options.signal?.throwIfAborted()
     }
-    return [options?.progress, this.life.jobSignal(options?.signal)]
+    const signal = this.life.jobSignal(options?.signal)
+    return hearing(options?.progress, (progress) => work(progress, signal))
   }
 }
