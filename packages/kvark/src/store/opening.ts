@@ -5,10 +5,10 @@
  *
  * 1. A refusal by options or by what is in the folder leaves no trace on disk.
  * 2. Nothing is decided on what was seen before the lock was held.
- * 3. When opening fails, the lock is released.
+ * 3. When opening fails, the engine is closed where it was open already, and the lock is released.
  */
 
-import type { EngineModule } from '../engine/engine.ts'
+import type { Engine, EngineModule } from '../engine/engine.ts'
 import type { Environment, Job } from '../environment/environment.ts'
 import { type Effect, effect, type Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
@@ -22,7 +22,7 @@ import {
   writeDescriptor,
 } from '../storage/descriptor.ts'
 import { newDataKey, openKey, storeKey } from '../storage/store-key.ts'
-import type { Files } from '../vfs/files.ts'
+import type { FileLock, Files } from '../vfs/files.ts'
 import { heldFiles } from '../vfs/held-files.ts'
 import { overlayFiles } from '../vfs/overlay.ts'
 import { checkNames, checkObject, invalid } from './arguments.ts'
@@ -79,12 +79,13 @@ export function* openLife(
   const { files } = environment
   if (!(yield* isThere(plan))) yield* makeFolder(files, folder)
   const lock = yield* files.lock(`${folder}/${LOCK_NAME}`, plan.lockTimeoutMs, plan.readOnly)
+  let engine: Engine | undefined
   try {
     const { descriptor, form } = (yield* isThere(plan))
       ? yield* readChecked(plan)
       : yield* makeStore(plan)
     const module = plan.module ?? moduleOf(modules, descriptor, plan)
-    const engine = yield* module.open({
+    engine = yield* module.open({
       environment: plan.readOnly
         ? readOnlyEnvironment(environment)
         : {
@@ -106,11 +107,20 @@ export function* openLife(
     return life
   } catch (error) {
     try {
-      yield* lock.release()
+      yield* closed(engine, lock)
     } catch {
       // The first error says more.
     }
     throw error
+  }
+}
+
+/** The lock is let go of in any case. */
+function* closed(engine: Engine | undefined, lock: FileLock): Routine<void> {
+  try {
+    if (engine !== undefined) yield* engine.close()
+  } finally {
+    yield* lock.release()
   }
 }
 

@@ -189,6 +189,30 @@ test('what close() waits for it waits for; closeSync() cuts it off', async () =>
   }
 })
 
+test('an opening that fails behind the engine closes that, and lets go of the lock', async () => {
+  for (const how of ['sync', 'async'] as const) {
+    const environment = nodeEnvironment(memoryFiles())
+    const failure = new RangeError('Array buffer allocation failed')
+    let closed = 0
+    const module = altered((engine) => ({
+      find() {
+        throw failure
+      },
+      *close() {
+        closed++
+        yield* engine.close()
+        throw new Error('says less')
+      },
+    }))
+    const opening = openWith({ reference: module }, '/store', { engine: 'reference', environment })
+    await assert.rejects(async () => {
+      await opening[how]()
+    }, failure)
+    assert.equal(closed, 1)
+    openStore(referenceModule, { environment }).closeSync()
+  }
+})
+
 test('closing ends long jobs', async () => {
   const db = openStore(
     altered((engine) => ({
