@@ -319,10 +319,10 @@ export class StoreFollower implements Follower<unknown, unknown> {
       if (after === undefined) continue
       const { catalogue: before } = tables
       const isOld = (one: JournalEntry): boolean => before.hasSpace(spaceOf(one))
-      // What empties a table that is dropped is a part of that.
-      const isLeft = (one: JournalEntry): boolean =>
-        one.kind !== DELETE_RANGE || after.hasSpace(spaceOf(one))
-      this.#commit(entries.filter((one) => isOld(one) && isLeft(one)))
+      // What empties a table that is dropped is a part of that: it stands before the list without the table.
+      const last = entries.at(-2)
+      const empties = last?.kind === DELETE_RANGE && !after.hasSpace(spaceOf(last))
+      this.#commit(entries.filter((one) => isOld(one) && !(empties && one === last)))
       this.#commit(
         entries.filter((one) => !isOld(one)),
         after,

@@ -308,6 +308,33 @@ for (const engine of Object.keys(OPTIONS) as Engine[]) {
     assert.deepEqual(world.files.openPaths, [])
   })
 
+  test(`${engine}: what is written to a table in one frame with its drop is told, a clear too`, async () => {
+    const world = new World(engine)
+    const db = await world.open()
+    const table = db.table('short')
+    await table.put('a', '1')
+    const follower = await world.follow()
+    const followed = listen(follower.table('short'))
+    const own = listen(table)
+    await Promise.all([
+      table.put('b', '1'),
+      table.clear(),
+      table.put('c', '1'),
+      table.clear(),
+      db.dropTable('short'),
+    ])
+    await db.table('short').put('another', '')
+    await world.poll()
+    await Promise.all([own.end, followed.end])
+    assert.deepEqual(
+      own.told.map(({ type }) => type),
+      ['put', 'clear', 'put', 'clear', 'drop'],
+    )
+    assert.deepEqual(followed.told.map(plain), own.told.map(plain))
+    await follower.close()
+    await db.close()
+  })
+
   test(`${engine}: of what came and went between two polls a gap is told, also where no segment is left`, async () => {
     const world = new World(engine)
     const db = await world.open()
