@@ -183,3 +183,21 @@ test('compact fills leaves that writing longer values over others in order has l
   assert.ok(diskBytes < 1.25 * fresh.stats().diskBytes, `${diskBytes} bytes`)
   fresh.closeSync()
 })
+
+test('compact gives back at once what was deleted since the last checkpoint, also where little is left of a full file', () => {
+  for (const kept of [1, 100]) {
+    const environment = simulatedEnvironment({ seed: 1 })
+    const db = openSync('/store', { environment, pageBytes: 4096, durability: 'none' })
+    for (let i = 0; i < kept; i++) db.putSync(`a${i}`, 'stays')
+    for (let i = 1000; i < 9999; i++) db.putSync(`key ${i}`, 'x'.repeat(100))
+    db.compactSync()
+    const { diskBytes: full } = db.stats()
+    db.clearSync({ prefix: 'key' })
+    db.compactSync()
+    const { diskBytes } = db.stats()
+    assert.ok(diskBytes < full / 10, `${diskBytes} of ${full} bytes`)
+    assert.equal(db.countSync(), kept)
+    assert.deepEqual(db.verifySync().problems, [])
+    db.closeSync()
+  }
+})

@@ -84,9 +84,10 @@ export class Compactor {
     const { end: before } = space
     this.#deleted = 0
     try {
-      // What a round has copied makes room at the end only when a checkpoint has forgotten where it was.
-      for (let end = Number.POSITIVE_INFINITY; space.end < end; ) {
-        end = space.end
+      // What a round has copied makes room at the end only when a checkpoint has forgotten where it was. And what has been written since the
+      // last checkpoint stays where it is until the next one, which may free all before it.
+      for (let left = Number.POSITIVE_INFINITY; space.end + space.used < left; ) {
+        left = space.end + space.used
         yield* repack(this.#state, this.#checkpointer, fills, progress, signal)
         yield* this.#checkpointer.now()
         yield* this.#checkpointer.now()
