@@ -205,8 +205,33 @@ test('a disk that fails once: the secret that opens the store now is one of the 
     files.failNext({ call, error: call === 'write' ? 'ENOSPC' : 'EIO' })
     const error = refusal(() => rekeySync(PATH, { encryption: OLD, to: NEW, environment }))
     assert.equal(error.code, call === 'write' ? 'NO_SPACE' : 'IO')
+    const begun = call !== 'lock' && call !== 'open'
+    assert.equal(/keep both until it was opened/.test(error.message), begun)
     files.clearFaults()
     const replaced = call === 'syncFolder'
     assert.deepEqual([opens(environment, OLD), opens(environment, NEW)], [!replaced, replaced])
   }
 })
+
+for (const engine of ['btree', 'log'] as const) {
+  test(`${engine}: what fails once the new secret is in its place says that it is the one to keep`, () => {
+    const files = new SimulatedFiles()
+    const environment = simulatedEnvironment({ seed: 1, files })
+    openSync(PATH, { environment, engine, encryption: OLD }).closeSync()
+    let renamed = false
+    files.failNext((call) => {
+      if (renamed) return call.call === 'write' ? 'ENOSPC' : undefined
+      if (call.call === 'syncFolder') renamed = true
+      return undefined
+    })
+    const error = refusal(() => rekeySync(PATH, { encryption: OLD, to: NEW, environment }))
+    assert.equal(error.code, 'NO_SPACE')
+    assert.match(error.message, /Only the new secret opens the store now: keep it\./)
+    files.clearFaults()
+    const opened = (encryption: Encryption): void =>
+      openSync(PATH, { environment, engine, encryption }).closeSync()
+    assert.equal(refusal(() => opened(OLD)).code, 'BAD_ENCRYPTION_KEY')
+    rekeySync(PATH, { encryption: NEW, to: NEW, environment })
+    opened(NEW)
+  })
+}

@@ -5,13 +5,15 @@
  *   lock ─► descriptor ─► old secret ─► data key ─► proof ─► wrapped in the new secret ─► descriptor, replaced ─► engine ─► unlock
  *
  * 1. The descriptor is replaced as a whole: whenever a crash comes, exactly one of the two secrets opens the store.
- * 2. It has a higher edition, which the engine writes down, opened and closed for that: from then on an older copy of the descriptor is
+ * 2. A failure from there on says so: the new secret must not be taken for one that opens nothing.
+ * 3. The descriptor has a higher edition, which the engine writes down, opened and closed for that: from then on an older copy of the descriptor is
  *    refused. After a crash before that, the next close of the store does it.
  */
 
 import { engines } from '../engines.ts'
 import type { Environment } from '../environment/environment.ts'
 import { type Effect, effect, type Routine } from '../environment/routine.ts'
+import { asKvarkError, KvarkError } from '../errors.ts'
 import { storeForm } from '../storage/block-form.ts'
 import { StoreCipher } from '../storage/cipher.ts'
 import {
@@ -43,7 +45,7 @@ const CACHE_BYTES = 1024 * 1024
 /**
  * Gives the encrypted store in the folder `path` another key or passphrase; nobody may have it open. The data itself is not
  * written anew. When it resolves, only the new secret opens the store, and an old copy of its file `KVARK` is `CORRUPTION`. When it
- * fails or is cut off, exactly one of the two does: the old one, unless the failure came after the new descriptor was in place.
+ * fails or is cut off, exactly one of the two does; the message of a failure tells which to keep.
  *
  * An old copy of the whole store still opens with the old secret, and gives away the key of the data. If both have leaked, `convert`
  * the store to a new one instead, which gets another one.
@@ -99,8 +101,14 @@ function* replaceSecret(path: string, options: RekeyOptions): Routine<void> {
     yield* removeHalfWritten(files, folder)
     const edition = descriptor.edition + 1
     const next: Descriptor = { ...descriptor, encryption: wrapped, edition }
-    yield* writeDescriptor(environment, folder, next, storeCipher)
-    yield* tellEngine(environment, folder, next, dataKey)
+    let replaced = false
+    try {
+      yield* writeDescriptor(environment, folder, next, storeCipher)
+      replaced = true
+      yield* tellEngine(environment, folder, next, dataKey)
+    } catch (error) {
+      throw withSecret(asKvarkError(error), replaced)
+    }
   } catch (error) {
     try {
       yield* lock.release()
@@ -110,6 +118,21 @@ function* replaceSecret(path: string, options: RekeyOptions): Routine<void> {
     throw error
   }
   yield* lock.release()
+}
+
+/** The failure, and which secret to keep: who takes it for nothing done throws away the only one that opens the store. */
+function withSecret(failure: KvarkError, replaced: boolean): KvarkError {
+  const { code, message, retryable, path, offset, errno } = failure
+  const secret = replaced
+    ? 'Only the new secret opens the store now: keep it. Another rekey, from it to itself, does what is left to do.'
+    : 'One of the two secrets opens the store: keep both until it was opened.'
+  return new KvarkError(code, `${message} ${secret}`, {
+    retryable: retryable && !replaced,
+    cause: failure,
+    ...(path === undefined ? {} : { path }),
+    ...(offset === undefined ? {} : { offset }),
+    ...(errno === undefined ? {} : { errno }),
+  })
 }
 
 /** Opens and closes the engine, which then knows the edition of the descriptor. */
