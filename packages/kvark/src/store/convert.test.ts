@@ -193,6 +193,11 @@ test('what cannot be done is refused, and leaves nothing', async () => {
   await fill(environment, { encryption: key })
   const from = { encryption: key }
   assert.equal(await code({}), 'BAD_ENCRYPTION_KEY')
+  // The secret of the new one alone: that is not what is missing.
+  await assert.rejects(
+    convert(FROM, '/to', { environment, encryption: key }),
+    /with the option 'from\.encryption'/,
+  )
   assert.equal(await code({ from: { encryption: other } }), 'BAD_ENCRYPTION_KEY')
   for (const options of [
     { engine: 'any' },

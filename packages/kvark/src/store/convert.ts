@@ -29,7 +29,7 @@ import { UNFINISHED_NAME } from './folder.ts'
 import { hearing } from './hearing.ts'
 import type { Life } from './life.ts'
 import type { StoreDescription } from './open.ts'
-import { encryption, engineOptions, type OpenPlan, planOpen } from './open-plan.ts'
+import { encryption, engineOptions, noSecret, type OpenPlan, planOpen } from './open-plan.ts'
 import { newIdentity, openLife, readDescription, readOnlyEnvironment } from './opening.ts'
 import type { Encryption, EngineName } from './options.ts'
 
@@ -118,14 +118,18 @@ function* convertStore(
   const { environment, signal } = options
   const given = environment === undefined ? {} : { environment }
   const made = yield* readDescription(from, given)
+  const secret = secretOf(options)
   const source = planOpen(modules, from, {
     engine: 'any',
     readOnly: true,
     keys: anyBytes(made.keys),
     values: anyBytes(made.values),
-    encryption: secretOf(options),
+    encryption: secret,
     ...given,
   })
+  if (made.cipher !== undefined && secret === undefined) {
+    throw noSecret(source.folder, 'from.encryption')
+  }
   const target = planTarget(modules, to, options, made)
   checkOutside(source.folder, target.folder)
   signal?.throwIfAborted()

@@ -201,13 +201,7 @@ export function checkMatch(plan: OpenPlan, descriptor: Descriptor): void {
   }
   const { encryption } = plan
   if (encryption && descriptor.encryption === undefined) throw notEncrypted(path)
-  if (!encryption && descriptor.encryption) {
-    throw new KvarkError(
-      'BAD_ENCRYPTION_KEY',
-      `The store ${path} is encrypted. Give its key or its passphrase with the option 'encryption'.`,
-      { path },
-    )
-  }
+  if (!encryption && descriptor.encryption) throw noSecret(path, 'encryption')
   if (encryption?.cipher !== undefined) {
     differ('cipher', encryption.cipher, descriptor.encryption!.cipher)
   }
@@ -241,6 +235,15 @@ export function madeOtherwise(
     'MISMATCH',
     `The store ${path} was made with ${what} ${show(found)}, not ${show(expected)}. Open it as it was made, or make another store.`,
     { path, expected, found },
+  )
+}
+
+/** `BAD_ENCRYPTION_KEY`: the option that opens the store is not there. */
+export function noSecret(path: string, option: string): KvarkError {
+  return new KvarkError(
+    'BAD_ENCRYPTION_KEY',
+    `The store ${path} is encrypted. Give its key or its passphrase with the option '${option}'.`,
+    { path },
   )
 }
 

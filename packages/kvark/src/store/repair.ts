@@ -34,7 +34,14 @@ import type { Catalogue } from './catalogue.ts'
 import { holdsData, LOCK_NAME, look, noStore, UNFINISHED_NAME } from './folder.ts'
 import { hearing } from './hearing.ts'
 import { inTables, mendCatalogue } from './mend.ts'
-import { encryption, engineOptions, madeOtherwise, notEncrypted, place } from './open-plan.ts'
+import {
+  encryption,
+  engineOptions,
+  madeOtherwise,
+  noSecret,
+  notEncrypted,
+  place,
+} from './open-plan.ts'
 import type { Encryption } from './options.ts'
 
 export interface RepairOptions {
@@ -338,13 +345,7 @@ class Repair {
       if (secret !== undefined) throw notEncrypted(folder)
       return storeForm({ checksum, compression, encryption: undefined }, random)
     }
-    if (secret === undefined) {
-      throw new KvarkError(
-        'BAD_ENCRYPTION_KEY',
-        `The store ${folder} is encrypted. Give its key or its passphrase with the option 'encryption'.`,
-        { path: folder },
-      )
-    }
+    if (secret === undefined) throw noSecret(folder, 'encryption')
     const { cipher } = stored
     if (secret.cipher !== undefined && secret.cipher !== cipher) {
       throw madeOtherwise(folder, 'cipher', secret.cipher, cipher)
