@@ -238,3 +238,45 @@ for (const form of FORMS) {
     assert.ok(loaded > 6 * form.seeds.length)
   })
 }
+
+/** Three to a page of 4 KiB. */
+const WIDE = 'v'.repeat(1000)
+
+function numbered(stem: string, from: number, to: number): [string, string][] {
+  return Array.from({ length: to - from }, (_, i) => [
+    stem + String(from + i).padStart(5, '0'),
+    WIDE,
+  ])
+}
+
+function openSmall(): Store {
+  const environment = simulatedEnvironment({ seed: 1 })
+  return openSync(FOLDER, { engine: 'btree', pageBytes: 4096, environment })
+}
+
+test('a load between what was put before the first key of a branch, and that', async () => {
+  const db = openSmall()
+  await db.load(numbered('m', 0, 1000))
+  // The branch begins with a larger key now, and has a leaf with a smaller one only.
+  await db.clear({ lt: 'm00300' })
+  await db.put('m00100', WIDE)
+  await db.clear({ gte: 'm00200', lt: 'm00310' })
+  await db.load(numbered('m', 200, 250))
+  assert.deepEqual((await db.verify()).problems, [])
+  assert.equal(await db.count(), 1 + 50 + 690)
+  await db.close()
+})
+
+test('a load before a branch that begins with a long key, which is gone', async () => {
+  const db = openSmall()
+  const stem = 'a'.repeat(600)
+  await db.load([...numbered(stem, 0, 5), ['m5', WIDE], ...numbered('mb', 0, 1000)])
+  await db.clear({ lt: `${stem}00003` })
+  await db.clear({ lt: 'm5' })
+  await db.load(numbered('m4', 0, 50))
+  // What begins with the long key is divided, several times.
+  for (const [key, value] of numbered('m6', 0, 1000)) await db.put(key, value)
+  assert.deepEqual((await db.verify()).problems, [])
+  assert.equal(await db.count(), 50 + 1 + 1000 + 1000)
+  await db.close()
+})

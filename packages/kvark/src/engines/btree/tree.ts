@@ -1066,6 +1066,15 @@ export class Tree {
       at > 0
         ? between(keys.whole(this.leaf, at - 1), first)
         : between(last, keys.whole(this.leaf, 0))
+    // What bounds nothing in branches below may be larger than where they end from now on; or it may be long, and what they begin with
+    // becomes another: it is that then, and that must not be long.
+    for (let d = depth + 1; d < this.#depth; d++) {
+      if (this.#slots[d] !== 0) continue
+      pages.look(page, this.#path[d]!)
+      // There is one entry, which has room.
+      if (at > 0) this.#rewrite(page, NOTHING)
+      this.#lowerFirst(page)
+    }
     if (!this.#enter(depth, separator)) return false
     const branch = this.#other
     let { bodyAt } = branch
