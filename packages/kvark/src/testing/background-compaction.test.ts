@@ -142,6 +142,71 @@ test('what a long value that was deleted leaves free is given back when the stor
   await again.close()
 })
 
+test('what a long value that was deleted leaves free is given back while the store is open', async () => {
+  const { db, environment, length, rest } = await fill()
+  const short = length()
+  const pieces = Array.from({ length: 16 }, () => new Uint8Array(512 * 1024))
+  const remove = [
+    () => db.delete('long'),
+    () => db.clear({ prefix: 'long' }),
+    () => db.put('long', ''),
+  ]
+  for (const [i, leave] of remove.entries()) {
+    await db.putStream('long', pieces)
+    // Behind it.
+    await db.load(Array.from({ length: 1000 }, (_, j) => [`more${i}${j + 1000}`, textOf(j)]))
+    await rest()
+    assert.ok(length() > short + 6 * 1024 * 1024, `${length()} bytes`)
+    await leave()
+    await rest()
+    assert.ok(length() < short + 2 * 1024 * 1024, `${length()} bytes, ${short} without it`)
+  }
+  // One after the other, also while the space of those before is given back.
+  for (let i = 0; i < 8; i++) await db.putStream(`long${i}`, pieces.slice(0, 4))
+  await db.close()
+  const again = await open(PATH, { ...OPTIONS, environment })
+  for (let i = 0; i < 8; i++) await again.delete(`long${i}`)
+  while (again.stats().compacting) await new Promise((resolve) => setImmediate(resolve))
+  assert.ok(length() < short + 2 * 1024 * 1024, `${length()} bytes, ${short} without them`)
+  assert.deepEqual((await again.verify()).problems, [])
+  await again.close()
+})
+
+test('long values that are put and deleted in turn are left where they are', async () => {
+  const { db, rest } = await fill()
+  await db.putStream(
+    'stays',
+    Array.from({ length: 16 }, () => new Uint8Array(512 * 1024)),
+  )
+  const { compactions } = db.stats()
+  const long = 'long'.repeat(25_000)
+  for (let i = 0; i < 80; i++) {
+    await db.batch([
+      { type: 'put', key: `long${i}`, value: long },
+      { type: 'delete', key: `long${i - 4}` },
+    ])
+  }
+  await rest()
+  assert.equal(db.stats().compactions, compactions)
+  await db.close()
+})
+
+test('compact() gives back what it has copied leaves to', async () => {
+  const environment = nodeEnvironment(memoryFiles(), false)
+  const options = { ...OPTIONS, cacheBytes: 16 * 1024 * 1024, environment }
+  const db = await open(PATH, options)
+  const order = Array.from({ length: ENTRIES / 2 }, (_, i) => i)
+  // Leaves are full, then divided, and half full.
+  await db.load(order.map((i) => [keyOf(i), textOf(i)]))
+  await inBatches(db, order, (i) => ({ type: 'put', key: keyOf(i), value: textOf(i).repeat(7) }))
+  await db.close()
+  const again = await open(PATH, options)
+  await again.compact()
+  const { staleBytes, diskBytes } = again.stats()
+  assert.ok(staleBytes < diskBytes / 8, `${staleBytes} of ${diskBytes} bytes are free`)
+  await again.close()
+})
+
 test('the power fails while it goes on', async (t) => {
   const count = 400
   const left = (i: number): boolean => i % 10 === 0

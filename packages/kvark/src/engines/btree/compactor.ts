@@ -2,14 +2,15 @@
  * Gives space back by itself: begins compaction
  *
  * 1. when as many entries have been deleted since the last time as there are left: the leaves could be half as many, or fewer;
- * 2. after a checkpoint, when more than a quarter of the file has been free since the checkpoint before, without anybody needing it.
+ * 2. when the tree takes fewer pages than it did since the last time, by more than a quarter of the file: a long value may be that much;
+ * 3. after a checkpoint, when more than a quarter of the file has been free since the checkpoint before, without anybody needing it.
  *    What the last compaction could not give back does not count;
- * 3. when the store closes: checkpoints write to what the one before has left, and there are no more of them. Only what lies near the
+ * 4. when the store closes: checkpoints write to what the one before has left, and there are no more of them. Only what lies near the
  *    end of the file is moved then, as far as it would fit into the cache; leaves stay as thin as they are.
  *
  * Files shorter than `checkpointBytes` are left alone: the journal may take as much at any time.
  *
- * Left out: what was deleted before the store was opened, and values that became shorter, are not seen by the first rule.
+ * Left out: what was deleted before the store was opened, and values in pages that became shorter, are not seen by the first two.
  */
 
 import { type JobReport, observed } from '../../engine/diagnostics.ts'
@@ -37,6 +38,8 @@ export class Compactor {
   finished = 0
   /** Entries deleted since the last time. */
   #deleted = 0
+  /** The most pages that the tree had since the last time. */
+  #most: number
   /** Free pages that the last time has left. */
   #left = 0
 
@@ -45,9 +48,10 @@ export class Compactor {
     this.#checkpointer = checkpointer
     this.#options = options
     this.#job = new BackgroundJob(state.context.environment)
+    this.#most = this.#taken
     checkpointer.after = (unused) => {
       this.#left = Math.min(this.#left, unused)
-      this.#consider(unused - this.#left > state.pages.space.end * FREE_SHARE)
+      this.#begin(unused - this.#left > this.#share)
     }
   }
 
@@ -57,9 +61,16 @@ export class Compactor {
 
   /** So many entries have been deleted. */
   deleted(count: number): void {
-    if (count <= 0) return
-    this.#deleted += count
-    this.#consider(this.#isThin())
+    if (count > 0) this.#deleted += count
+  }
+
+  /** Begins one in the background if something that was written makes it pay. */
+  consider(): void {
+    const { tree } = this.#state
+    const taken = this.#taken
+    if (taken > this.#most) this.#most = taken
+    const isThin = this.#deleted > 0 && this.#deleted >= tree.entries
+    this.#begin(isThin || this.#most - taken > this.#share)
   }
 
   /** `fills`: thin leaves from those behind them. By itself only what fits into one is put together, which costs the fewest pages. */
@@ -83,20 +94,29 @@ export class Compactor {
     const { space } = pages
     const { end: before } = space
     this.#deleted = 0
+    this.#most = this.#taken
     try {
-      // What a round has copied makes room at the end only when a checkpoint has forgotten where it was. And what has been written since the
-      // last checkpoint stays where it is until the next one, which may free all before it.
-      for (let left = Number.POSITIVE_INFINITY; space.end + space.used < left; ) {
-        left = space.end + space.used
-        yield* repack(this.#state, this.#checkpointer, fills, progress, signal)
-        yield* this.#checkpointer.now()
-        yield* this.#checkpointer.now()
+      // Else what the tree has left would count as in use, and nothing behind it had to be moved.
+      if (pages.views.kept > 0) yield* this.#settle()
+      // The first round may make the file longer, by the copies of what it has put together.
+      let end = 0
+      for (let rounds = 0; space.end < end || (space.end !== end && rounds < 2); rounds++) {
+        end = space.end
+        const gone = yield* repack(this.#state, this.#checkpointer, fills, progress, signal)
+        this.#most -= gone
+        yield* this.#settle()
       }
       this.finished++
     } finally {
       this.#left = space.free
       report.bytes = (before - space.end) * file.pageBytes
     }
+  }
+
+  /** What the tree has left makes room at the end only when a checkpoint has forgotten where it was, and the next one lies before it. */
+  *#settle(): Routine<void> {
+    yield* this.#checkpointer.now()
+    yield* this.#checkpointer.now()
   }
 
   /** After `stop`, and the last checkpoint. */
@@ -132,16 +152,23 @@ export class Compactor {
     return pages.space.end * file.pageBytes <= this.#options.checkpointBytes
   }
 
-  #isThin(): boolean {
-    return this.#deleted > 0 && this.#deleted >= this.#state.tree.entries
+  /** Pages that the tree of now has; what is on its way in counts, too. */
+  get #taken(): number {
+    const { space, views } = this.#state.pages
+    return space.used - views.kept
   }
 
-  #consider(pays: boolean): void {
+  /** So many pages of the file are worth it. */
+  get #share(): number {
+    return this.#state.pages.space.end * FREE_SHARE
+  }
+
+  #begin(pays: boolean): void {
     if (!pays || this.#job.running || this.#isSmall) return
     this.#job
       .start(() => this.compact(false, undefined, undefined))
       // Much may have been deleted meanwhile.
-      .then(() => this.#consider(this.#isThin()))
+      .then(() => this.consider())
       .catch((error: unknown) => this.#warn(error))
   }
 

@@ -166,6 +166,7 @@ export class TreeEngine implements Engine {
     }
     state.changed = true
     this.#checkpointer.consider()
+    this.#compactor.consider()
     return DONE
   }
 
@@ -293,8 +294,6 @@ export class TreeEngine implements Engine {
     const { cache, space, views } = pages
     const { pageBytes } = file
     const oldest = this.#snapshots.living[0]
-    let held = 0
-    views.eachKept(() => held++)
     let journalBytes = 0
     for (const segment of segments) journalBytes += segment.writer?.end ?? segment.end
     return {
@@ -302,7 +301,7 @@ export class TreeEngine implements Engine {
       files: 1 + segments.length,
       diskBytes: space.end * pageBytes + journalBytes,
       journalBytes,
-      staleBytes: (space.free + held) * pageBytes,
+      staleBytes: (space.free + views.kept) * pageBytes,
       indexBytes: 0,
       cachedBytes: cache.bytes,
       cacheHits: cache.counts[0]!,
@@ -312,7 +311,7 @@ export class TreeEngine implements Engine {
       snapshots: this.#snapshots.living.length,
       oldestSnapshotMs:
         oldest === undefined ? 0 : this.#context.environment.monotonic() - oldest.taken,
-      snapshotBytes: oldest === undefined ? 0 : held * pageBytes,
+      snapshotBytes: oldest === undefined ? 0 : views.kept * pageBytes,
       checkpoints: this.#checkpointer.finished,
       compactions: this.#compactor.finished,
       compacting: this.#checkpointer.running || this.#compactor.running || this.#sweeper.running,
@@ -343,7 +342,10 @@ export class TreeEngine implements Engine {
 
   #newSweeper(): Sweeper {
     const compactor = this.#compactor
-    return new Sweeper(this.#state, this.#checkpointer, (count) => compactor.deleted(count))
+    return new Sweeper(this.#state, this.#checkpointer, (count) => {
+      compactor.deleted(count)
+      compactor.consider()
+    })
   }
 
   /** Nothing goes on in the background any more. */

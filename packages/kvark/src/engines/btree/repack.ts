@@ -27,20 +27,21 @@ import { visitLeaf } from './visit.ts'
 /** Leaves in one step of the event loop, at most. */
 const STEP_LEAVES = 16
 
-/** `fills`: whether thin leaves are filled, for which others are written as well. */
+/** `fills`: whether thin leaves are filled, for which others are written as well. Returns how many leaves are gone. */
 export function* repack(
   state: TreeState,
   checkpointer: Checkpointer,
   fills: boolean,
   progress: Progress | undefined,
   signal: AbortSignal | undefined,
-): Routine<void> {
+): Routine<number> {
   const { tree, pages, journal, context } = state
   const { environment } = context
   const slice = Slice.ofBackground(environment)
   // All that is in use would fit before it.
   const limit = pages.space.used
   let done = 0
+  let gone = 0
   let key: Buffer | undefined = Buffer.alloc(0)
   for (let leaves = 0; key !== undefined && !state.closed && tree.root !== NO_PAGE; leaves++) {
     if (slice.over() || leaves % STEP_LEAVES === 0) {
@@ -55,19 +56,20 @@ export function* repack(
     do {
       yield* tree.warm(key, 0, key.length)
       // Others write between the steps, and may have cleared all.
-      if (state.closed || tree.root === NO_PAGE) return
+      if (state.closed || tree.root === NO_PAGE) return gone
       tree.reach(tree.root, key, 0, key.length)
       next = tree.nextKey()
       if (next === undefined) break
       yield* tree.warm(next, 0, next.length)
-      if (state.closed || tree.root === NO_PAGE) return
+      if (state.closed || tree.root === NO_PAGE) return gone
       tree.reach(tree.root, key, 0, key.length)
-    } while (tree.merge() || (fills && tree.fill()))
+    } while (tree.merge() ? ++gone > 0 : fills && tree.fill())
     tree.reach(tree.root, key, 0, key.length)
     if (tree.isBeyond(limit)) tree.move()
     done += tree.leaf.count
     key = next
   }
+  return gone
 }
 
 /** Copies what lies from the page `limit` on, and nothing else. Nobody writes meanwhile. */

@@ -38,6 +38,8 @@ export class Views {
   newest = 0
   /** Of the newest one that reads; −1: there is none. */
   newestReader = -1
+  /** Pages that are kept. */
+  kept = 0
 
   /** `free`: nobody sees the page any more. */
   constructor(bornOf: (page: number) => number, free: (page: number) => void) {
@@ -86,6 +88,7 @@ export class Views {
   keep(view: View, page: number): void {
     view.kept ??= new GrowingFloats()
     view.kept.push(page)
+    this.kept++
   }
 
   /** Calls `visit` with every page that is kept. */
@@ -99,7 +102,10 @@ export class Views {
   #letGo({ kept }: View, at: number, most: number): boolean {
     if (kept === undefined) return false
     const older = this.#living[at - 1]
-    for (let i = 0; i < most && kept.count > 0; i++) this.#pass(kept.pop(), older)
+    for (let i = 0; i < most && kept.count > 0; i++) {
+      this.kept--
+      this.#pass(kept.pop(), older)
+    }
     return kept.count > 0
   }
 
