@@ -2,6 +2,7 @@
 
 import { copyOf, ROOT_BYTES, ROOT_SLOTS, TREE_NAME } from '../../../engines/btree/format.ts'
 import { STORED_LENGTH_AT, seedOf } from '../../../storage/block-form.ts'
+import { HOLE_BYTES } from '../../../vfs/files.ts'
 import { type Content, type DamagedForm, differences } from '../../damage.ts'
 import {
   headerBytesOf,
@@ -57,16 +58,21 @@ interface StoredPage {
 
 function pagesOf(tree: Buffer, form: DamagedForm): StoredPage[] {
   const pageBytes = pageBytesOf(form)
-  const headerBytes = headerBytesOf(form)
-  const lengthAt = headerBytes === PLAIN_HEADER_BYTES ? LENGTH_AT : STORED_LENGTH_AT
   const pages: StoredPage[] = []
   for (let at = ROOT_SLOTS * pageBytes; at + pageBytes <= tree.length; at += pageBytes) {
     // The copy of a root is none.
     if (tree.toString('latin1', at, at + 2) === '{"') continue
-    const length = tree.readUInt16LE(at + lengthAt)
-    if (length > 0) pages.push({ at, storedEnd: at + headerBytes + length })
+    const stored = storedBytesOf(tree, at, form)
+    if (stored > headerBytesOf(form)) pages.push({ at, storedEnd: at + stored })
   }
   return pages
+}
+
+/** Of the page at `at`, as its header has it: what is in the file of it, but for zeros. */
+function storedBytesOf(tree: Buffer, at: number, form: DamagedForm): number {
+  const headerBytes = headerBytesOf(form)
+  const lengthAt = headerBytes === PLAIN_HEADER_BYTES ? LENGTH_AT : STORED_LENGTH_AT
+  return headerBytes + tree.readUInt16LE(at + lengthAt)
 }
 
 /** The text in the slots of the root. */
@@ -95,9 +101,15 @@ function idleParts(store: SmallStore): readonly IdlePart[] {
     return { from: to + 1, to: (slot + 1) * pageBytes, what: 'of the room behind a root' }
   })
   for (let page = ROOT_SLOTS; page * pageBytes < tree.length; page++) {
-    if (pages.has(page)) continue
+    const at = page * pageBytes
+    const to = at + pageBytes
+    if (pages.has(page)) {
+      const written = Math.ceil(storedBytesOf(tree, at, store.form) / HOLE_BYTES) * HOLE_BYTES
+      parts.push({ from: at + written, to, what: 'of the rest of compressed pages' })
+      continue
+    }
     const what = page === copyOf(root) ? 'of the copy of a root' : 'of free pages'
-    parts.push({ from: page * pageBytes, to: (page + 1) * pageBytes, what })
+    parts.push({ from: at, to, what })
   }
   return parts
 }
@@ -115,7 +127,7 @@ function forgerOf(files: StoredFiles): TreeForger {
 }
 
 /**
- * What lies behind the roots and in free pages means nothing. When the store was closed, all was in the tree file; what is left of the
+ * What lies behind the roots, behind compressed pages and in free ones means nothing. When the store was closed, all was in the tree file; what is left of the
  * journal is the mark of that. Without it one of the two roots may be anything, as it is when the power fails while it is written.
  */
 function harmless(store: SmallStore, damaged: Content): string | undefined {

@@ -164,26 +164,20 @@ export function* reentrancy(): Generator<Misuse> {
     for (const [what, act] of Object.entries(within)) {
       yield {
         name: `in ${place}: ${what}`,
-        // One compaction in another one is refused, and an error of the callback ends the outer one; a tree compacts itself within, too.
+        // One compaction of a log in another one is refused, and an error of the callback ends the outer one; a tree compacts itself within, too.
         must:
           what === 'compactSync' && place.endsWith(what)
-            ? { codes: ['COMPACTION_FAILED'], may: true }
+            ? { codes: ['INVALID_ARGUMENT'], may: true }
             : FINE,
         promises: false,
         act: (ground) => enter(ground, act),
       }
     }
-    const turned: readonly ErrorCode[] = /code of/.test(place)
-      ? ['INVALID_KEY', 'INVALID_VALUE', 'DECODE']
-      : ['COMPACTION_FAILED']
-    const changes = /code of|compact/.test(place)
+    const turned: readonly ErrorCode[] = ['INVALID_KEY', 'INVALID_VALUE', 'DECODE']
     yield {
       name: `in ${place}: an error of the caller’s`,
-      // Of a compaction the log says that it failed, and why; the tree passes the error on, as all do in `verify`.
-      must: {
-        codes: changes ? turned : [],
-        own: !changes || /compact/.test(place),
-      },
+      // What a codec throws is turned into what is wrong with key or value; all else comes through as it is.
+      must: /code of/.test(place) ? { codes: turned } : { codes: [], own: true },
       promises: false,
       act: (ground) => enter(ground, throwOwn),
     }
