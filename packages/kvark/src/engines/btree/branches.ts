@@ -10,7 +10,7 @@
 
 import { type Subtree, writeBranch } from './branch.ts'
 import { BRANCH_BODY_BYTES, Page, type PageMemory, pageMemory } from './page.ts'
-import { commonPrefix } from './tree.ts'
+import { commonPrefix } from './path.ts'
 
 const NOTHING = Buffer.alloc(0)
 

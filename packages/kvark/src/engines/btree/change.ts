@@ -5,8 +5,8 @@ import { HAS_EXTENTS, MAY_EXPIRE } from './branch.ts'
 import type { Extent } from './format.ts'
 import { extentLength, Leaf, leafLength, readExtent, writeExtent, writeLeaf } from './leaf.ts'
 import { longKeyBytes, type Page, REFERENCE_BYTES, RUN_BYTES } from './page.ts'
+import { PRESENT } from './path.ts'
 import type { TreeState } from './state.ts'
-import { PRESENT } from './tree.ts'
 
 /** A page has room for so many entries at least; longer ones have their values in extents. */
 const LEAST_ENTRIES = 2

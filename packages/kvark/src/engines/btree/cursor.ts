@@ -21,9 +21,9 @@ import { Leaf, readExtent } from './leaf.ts'
 import { LeafRun } from './leaf-run.ts'
 import { MAX_KEY_BYTES } from './limits.ts'
 import type { Page } from './page.ts'
+import { AWAY, PRESENT } from './path.ts'
 import type { TreeSnapshot } from './snapshots.ts'
 import type { TreeState } from './state.ts'
-import { AWAY, PRESENT } from './tree.ts'
 import { TreeWalk } from './walk.ts'
 
 const NOTHING = Buffer.alloc(0)

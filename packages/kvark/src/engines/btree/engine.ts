@@ -55,12 +55,12 @@ import { encodeExtent, Leaf, readExtent } from './leaf.ts'
 import { LIMITS, SUPPORTS } from './limits.ts'
 import { TreeLoad } from './load.ts'
 import type { BtreeOptions } from './options.ts'
+import { AWAY, PRESENT, type Search } from './path.ts'
 import { recover } from './recovery.ts'
 import { Snapshots, type TreeSnapshot } from './snapshots.ts'
 import { ExtentSpool } from './spool.ts'
 import type { TreeState } from './state.ts'
 import { Sweeper } from './sweeper.ts'
-import { AWAY, PRESENT, type Search } from './tree.ts'
 
 export class TreeEngine implements Engine {
   readonly name = 'btree'

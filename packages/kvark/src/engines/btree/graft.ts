@@ -23,8 +23,8 @@ import { NO_PAGE } from './format.ts'
 import { keyBehind } from './key-ranges.ts'
 import { Leaf } from './leaf.ts'
 import type { TreeLoad } from './load.ts'
+import { AWAY } from './path.ts'
 import type { TreeState } from './state.ts'
-import { AWAY } from './tree.ts'
 
 const SUM_AT = 6
 const LEVEL_AT = 10

@@ -20,8 +20,8 @@ import { readOnly } from '../../storage/journal.ts'
 import { childAt } from './branch.ts'
 import type { Checkpointer } from './checkpointer.ts'
 import { NO_PAGE } from './format.ts'
+import type { Leads } from './path.ts'
 import type { TreeState } from './state.ts'
-import type { Leads } from './tree.ts'
 import { visitLeaf } from './visit.ts'
 
 /** Leaves in one step of the event loop, at most. */

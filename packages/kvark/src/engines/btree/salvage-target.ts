@@ -16,10 +16,10 @@ import { Checkpointer } from './checkpointer.ts'
 import { type Extent, isPageSize } from './format.ts'
 import { Leaf } from './leaf.ts'
 import type { BtreeOptions } from './options.ts'
+import { PRESENT } from './path.ts'
 import { recover } from './recovery.ts'
 import { ExtentSpool } from './spool.ts'
 import type { TreeState } from './state.ts'
-import { PRESENT } from './tree.ts'
 
 const CACHE_BYTES = 64 * 1024 * 1024
 const FRESH_BYTES = 32 * 1024 * 1024

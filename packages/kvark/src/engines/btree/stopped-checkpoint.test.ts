@@ -11,9 +11,9 @@ import { storeForm } from '../../storage/block-form.ts'
 import { Change } from './change.ts'
 import { checkpoint } from './checkpoint.ts'
 import { Checkpointer } from './checkpointer.ts'
+import { PRESENT } from './path.ts'
 import { recover } from './recovery.ts'
 import type { TreeState } from './state.ts'
-import { PRESENT } from './tree.ts'
 
 const FOLDER = '/store'
 const OPTIONS = { pageBytes: 4096, checkpointBytes: 4096 }

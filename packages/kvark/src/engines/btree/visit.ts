@@ -2,8 +2,8 @@
 
 import type { Routine } from '../../environment/routine.ts'
 import type { Block } from '../../storage/cache.ts'
+import { AWAY, type Leads, PRESENT } from './path.ts'
 import type { TreeState } from './state.ts'
-import { AWAY, type Leads, PRESENT } from './tree.ts'
 
 /**
  * Calls `visit` when the next such leaf from `key` on is the one that was searched last; returns where to go on, `undefined`: there

@@ -13,7 +13,7 @@ import { misplaced, NO_PAGE } from './format.ts'
 import { type Keys, UNREAD } from './keys.ts'
 import { MOST_LEVEL, type Page } from './page.ts'
 import type { Pages } from './pages.ts'
-import { ABSENT, AWAY, PRESENT, type Search } from './tree.ts'
+import { ABSENT, AWAY, PRESENT, type Search } from './path.ts'
 
 const MAX_DEPTH = MOST_LEVEL + 1
 /** What the walk does next: look for a key from the root down, go on down along one side, take the leaf's next entry. */

@@ -136,7 +136,7 @@ export const treeBugs: readonly PlantedBug[] = [
   },
   {
     name: 'a page that is divided loses its last entry',
-    file: 'engines/btree/tree.ts',
+    file: 'engines/btree/growth.ts',
     find: 'if (!page.append(old, middle, count))',
     replace: 'if (!page.append(old, middle, count - 1))',
     rows: ['model-operations'],
@@ -144,8 +144,8 @@ export const treeBugs: readonly PlantedBug[] = [
   {
     name: 'a put goes to the leaf of the last one, though it has been written since',
     file: 'engines/btree/tree.ts',
-    find: 'if (!this.#stays || !this.#pages.isOwn(this.#lastPut)) return false',
-    replace: 'if (!this.#stays) return false',
+    find: 'if (!this.stays || !this.pages.isOwn(this.#lastPut)) return false',
+    replace: 'if (!this.stays) return false',
     rows: ['model-operations'],
   },
   {
@@ -157,7 +157,7 @@ export const treeBugs: readonly PlantedBug[] = [
   },
   {
     name: 'the key between two pages is too short',
-    file: 'engines/btree/tree.ts',
+    file: 'engines/btree/growth.ts',
     find: '  return right.subarray(0, length + 1)\n',
     replace: '  return right.subarray(0, Math.max(1, length))\n',
     rows: ['model-operations'],
