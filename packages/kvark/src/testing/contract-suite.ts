@@ -32,6 +32,7 @@ import { salvage } from './contract/salvage.ts'
 import { snapshots } from './contract/snapshots.ts'
 import { streams } from './contract/streams.ts'
 import { tables } from './contract/tables.ts'
+import { transactionRanges } from './contract/transaction-ranges.ts'
 import { transactions } from './contract/transactions.ts'
 import { updates } from './contract/updates.ts'
 import { watches } from './contract/watch.ts'
@@ -57,6 +58,7 @@ const CHAPTERS: readonly Chapter[] = [
   tables,
   watches,
   transactions,
+  transactionRanges,
   updates,
 ]
 

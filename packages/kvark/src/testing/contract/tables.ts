@@ -1,5 +1,5 @@
 /**
- * Contract, chapter 16: tables, key spaces of their own. Random work on several tables is compared with maps; a failure prints the
+ * Contract, chapter 17: tables, key spaces of their own. Random work on several tables is compared with maps; a failure prints the
  * seed, and the same seed does the same again.
  */
 

@@ -1,4 +1,4 @@
-/** Contract, chapter 19: entries that are changed by what they are. */
+/** Contract, chapter 21: entries that are changed by what they are. */
 
 import assert from 'node:assert/strict'
 import { bytes, content, rejects, throws, turn } from './check.ts'

@@ -1,5 +1,5 @@
 /**
- * Contract, chapter 17: watch. What is told, in which order, when, and to whom; what those hear who are slow or come back; and that a
+ * Contract, chapter 18: watch. What is told, in which order, when, and to whom; what those hear who are slow or come back; and that a
  * map that takes in everything told becomes the table.
  */
 
