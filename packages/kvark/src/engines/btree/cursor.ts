@@ -22,11 +22,11 @@ import { LeafRun } from './leaf-run.ts'
 import { MAX_KEY_BYTES } from './limits.ts'
 import type { Page } from './page.ts'
 import { AWAY, PRESENT } from './path.ts'
+import { NO_MEMORY, type ScratchMemory } from './scratch.ts'
 import type { TreeSnapshot } from './snapshots.ts'
 import type { TreeState } from './state.ts'
 import { TreeWalk } from './walk.ts'
 
-const NOTHING = Buffer.alloc(0)
 const FRESH = 0
 const BEHIND = 1
 const AT = 2
@@ -44,8 +44,8 @@ export class TreeCursor implements EngineCursor {
   readonly #own: boolean
   readonly #walk: TreeWalk
   readonly #leaf: Leaf = new Leaf()
-  /** The key last given: `#key[0 .. #end)`; −1: none. */
-  #key: Buffer = NOTHING
+  /** The key last given: `#key.bytes[0 .. #end)`; −1: none. */
+  #key: ScratchMemory = NO_MEMORY
   #end = -1
   /** The key that was sought, until an entry is given. */
   #sought: Buffer | undefined
@@ -80,8 +80,8 @@ export class TreeCursor implements EngineCursor {
     this.#walk.seek(key, token[0] === AT)
     if (token[0] === AT) this.#sought = key
     else {
+      key.copy(this.#keyRoom(key.length))
       this.#end = key.length
-      this.#key = Buffer.from(key)
     }
   }
 
@@ -109,7 +109,7 @@ export class TreeCursor implements EngineCursor {
     }
     this.#sought = undefined
     this.#held = undefined
-    found.keyBytes = this.#key
+    found.keyBytes = this.#key.bytes
     found.keyStart = 0
     found.keyEnd = this.#end
     found.sequence = leaf.sequence
@@ -147,8 +147,7 @@ export class TreeCursor implements EngineCursor {
     if (!run.isMade) return
     const key = run.lastKey
     if (key !== undefined) {
-      if (key.length > this.#key.length) this.#key = this.#state.scratch.take(2 * key.length)
-      key.copy(this.#key)
+      key.copy(this.#keyRoom(key.length))
       this.#end = key.length
       this.#given += run.taken
       this.#walk.skip(run.lastSlot)
@@ -162,10 +161,20 @@ export class TreeCursor implements EngineCursor {
     const rest = page.referenceLength === 0 ? undefined : restOf(page)
     const length = inPage + (rest?.length ?? 0)
     if (rest !== undefined) this.#held ??= this.token()
-    if (length > this.#key.length) this.#key = this.#state.scratch.take(2 * length)
+    const key = this.#keyRoom(length)
     this.#end = length
-    page.writeKey(slot, this.#key, 0)
-    return rest === undefined || this.#state.keys.copyRest(rest, this.#key, inPage)
+    page.writeKey(slot, key, 0)
+    return rest === undefined || this.#state.keys.copyRest(rest, key, inPage)
+  }
+
+  /** Where a key of `length` bytes may be put; what is in it goes. */
+  #keyRoom(length: number): Buffer {
+    const { scratch } = this.#state
+    if (length > this.#key.bytes.length) {
+      scratch.give(this.#key)
+      this.#key = scratch.take(2 * length)
+    }
+    return this.#key.bytes
   }
 
   seek(key: Uint8Array, length: number): void {
@@ -179,7 +188,7 @@ export class TreeCursor implements EngineCursor {
   token(): Uint8Array {
     if (this.#held !== undefined) return this.#held
     const given =
-      this.#run.lastKey ?? (this.#end < 0 ? undefined : this.#key.subarray(0, this.#end))
+      this.#run.lastKey ?? (this.#end < 0 ? undefined : this.#key.bytes.subarray(0, this.#end))
     const key = this.#sought ?? given
     if (key === undefined) return new Uint8Array([FRESH])
     const token = new Uint8Array(key.length + 1)
@@ -191,13 +200,13 @@ export class TreeCursor implements EngineCursor {
   }
 
   takeBack(): void {
-    this.#sought = Buffer.from(this.#key.subarray(0, this.#end))
+    this.#sought = Buffer.from(this.#key.bytes.subarray(0, this.#end))
   }
 
   close(): void {
     this.#run.close()
     this.#state.scratch.give(this.#key)
-    this.#key = NOTHING
+    this.#key = NO_MEMORY
     this.#end = -1
     if (this.#own) this.#snapshot.release()
   }

@@ -9,19 +9,19 @@
  */
 
 import { isAscii } from 'node:buffer'
+import { AHEAD_BYTES, copyAhead } from '../../bytes/short-copy.ts'
 import { AS_BYTES, AS_TEXT, type Run } from '../../engine/found.ts'
 import { Leaf } from './leaf.ts'
+import { NO_MEMORY, type ScratchMemory } from './scratch.ts'
 import type { TreeState } from './state.ts'
 import type { TreeWalk } from './walk.ts'
-
-const NOTHING = Buffer.alloc(0)
 
 export class LeafRun {
   readonly #state: TreeState
   #run: Run | undefined
   /** The bytes of its keys, and of the page where values are wanted as bytes. */
-  #keys: Buffer = NOTHING
-  #cells: Buffer = NOTHING
+  #keys: ScratchMemory = NO_MEMORY
+  #cells: ScratchMemory = NO_MEMORY
   /** The slot of its first entry, and how far it is from each to the next. */
   #first = 0
   #step = 1
@@ -44,7 +44,7 @@ export class LeafRun {
     const { taken } = this
     if (this.#run === undefined || taken === 0) return undefined
     const { keyStarts } = this.#run
-    return this.#keys.subarray(keyStarts[taken - 1], keyStarts[taken])
+    return this.#keys.bytes.subarray(keyStarts[taken - 1], keyStarts[taken])
   }
 
   get lastSlot(): number {
@@ -54,17 +54,18 @@ export class LeafRun {
   /** Makes a run of what the walk has left of its leaf, up to an entry that has expired by `clock`. */
   make(run: Run, walk: TreeWalk, reverse: boolean, clock: number): void {
     const { page, left } = walk
-    const { bytes, prefix, cellsAt, cellsEnd } = page
+    const { bytes, view, prefixAt, prefixLength, cellsAt, cellsEnd } = page
     const { path } = this.#state.file.handle
     const { keyStarts, valueStarts, valueEnds, keyForm, valueForm } = run
-    const prefixLength = prefix.length
     const leaf = new Leaf()
     // First of all: it brings the page into the processor's cache from one end to the other.
     if (valueForm === AS_TEXT) run.values = bytes.toString('latin1', cellsAt, cellsEnd)
     else if (valueForm === AS_BYTES) run.valueBytes = this.#copy(bytes, cellsAt, cellsEnd)
     this.#step = reverse ? -1 : 1
     this.#first = walk.slot + this.#step
-    const keys = this.#room(left * prefixLength + cellsEnd - cellsAt)
+    const { bytes: keys, view: target } = this.#room(
+      left * prefixLength + cellsEnd - cellsAt + AHEAD_BYTES,
+    )
     const most = Math.min(left, run.most)
     let end = 0
     let count = 0
@@ -81,9 +82,11 @@ export class LeafRun {
       keyStarts[count] = end
       valueStarts[count] = leaf.start - cellsAt
       valueEnds[count] = leaf.end - cellsAt
-      // Loops: most keys are so short that a call would take longer.
-      for (let i = 0; i < prefixLength; i++) keys[end++] = prefix[i]!
-      for (let i = keyAt; i < referenceAt; i++) keys[end++] = bytes[i]!
+      // Behind the prefix there are heads, and behind the key its body: neither ends with the memory.
+      copyAhead(target, end, view, prefixAt, prefixLength)
+      end += prefixLength
+      copyAhead(target, end, view, keyAt, referenceAt - keyAt)
+      end += referenceAt - keyAt
       keyStarts[++count] = end
     }
     if (keyForm === AS_TEXT) {
@@ -111,13 +114,13 @@ export class LeafRun {
     this.forget()
     this.#state.scratch.give(this.#keys)
     this.#state.scratch.give(this.#cells)
-    this.#keys = NOTHING
-    this.#cells = NOTHING
+    this.#keys = NO_MEMORY
+    this.#cells = NO_MEMORY
   }
 
-  #room(length: number): Buffer {
+  #room(length: number): ScratchMemory {
     const { scratch } = this.#state
-    if (this.#keys.length < length) {
+    if (this.#keys.bytes.length < length) {
       scratch.give(this.#keys)
       this.#keys = scratch.take(length)
     }
@@ -125,8 +128,8 @@ export class LeafRun {
   }
 
   #copy(bytes: Buffer, from: number, to: number): Buffer {
-    if (this.#cells.length === 0) this.#cells = this.#state.scratch.take(to - from)
-    bytes.copy(this.#cells, 0, from, to)
-    return this.#cells
+    if (this.#cells === NO_MEMORY) this.#cells = this.#state.scratch.take(to - from)
+    bytes.copy(this.#cells.bytes, 0, from, to)
+    return this.#cells.bytes
   }
 }

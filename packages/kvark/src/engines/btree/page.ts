@@ -141,9 +141,14 @@ export class Page {
     return this.#memory.halves[(this.#at + PREFIX_AT) >>> 1]!
   }
 
+  /** Where what all its keys begin with is in them. */
+  get prefixAt(): number {
+    return this.#at + HEADER_BYTES
+  }
+
   /** What all its keys begin with. */
   get prefix(): Buffer {
-    const from = this.#at + HEADER_BYTES
+    const from = this.prefixAt
     return this.#memory.bytes.subarray(from, from + this.prefixLength)
   }
 
