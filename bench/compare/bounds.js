@@ -4,6 +4,7 @@
 
 import { closeSync, fdatasyncSync, fsyncSync, mkdirSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { BareGet } from '../bare-get.js'
 import { remove } from '../common.js'
 import { KEY_BYTES } from '../data.js'
 import { checksum, keysOf, timeReads } from './measure/timing.js'
@@ -24,6 +25,7 @@ export const bounds = {
   'fdatasync, preallocated': (work) => syncs(work, true),
   'write(2)': write,
   memcpy: copy,
+  'bare get': bareGet,
   'Map.get': mapGet,
   'Map.set': mapSet,
 }
@@ -86,6 +88,22 @@ function mapGet(work) {
   const full = map
   const order = work.pick(GETS, 1)
   return timeReads(keysOf(order), checksum(work, order), (key) => taste(full.get(key)))
+}
+
+/** @type {BareGet | undefined} */
+let bare
+
+/** @param {Work} work */
+function bareGet(work) {
+  if (bare === undefined) {
+    bare = new BareGet(work.entries, work.task.data.valueBytes)
+    for (let i = 0; i < work.entries; i++) bare.put(...entryOf(work, i))
+  }
+  const full = bare
+  const order = work.pick(GETS, 1)
+  const get = (/** @type {string} */ key) =>
+    taste(work.form === 'text' ? full.text(key) : full.bytes(key))
+  return timeReads(keysOf(order), checksum(work, order), get)
 }
 
 /** @param {Work} work */

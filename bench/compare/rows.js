@@ -47,7 +47,7 @@ const inRandomOrder = (/** @type {number} */ count) =>
   Uint32Array.from({ length: count }, (_, i) => i)
 const PART = 0.05
 const WRITE_BOUNDS = ['write(2)', 'Map.set']
-const READ_BOUNDS = ['Map.get', 'memcpy']
+const READ_BOUNDS = ['bare get', 'Map.get', 'memcpy']
 const SYNC_BOUNDS = ['fdatasync, appending', 'fdatasync, preallocated']
 
 /**

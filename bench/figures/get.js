@@ -1,8 +1,9 @@
 // @ts-check
-// Time of reading one value as a string, everything cached, beside lmdb in the same process.
+// Time of reading one value as a string, everything cached, beside lmdb and a get without a store in the same process.
 
 import { createRequire } from 'node:module'
 import { open } from '../../packages/kvark/dist/index.js'
+import { BareGet } from '../bare-get.js'
 import { inChild } from '../child.js'
 import { median, remove } from '../common.js'
 import { key, shuffled, values } from '../data.js'
@@ -23,7 +24,10 @@ export async function measure({ folder, entries, say }) {
   const name = 'get'
   const note = `median of ${ROUNDS} rounds, ${Math.min(...times.kvark).toFixed(0)} to ${Math.max(...times.kvark).toFixed(0)}`
   const ours = median(times.kvark)
-  const rows = [row(name, 'getSync of a string, random', ours, 'ns', { limit: LIMIT_NS, note })]
+  const rows = [
+    row(name, 'getSync of a string, random', ours, 'ns', { limit: LIMIT_NS, note }),
+    row(name, 'table, entry, string: no store', median(times.bare), 'ns', { note: 'same rounds' }),
+  ]
   if (!compared) {
     rows.push(row(name, "lmdb's get of a string", Number.NaN, 'ns', { note: 'not compared' }))
     return rows
@@ -38,7 +42,7 @@ export async function measure({ folder, entries, say }) {
 
 /**
  * @param {{ folder: string, entries: number, compared: boolean }} args
- * @returns {Promise<{ kvark: number[], lmdb: number[] }>}
+ * @returns {Promise<{ kvark: number[], bare: number[], lmdb: number[] }>}
  */
 export async function read({ folder, entries, compared }) {
   const value = values(VALUE_BYTES)
@@ -46,8 +50,12 @@ export async function read({ folder, entries, compared }) {
   await load(db, entries, value)
   check(db, entries, value, 0)
   const other = compared ? openLmdb(`${folder}/lmdb`, entries, value) : undefined
-  const times = /** @type {{ kvark: number[], lmdb: number[] }} */ ({ kvark: [], lmdb: [] })
+  const bare = new BareGet(entries, VALUE_BYTES)
+  for (let i = 0; i < entries; i++) bare.put(key(i), value(i, 0))
+  /** @type {{ kvark: number[], bare: number[], lmdb: number[] }} */
+  const times = { kvark: [], bare: [], lmdb: [] }
   const ours = (/** @type {string} */ name) => db.getSync(name)
+  const bareText = (/** @type {string} */ name) => bare.text(name)
   // One round more, for the compiler.
   for (let round = 0; round <= ROUNDS; round++) {
     const order = shuffled(entries, round)
@@ -57,6 +65,7 @@ export async function read({ folder, entries, compared }) {
       if (round > 0) list.push(time)
     }
     run(times.kvark, ours)
+    run(times.bare, bareText)
     if (other) run(times.lmdb, other.get)
   }
   await db.close()
