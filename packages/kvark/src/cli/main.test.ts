@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -84,4 +85,48 @@ test('completion answers a shell', async () => {
   assert.match(stdout.toString(), /^--encoding\t/)
   const rekey = await startCommand(['complete', '--', 'rekey', '--']).result
   assert.match(rekey.stdout.toString(), /^--new-key-file\t[\s\S]*^--key-file\t/m)
+})
+
+test('completion leaves the names of files to the shell, only where a path is wanted', async () => {
+  const answers: readonly (readonly [words: string, answer: RegExp])[] = [
+    ['import en', /^:0$/],
+    ['export ./e', /^:0$/],
+    ['backup b', /^:0$/],
+    ['convert a b', /^:0$/],
+    ['--data-dir d', /^:0$/],
+    ['get a --data-dir=d', /^:0$/],
+    ['rekey --new-key-file k', /^:0$/],
+    ['get a --output o', /^:0$/],
+    ['put a @c', /^:0$/],
+    ['set a c', /^:4$/],
+    ['get c', /^:4$/],
+    ['scan --prefix c', /^:4$/],
+    ['scan --encoding h', /^hex\t\n:4$/],
+    ['pu', /^put\t.*\n:4$/],
+  ]
+  for (const [words, answer] of answers) {
+    const { stdout } = await startCommand(['complete', '--', ...words.split(' ')]).result
+    assert.match(stdout.toString().trimEnd(), answer, words)
+  }
+})
+
+test('in bash the value @… is completed from the names of files', {
+  skip: process.platform === 'win32',
+}, async () => {
+  const files = join(folder, 'files')
+  mkdirSync(join(files, 'catalog'), { recursive: true })
+  for (const name of ['two words', '$(touch ran)']) writeFileSync(join(files, name), '')
+  const script = (await startCommand(['complete', 'bash']).result).stdout.toString()
+  const complete = (word: string): string => {
+    const typed = `\nCOMP_WORDS=(kvark set a '${word}') COMP_CWORD=3; __kvark_word; printf '%s\\n' "\${COMPREPLY[@]}"`
+    const { stdout } = spawnSync('bash', ['-c', `compopt() { :; }\n${script}${typed}`], {
+      cwd: files,
+      encoding: 'utf8',
+    })
+    return stdout
+  }
+  assert.equal(complete('@cat'), '@catalog/\n')
+  assert.equal(complete('@tw'), '@two words\n')
+  assert.equal(complete('@$'), '@$(touch ran)\n')
+  assert.equal(existsSync(join(files, 'ran')), false)
 })

@@ -106,7 +106,7 @@ function createProgram(io: Io, output: Output, run: Run): Command {
     )
   addHelp(program)
   addCompletion(program)
-    .description('print a script that completes commands and options in a shell')
+    .description('print a script that completes commands, options and files in a shell')
     .addHelpText(
       'after',
       examples(
