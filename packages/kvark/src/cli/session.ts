@@ -273,7 +273,12 @@ export async function withStore<T>(
   } finally {
     await store.close().catch((error: unknown) => {
       // The first failure says more than what it does to the close.
-      if (!failed) throw error
+      if (failed) return
+      // The journal has what was written where only the tree could not be brought up to date: on a full disk, say.
+      const isWritten = place.write && (options.durability ?? 'disk') === 'disk'
+      if (isWritten && error instanceof KvarkError)
+        error.message += ' What the command wrote is kept.'
+      throw error
     })
   }
 }
