@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import {
+  appendFileSync,
   chmodSync,
   createWriteStream,
   existsSync,
@@ -10,6 +11,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -478,6 +480,26 @@ test('export and import: any bytes, any number', async () => {
   }
   await copy.close()
   assert.equal(found, expected.size)
+})
+
+test('a value that is longer than a batch goes in from a file, and out as its bytes', async () => {
+  const store = freshStore()
+  const file = join(folder, 'long')
+  const copy = join(folder, 'long copy')
+  writeFileSync(file, 'begin')
+  truncateSync(file, 2 ** 28 + 1)
+  appendFileSync(file, 'end')
+  const small = ['--values', 'bytes', '--compression', 'lz4']
+  await output(store, 'set', 'a', `@${file}`, ...small, '--if-absent')
+  assert.match(await failure(1, store, 'set', 'a', `@${file}`, '--if-absent'), /to be absent/)
+  await output(store, 'get', 'a', '--output', copy)
+  assert.ok(readFileSync(copy).equals(readFileSync(file)))
+  const { code, stdout } = await kvark(store, ['get', 'a', '--raw'])
+  assert.ok(code === 0 && stdout.equals(readFileSync(file)))
+  assert.match(await failure(3, store, 'get', 'a'), /`kvark get KEY --raw` prints it\./)
+  assert.match(await failure(1, store, 'get', 'b', '--raw'), /There is no key "b"/)
+  rmSync(file)
+  rmSync(copy)
 })
 
 test('an export replaces its file only when it is complete', async () => {

@@ -80,6 +80,7 @@ function inWordsOfCommands(text: string): string {
   return text
     .replaceAll(/, then call resume\(\)(?: or open the store again)?\./g, ', and try again.')
     .replaceAll('; call resume() and read it back.', ': read it back.')
+    .replaceAll(' Read it with getStream.', ' `kvark get KEY --raw` prints it.')
 }
 
 /** The library's own message advises an option that is not one of the command line. */

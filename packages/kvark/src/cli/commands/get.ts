@@ -17,15 +17,27 @@ export interface GetOptions extends TableArgument {
 export async function get(context: Context, keyText: string, options: GetOptions): Promise<number> {
   const place = await locate(context, { table: options.table })
   const key = place.keys.parse(keyText)
+  const { io, output } = context
+  if (options.output !== undefined || options.raw) {
+    await withStore(place, async (table) => {
+      // However long it is: the other forms have all of it in memory.
+      const pieces = await table.getStream(key)
+      if (pieces === undefined) throw missing(place, keyText)
+      const copy = async (write: (bytes: Uint8Array) => Promise<void>): Promise<void> => {
+        for await (const piece of pieces) {
+          io.signal.throwIfAborted()
+          await write(piece)
+        }
+      }
+      if (options.output !== undefined) await writeFile(options.output, copy)
+      else await copy((bytes) => output.write(bytes))
+    })
+    return EXIT_OK
+  }
   const entry = await withStore(place, (table) => table.getEntry(key))
   if (entry === undefined) throw missing(place, keyText)
-  const { output } = context
   const { value, version, expiresAt } = entry
-  if (options.output !== undefined) {
-    await writeFile(options.output, (write) => write(value))
-  } else if (options.raw) {
-    await output.write(value)
-  } else if (output.json) {
+  if (output.json) {
     await output.jsonLine({
       key: place.keys.toJson(key),
       value: place.values.toJson(value),

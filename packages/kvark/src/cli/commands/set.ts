@@ -34,9 +34,12 @@ export async function set(
       ? place.values.parse(unescaped(valueText))
       : await readInput(context.io, source)
   place.values.check(value)
-  const version = await withStore(place, (table) =>
-    table.put(key, value, { ...writeOptions(context, options), ...expiryOptions(options) }),
-  )
+  const version = await withStore(place, (table, { limits }) => {
+    const all = { ...writeOptions(context, options), ...expiryOptions(options) }
+    // What is longer than a batch goes in as a stream only.
+    const isLong = value.length + limits.keyBytes > limits.batchBytes
+    return isLong ? table.putStream(key, [value], all) : table.put(key, value, all)
+  })
   if (context.output.json) await context.output.jsonLine({ key: place.keys.toJson(key), version })
   return EXIT_OK
 }
