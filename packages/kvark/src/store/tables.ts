@@ -79,8 +79,8 @@ export class Tables {
   /** Numbers that were given out and lost with writes that failed: from the first to before the second. */
   readonly #lost: (readonly [number, number])[] = []
   #purging = false
-  /** Called when a table is gone. */
-  readonly onDrop: Set<() => void> = new Set()
+  /** Called when the list of tables has changed. */
+  readonly onChange: Set<() => void> = new Set()
 
   constructor(life: Life) {
     this.#life = life
@@ -104,7 +104,7 @@ export class Tables {
     if (this.failure === undefined && next < this.#next) this.#lost.push([next, this.#next])
     this.#next = Math.max(this.#next, next)
     this.#purgeLater()
-    this.#tellDrops(before)
+    this.#tell(before)
   }
 
   /** The catalogue, or why it is not known. */
@@ -153,7 +153,7 @@ export class Tables {
   reserve(wanted: Wanted): TableRecord {
     this.known()
     const { name, keys, values } = wanted
-    const id = JSON.stringify([name, keys, values])
+    const id = idOf(wanted)
     let reserved = this.#reserved.get(id)
     // Others have been made since: catalogues that are above its number do not have it, as if it had been dropped.
     if (reserved === undefined || reserved.record.number < this.catalogue.next) {
@@ -214,7 +214,7 @@ export class Tables {
         if (one.number === 0 || this.isLost(one.number)) one.number = record.number
       }
     }
-    this.#tellDrops(before)
+    this.#tell(before)
   }
 
   /** `CONFLICT` when the batch, which changes no catalogue, has writes to a space that is no longer a table's. */
@@ -377,13 +377,8 @@ export class Tables {
     this.install(catalogue)
   }
 
-  #tellDrops(before: Catalogue): void {
-    if (this.onDrop.size === 0 || before === this.catalogue) return
-    for (const number of before.tables.keys()) {
-      if (this.catalogue.tables.has(number)) continue
-      for (const tell of this.onDrop) tell()
-      return
-    }
+  #tell(before: Catalogue): void {
+    if (before !== this.catalogue) for (const tell of this.onChange) tell()
   }
 
   #named(name: string): TableRecord {
@@ -402,6 +397,11 @@ export class Tables {
     this.#next = number + 1
     return number
   }
+}
+
+/** What tells tables apart that are not made yet: handles of one name may want different ones. */
+export function idOf({ name, keys, values }: Omit<Wanted, 'number'>): string {
+  return JSON.stringify([name, keys, values])
 }
 
 /** The bytes of the catalogue, `undefined`: there is none. */

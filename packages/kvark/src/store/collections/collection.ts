@@ -24,11 +24,13 @@ import {
   show,
   unsupported,
 } from '../arguments.ts'
+import type { Catalogue } from '../catalogue.ts'
 import type { Codec } from '../codec.ts'
 import type { Core } from '../core.ts'
 import type { InternalCodec, Sink } from '../internal-codec.ts'
 import type { Life } from '../life.ts'
 import type { Handle } from '../table-argument.ts'
+import { idOf } from '../tables.ts'
 import type {
   AtomicTable,
   BatchOperation,
@@ -78,11 +80,11 @@ export class Shared {
     this.changes++
   }
 
-  /** The table is gone. */
-  dropped(): void {}
+  /** The table is gone, or another one has come in its place. */
+  replaced(): void {}
 }
 
-/** By the number of the table, for a name can come to be that of another one; of those that are not made yet, by the name. */
+/** By the number of the table, for a name can come to be that of another one; of those that are not made yet, by what is wanted. */
 type AllShared = Map<number | string, Shared>
 
 const shared = new WeakMap<Life, AllShared>()
@@ -91,7 +93,6 @@ export class Collection<K, V, S extends Shared = Shared> {
   readonly table: AtomicTable<K, V>
   readonly life: Life
   readonly #handle: Handle
-  readonly #name: string
   readonly #makeShared: () => S
   /** Those that it was bound to last. */
   #core: Core<unknown, unknown> | undefined
@@ -109,7 +110,6 @@ export class Collection<K, V, S extends Shared = Shared> {
     const table = db.table(name, { ...codecs, ttl: 'never' }) as AtomicTable<K, V> & Handle
     this.table = table
     this.#handle = table
-    this.#name = name
     this.#makeShared = makeShared
     this.life = table.coreAt(undefined).life
     const { engine, modules } = this.life
@@ -227,12 +227,10 @@ export class Collection<K, V, S extends Shared = Shared> {
 
   #find({ number, unmade }: Core<unknown, unknown>): S {
     const all = allShared(this.life)
-    const key = unmade === undefined ? number : this.#name
+    const key = unmade === undefined ? number : idOf(unmade)
     let own = all.get(key)
     if (own === undefined) {
-      // It may just have been made.
-      own = all.get(this.#name) ?? this.#makeShared()
-      all.delete(this.#name)
+      own = this.#makeShared()
       all.set(key, own)
     }
     // A table has one kind of collection only: its codecs say which.
@@ -332,15 +330,24 @@ function allShared(life: Life): AllShared {
     const made: AllShared = new Map()
     all = made
     shared.set(life, made)
-    life.tables.onDrop.add(() => {
-      for (const [key, one] of made) {
-        if (typeof key === 'string' || life.tables.catalogue.tables.has(key)) continue
-        made.delete(key)
-        one.dropped()
-      }
-    })
+    life.tables.onChange.add(() => follow(made, life.tables.catalogue))
   }
   return all
+}
+
+/** What is kept of a table that is gone goes; what is of one that was not there goes to the one that has come, if that has none yet. */
+function follow(all: AllShared, catalogue: Catalogue): void {
+  for (const [key, one] of all) {
+    if (typeof key === 'number' && catalogue.tables.has(key)) continue
+    if (typeof key === 'string') {
+      const [name] = JSON.parse(key) as [string]
+      const record = catalogue.named(name)
+      if (record === undefined) continue
+      if (idOf(record) === key && !all.has(record.number)) all.set(record.number, one)
+    }
+    all.delete(key)
+    one.replaced()
+  }
 }
 
 /** A transaction has tables, too, but nothing stays of those. */

@@ -345,6 +345,63 @@ for (const engine of ['btree', 'log'] as const) {
     db.closeSync()
   })
 
+  test(`handles of a table that is not there yet do not get in each other's way, ${engine}`, async () => {
+    const world = new World(engine)
+    queue(world.db, 'old').pushSync('a')
+    const db = world.again()
+    const tags = list(db, 'jobs')
+    assert.equal(await tags.count(), 0)
+    const jobs = queue(db, 'jobs')
+    assert.equal(await jobs.pop(), undefined, 'a list that was asked for before is none of its own')
+    await jobs.push('b')
+    assert.equal((await jobs.take())?.value, 'b')
+    await rejects('MISMATCH', () => tags.count())
+    const old = queue(db, 'old')
+    await db.renameTable('old', 'older')
+    const next = queue(db, 'old')
+    const waiting = next.take({ waitMs: Number.POSITIVE_INFINITY })
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.equal(old.takeSync()?.value, 'a')
+    await queue(db, 'old').push('c')
+    assert.equal(
+      (await waiting)?.value,
+      'c',
+      'one that had the name before has not taken its place',
+    )
+    db.closeSync()
+  })
+
+  test(`who waits for a table that is not there gets the one that is renamed to it, ${engine}`, async () => {
+    const world = new World(engine)
+    queue(world.db, 'before').pushSync('a')
+    const db = world.again()
+    const jobs = queue(db, 'jobs')
+    const ending = new AbortController()
+    const { signal } = ending
+    const first = jobs.take({ waitMs: Number.POSITIVE_INFINITY, signal })
+    const second = jobs.take({ waitMs: Number.POSITIVE_INFINITY, signal })
+    await new Promise((resolve) => setImmediate(resolve))
+    await db.renameTable('before', 'jobs')
+    const soon = new Promise((resolve) => setTimeout(resolve, 1000, 'too late').unref())
+    assert.equal(await Promise.race([first.then((taken) => taken?.value), soon]), 'a')
+    await db.renameTable('jobs', 'after')
+    const other = queue(db, 'jobs')
+    const third = other.take({ waitMs: Number.POSITIVE_INFINITY, signal })
+    await new Promise((resolve) => setImmediate(resolve))
+    await jobs.push('b')
+    assert.equal((await second)?.value, 'b', 'it stays with the table')
+    await db.renameTable('after', 'jobs')
+    await queue(db, 'jobs').push('c')
+    assert.equal((await third)?.value, 'c')
+    const wrong = queue(db, 'recent').take({ waitMs: Number.POSITIVE_INFINITY, signal })
+    await new Promise((resolve) => setImmediate(resolve))
+    await list(db, 'recent').set('d', 'd')
+    setTimeout(() => ending.abort(), 1000).unref()
+    await rejects('MISMATCH', () => wrong)
+    ending.abort()
+    db.closeSync()
+  })
+
   test(`collections refuse what is no store, no list of values and no option, ${engine}`, async () => {
     const { db } = new World(engine)
     const stores = [undefined, null, 1, 'db', {}, db.table('t'), { table: () => ({}) }] as never[]

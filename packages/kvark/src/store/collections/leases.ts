@@ -88,7 +88,7 @@ export class Leases extends Shared {
     this.from = Number.NEGATIVE_INFINITY
   }
 
-  override dropped(): void {
+  override replaced(): void {
     this.cleared()
     this.#wake()
   }
