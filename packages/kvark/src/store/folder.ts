@@ -59,7 +59,7 @@ export function* look(files: Files, folder: string): Routine<FolderState> {
   if (data !== undefined && names.includes(UNFINISHED_NAME)) {
     throw new KvarkError(
       'CORRUPTION',
-      `${folder} holds a part of a store: a backup or repair into it, or its removal, was interrupted. Remove it with destroy() or \`kvark destroy\`.`,
+      `${folder} holds a part of a store: a backup, repair or conversion into it, or its removal, was interrupted. Remove it with destroy() or \`kvark destroy\`.`,
       { path: folder },
     )
   }
