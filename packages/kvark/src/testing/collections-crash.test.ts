@@ -20,7 +20,7 @@ import { partOf } from './crash/seeds.ts'
 import { exploreCrashes } from './explore.ts'
 
 const STEPS = 24
-const KEYS = 'abcdef'
+const KEYS = ['a', 'b', 'c', 'd', 'e', 'f']
 const RUNS = partOf(8, 0.25)
 /** More than fit into one chunk, so that those are divided, and given up again. */
 const MANY = 1500
@@ -116,7 +116,7 @@ function listChange(random: SeededRandom): Change {
 }
 
 function setChange(random: SeededRandom): Change {
-  const tags = [...KEYS].filter(() => random.below(2) === 0)
+  const tags = KEYS.filter(() => random.below(2) === 0)
   const [tag = 'a'] = tags
   return random.below(3) > 0
     ? {
