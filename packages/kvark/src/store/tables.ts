@@ -181,14 +181,7 @@ export class Tables {
     for (let i = 0; i < batch.count; i++) {
       const space = spaceOf(batch, i)
       if (space === NO_SPACE || next.hasSpace(space)) continue
-      const reserved = [...this.#reserved.values()].find(({ record }) => record.space === space)
-      if (reserved === undefined) throw overtaken()
-      const made = next.named(reserved.record.name)
-      if (made !== undefined) {
-        checkCodecs(made, reserved.record)
-        throw overtaken()
-      }
-      next = next.with(reserved.record)
+      next = this.withReserved(next, space)
     }
     if (next === this.catalogue) return undefined
     if (!this.#life.engine.supports.atomicBatch) {
@@ -198,6 +191,19 @@ export class Tables {
     }
     addCatalogue(batch, next)
     return next
+  }
+
+  /** The catalogue with the table for which the space was reserved. `CONFLICT` when it was made otherwise meanwhile. */
+  withReserved(catalogue: Catalogue, space: number): Catalogue {
+    const reserved = [...this.#reserved.values()].find(({ record }) => record.space === space)
+    if (reserved === undefined) throw overtaken()
+    const { record } = reserved
+    const made = catalogue.named(record.name)
+    if (made !== undefined) {
+      checkCodecs(made, record)
+      throw overtaken()
+    }
+    return catalogue.with(record)
   }
 
   /** A catalogue that was made here has been written. */

@@ -33,10 +33,12 @@ export function composeBatch({ engine, tables }: Life, pending: PendingWrites): 
     cleared.set(space, { at, space })
   }
   for (const [space, { at }] of cleared) {
-    // A table that the transaction makes has nothing else yet.
-    if (!catalogue.hasSpace(space)) continue
-    if (catalogue === NO_TABLES) addClear(batch, { from: startOf(space), to: endOf(space) })
-    else {
+    if (!catalogue.hasSpace(space)) {
+      // A table that the transaction makes has nothing else yet, and perhaps no write that is left: it is made all the same.
+      catalogue = tables.withReserved(catalogue, space)
+    } else if (catalogue === NO_TABLES) {
+      addClear(batch, { from: startOf(space), to: endOf(space) })
+    } else {
       const number = catalogue.numberOf(space)
       catalogue = tables.cleared(catalogue, number)
       cleared.set(space, { at, space: catalogue.tables.get(number)?.space ?? catalogue.root })

@@ -21,7 +21,7 @@ import { type Mark, type PendingWrites, REMOVED, UNWRITTEN } from './pending-wri
 import type { Bounds } from './range.ts'
 import type { ReadSet } from './read-set.ts'
 import type { Handle } from './table-argument.ts'
-import { checkCodecs } from './tables.ts'
+import { checkCodecs, type Wanted } from './tables.ts'
 import type { Running, Workspace } from './transactions.ts'
 import { View } from './view.ts'
 import type { Walk } from './walk.ts'
@@ -52,7 +52,7 @@ export class TransactionState implements Running, Guard {
   #ended = false
   #encoding = false
   #uses: TableUse[] | undefined
-  /** Tables that it makes itself, by name. */
+  /** Tables that it makes itself, by name, in the order in which they came. */
   #made: Map<string, Core<unknown, unknown>> | undefined
   #walks: Map<MergedCursor, Walk> | undefined
 
@@ -114,6 +114,7 @@ export class TransactionState implements Running, Guard {
     const { pending } = this
     const { batch } = pending
     const before = batch.count
+    const { madeTables } = this
     const { batchOperations } = this.life.engine.limits
     this.#encoding = true
     try {
@@ -127,6 +128,7 @@ export class TransactionState implements Running, Guard {
       }
     } catch (error) {
       if (!this.#finished) batch.truncate(before)
+      this.#unmake(madeTables)
       throw error
     } finally {
       this.#encoding = false
@@ -143,14 +145,17 @@ export class TransactionState implements Running, Guard {
     return core
   }
 
-  /** The table that is not there as this transaction makes it; `undefined` where it has not made it yet. */
-  madeOf<K, V>(core: Core<K, V>): Core<K, V> | undefined {
-    const { unmade } = core
-    if (unmade === undefined || !this.#made?.has(unmade.name)) return undefined
-    return this.make(core)
+  /** How many tables it has made. */
+  get madeTables(): number {
+    return this.#made?.size ?? 0
   }
 
-  /** The same, made now. */
+  /** The space of the table that is not there, if this transaction makes it. */
+  madeSpace({ name }: Wanted): number | undefined {
+    return this.#made?.get(name)?.space
+  }
+
+  /** The table that is not there as this transaction makes it, from now on. */
   make<K, V>(core: Core<K, V>): Core<K, V> {
     const wanted = core.unmade!
     const own = this.#made?.get(wanted.name)
@@ -194,11 +199,12 @@ export class TransactionState implements Running, Guard {
     if (this.#lease !== undefined) this.life.endLease(this.#lease)
   }
 
-  /** Takes back what was written since. */
-  rollback(mark: Mark): void {
+  /** Takes back what was written since, when it had made so many tables. */
+  rollback(mark: Mark, madeTables: number): void {
     if (this.#encoding) throw busy()
     this.#endWalks(takenBack, mark)
     this.pending.rollback(mark)
+    this.#unmake(madeTables)
   }
 
   /** Whether it has been carried out, or given up. */
@@ -226,6 +232,11 @@ export class TransactionState implements Running, Guard {
     this.finish()
     transactions.end(this)
     transactions.giveWorkspace(this.#workspace)
+  }
+
+  /** Of the tables that it makes, only the first ones are left. */
+  #unmake(left: number): void {
+    for (const name of [...(this.#made?.keys() ?? [])].slice(left)) this.#made!.delete(name)
   }
 
   #tablesHold(): boolean {

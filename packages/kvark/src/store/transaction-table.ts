@@ -56,7 +56,9 @@ const PUT_NAMES: readonly string[] = [...CONDITIONS, ...EXPIRY]
 
 export class TransactionTable<K, V> implements OrderedTransactionTable<K, V> {
   protected readonly state: TransactionState
-  #core: Core<K, V>
+  readonly #core: Core<K, V>
+  /** Of a table that is not there, as the transaction makes it. */
+  #ofMade: Core<K, V> | undefined
 
   constructor(state: TransactionState, core: Core<K, V>) {
     this.state = state
@@ -264,17 +266,20 @@ export class TransactionTable<K, V> implements OrderedTransactionTable<K, V> {
     return runSync(getOrPut(this.#cell(key, options), value, options))
   }
 
-  /** What reading takes: a table that the transaction makes is there from then on. */
+  /** What reading takes: a table that the transaction makes is there from then on, as long as that is not taken back. */
   get #now(): Core<K, V> {
-    if (this.#core.unmade !== undefined) this.#core = this.state.madeOf(this.#core) ?? this.#core
-    return this.#core
+    const core = this.#core
+    if (core.unmade === undefined) return core
+    const space = this.state.madeSpace(core.unmade)
+    if (space === undefined) return core
+    if (this.#ofMade?.space !== space) this.#ofMade = this.state.make(core)
+    return this.#ofMade
   }
 
   /** Where puts go. */
   get #made(): Core<K, V> {
     const core = this.#now
-    if (core.unmade !== undefined) this.#core = this.state.make(core)
-    return this.#core
+    return core.unmade === undefined ? core : this.state.make(core)
   }
 
   #findSync<R>(key: K, project: Projection<K, V, R>): R | undefined {
@@ -359,8 +364,7 @@ export class TransactionTable<K, V> implements OrderedTransactionTable<K, V> {
   #put(key: K, value: V, expiry: number): void {
     const { state } = this
     state.check()
-    const core = this.#made
-    state.write((batch) => addPut(core, batch, key, value, UNCONDITIONAL, expiry))
+    state.write((batch) => addPut(this.#made, batch, key, value, UNCONDITIONAL, expiry))
   }
 
   *#putting(key: K, value: V, options: Condition & Expiry): Routine<void> {

@@ -226,17 +226,20 @@ class TransactionSavepoint implements Savepoint {
   /** Of the transaction, this one among them as long as it lives. */
   readonly #all: TransactionSavepoint[]
   readonly #mark: Mark
+  /** How many tables the transaction had made by then. */
+  readonly #madeTables: number
 
   constructor(state: TransactionState, all: TransactionSavepoint[]) {
     this.#state = state
     this.#all = all
     this.#mark = state.pending.mark
+    this.#madeTables = state.madeTables
     state.pending.marks++
   }
 
   rollback(): void {
     this.#end(1)
-    this.#state.rollback(this.#mark)
+    this.#state.rollback(this.#mark, this.#madeTables)
   }
 
   release(): void {

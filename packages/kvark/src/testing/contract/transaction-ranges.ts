@@ -265,6 +265,10 @@ const cases: readonly Case[] = [
         tx.table(t).clearSync()
       })
       assert.equal(t.countSync(), 0)
+      assert.deepEqual(
+        db.tables().map(({ name }) => name),
+        ['t'],
+      )
       const u = db.table('u')
       await db.transaction(async (tx) => {
         await tx.table(u).put('x', '1')
@@ -275,6 +279,40 @@ const cases: readonly Case[] = [
       const again = await opened(place)
       assert.deepEqual(await content(again), { root: '1' })
       assert.deepEqual(await content(again.table('u')), { y: '1' })
+    },
+  },
+  {
+    name: 'makes no table whose puts were taken back or refused, whatever it deletes there',
+    async run(place) {
+      const db = await opened(place)
+      const t = db.table('t')
+      const u = db.table('u')
+      for (const remove of ['deleteSync', 'clearSync'] as const) {
+        db.transactionSync((tx) => {
+          tx.putSync('root', remove)
+          const before = tx.savepoint()
+          tx.table(t).putSync('x', '1')
+          before.rollback()
+          assert.throws(() => tx.table(u).putSync('x', 1 as never), { code: 'INVALID_VALUE' })
+          for (const table of [t, u]) {
+            if (remove === 'clearSync') tx.table(table).clearSync()
+            else tx.table(table).deleteSync('x')
+            assert.equal(tx.table(table).countSync(), 0)
+          }
+        })
+        assert.deepEqual(db.tables(), [])
+      }
+      db.transactionSync((tx) => {
+        const mine = tx.table(t)
+        const before = tx.savepoint()
+        mine.putSync('x', '1')
+        before.rollback()
+        assert.equal(mine.getSync('x'), undefined)
+        mine.putSync('y', '2')
+        assert.equal(mine.getSync('y'), '2')
+      })
+      assert.deepEqual(await content(t), { y: '2' })
+      await db.close()
     },
   },
 ]
