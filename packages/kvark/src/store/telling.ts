@@ -237,7 +237,9 @@ export class Telling<K, V> implements Listener {
       const old = this.#placeIn(before)
       const now = after === undefined ? old : this.#placeIn(after)
       if (now === undefined) return this.#isDropped(after ?? before) ? ['dropped'] : []
-      if (old !== undefined && old.name !== now.name) items.push({ from: old.name, to: now.name })
+      // One that was not there may have come by getting its name, with all that is in it.
+      const from = (old ?? before.tables.get(this.#wanted!.number))?.name
+      if (from !== undefined && from !== now.name) items.push({ from, to: now.name })
       if (old !== undefined && old.space !== now.space) items.push('cleared')
       // What is told of the table comes first: then the entries have to be told behind it once more.
       const since = items.length > 0 ? 0 : this.#since

@@ -262,7 +262,7 @@ export interface LoadChange<K> extends ChangeFacts {
   readonly lastKey: K
 }
 
-/** The table has another name. */
+/** The table has another name. Where it was not there under the name that is watched, it has entries that were not told: read it. */
 export interface RenameChange extends ChangeFacts {
   readonly type: 'rename'
   readonly from: string

@@ -287,6 +287,23 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'a table that was not there and comes with a rename: that is told, for it has entries that were never told',
+    async run(place) {
+      const db = await place.open()
+      const before = db.table('before')
+      await before.put('k', '1')
+      const watch = db.table('t').watch()
+      await db.renameTable('before', 't')
+      await before.put('l', '2')
+      const told = [(await watch.next()).value, (await watch.next()).value]
+      const [rename] = told
+      assert.ok(rename?.type === 'rename')
+      assert.deepEqual([rename.from, rename.to], ['before', 't'])
+      assert.equal(told[1]?.type, 'put')
+      watch.close()
+    },
+  },
+  {
     name: 'since a version: what is kept is told, in the middle of a batch too; what is not is a gap, at once',
     async run(place) {
       const db = await place.open()
