@@ -34,6 +34,11 @@ export class BackgroundJob {
     return this.#current !== undefined
   }
 
+  /** Nothing starts any more. */
+  get ended(): boolean {
+    return this.#ended
+  }
+
   /** Begins `work` when the code that runs now has returned. Rejects with its error, or `CLOSED` when it was stopped. */
   start(work: () => Routine<void>): Promise<void> {
     if (this.#ended) return Promise.reject(stopped())

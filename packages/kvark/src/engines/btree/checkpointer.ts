@@ -81,7 +81,8 @@ export class Checkpointer {
         }
       },
       async () => {
-        while (this.isFull && !this.#state.journal.failure) {
+        // When the store closes there are no more checkpoints, and who waits here will be told so.
+        while (!this.#job.ended && this.isFull && !this.#state.journal.failure) {
           // One that runs makes room, too.
           if (this.#job.running) await this.#job.settled()
           else

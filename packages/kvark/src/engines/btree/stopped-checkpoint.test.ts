@@ -104,3 +104,22 @@ test('who waits for a checkpoint that is taken over, and fails there, gets one o
   runSync(state.close())
   assert.equal(read(context), 'one')
 })
+
+test('who waits until there is room again waits no longer when the store closes', async () => {
+  let looks = 0
+  class Full extends Checkpointer {
+    override get isFull(): boolean {
+      // Else it would never come to an end, and nothing else would have its turn.
+      assert.ok(++looks < 100, 'it looks again and again')
+      return true
+    }
+  }
+  const state = runSync(recover(newContext(), OPTIONS, 0))
+  put(state, 'one')
+  const checkpointer = new Full(state, OPTIONS)
+  const waiting = checkpointer.relieve().async()
+  await checkpointer.stop().async()
+  await waiting
+  state.journal.abandon()
+  runSync(state.close())
+})
