@@ -78,7 +78,7 @@ export function messageOf(error: unknown): string {
 /** The library advises a program, which has the store open and goes on; a command is typed again. */
 function inWordsOfCommands(text: string): string {
   return text
-    .replaceAll(/, then call resume\(\)(?: or open the store again)?\./g, ', and try again.')
+    .replaceAll(', then call resume().', ', and try again.')
     .replaceAll('; call resume() and read it back.', ': read it back.')
     .replaceAll(' Read it with getStream.', ' `kvark get KEY --raw` prints it.')
 }

@@ -14,7 +14,8 @@ interface Explanation {
   readonly retryable?: boolean
 }
 
-const FULL = 'Free some space, then call resume() or open the store again.'
+/** Whether the store takes no more writes until it is resumed, its journal says. */
+const FULL = 'Free some space.'
 const SIGNS_OF_DAMAGE =
   'Look at the system log and check the device, then run `kvark verify`; replace a failing disk and restore from a backup.'
 
