@@ -6,8 +6,8 @@
  *
  * 1. Nothing is locked and nothing written. The list of tables, and how far the store has been written, come from opening it with its
  *    changes kept in memory, as for `readOnly`; its writer goes on meanwhile, so what does not fit together is tried again.
- * 2. A frame is one commit, for it does not say where its batches end. Where the list of tables is changed in it, what went to the tables
- *    before is one, what goes to those behind another.
+ * 2. A frame is one commit, for it does not say where its batches end. Where the list of tables is changed in it, what came before that is
+ *    one, that and what goes to new tables another: versions are told in their order.
  * 3. It is not read faster than it is taken. When the writer takes segments away that were not read, a gap is told, and it goes on
  *    behind that.
  */
@@ -318,15 +318,15 @@ export class StoreFollower implements Follower<unknown, unknown> {
       const after = this.#catalogueIn(entry)
       if (after === undefined) continue
       const { catalogue: before } = tables
-      const isOld = (one: JournalEntry): boolean => before.hasSpace(spaceOf(one))
-      // What empties a table that is dropped is a part of that: it stands before the list without the table.
-      const last = entries.at(-2)
-      const empties = last?.kind === DELETE_RANGE && !after.hasSpace(spaceOf(last))
-      this.#commit(entries.filter((one) => isOld(one) && !(empties && one === last)))
-      this.#commit(
-        entries.filter((one) => !isOld(one)),
-        after,
-      )
+      // From the first entry of a table that was not there all is of one batch, with those for the others in between. What empties a table
+      // that is dropped is a part of that: it stands before the list without the table.
+      const dropsLast = (one: JournalEntry): boolean =>
+        one === entries.at(-2) && one.kind === DELETE_RANGE && !after.hasSpace(spaceOf(one))
+      const isNew = (one: JournalEntry): boolean =>
+        after.hasSpace(spaceOf(one)) && !before.hasSpace(spaceOf(one))
+      const at = entries.findIndex((one) => one === entry || isNew(one) || dropsLast(one))
+      this.#commit(entries.slice(0, at))
+      this.#commit(entries.slice(at), after)
       entries = []
     }
     this.#commit(entries)

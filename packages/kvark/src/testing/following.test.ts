@@ -46,6 +46,10 @@ function plain(change: Told): object {
   return { type, version, gte: Buffer.from(gte), lt: lt && Buffer.from(lt) }
 }
 
+function keyAndVersion(change: Told): unknown[] {
+  return change.type === 'put' ? [change.key, change.version] : [change]
+}
+
 /** Everything that is told, and how it ended. */
 class Listener {
   readonly told: Told[] = []
@@ -430,6 +434,37 @@ for (const engine of Object.keys(OPTIONS) as Engine[]) {
     assert.ok(error instanceof KvarkError && error.code === 'CORRUPTION', String(error))
     await db.close()
     await follower.close()
+  })
+}
+
+for (const engine of Object.keys(OPTIONS) as Engine[]) {
+  test(`${engine}: who stops within a transaction that makes a table goes on behind the change that was told last`, async () => {
+    const world = new World(engine)
+    const db = await world.open()
+    await db.table('one').put('first', '')
+    const follower = await world.follow()
+    const watch = follower.watch()
+    const steps = watch[Symbol.asyncIterator]()
+    const first = steps.next()
+    await db.transaction((tx) => {
+      tx.putSync('a', '1')
+      tx.table('made').putSync('x', '2')
+      tx.putSync('b', '3')
+    })
+    await world.poll()
+    const one = (await first).value
+    assert.ok(one?.type === 'put' && one.key === 'a')
+    const since = watch.version
+    const [made, others] = [follower.table('made'), follower].map((followed) => {
+      return new Listener(
+        (followed as Followed<string, string>).watch({ since }) as Watch<string, string>,
+      )
+    }) as [Listener, Listener]
+    await world.poll()
+    assert.deepEqual(made.told.map(keyAndVersion), [['x', one.version + 1]])
+    assert.deepEqual(others.told.map(keyAndVersion), [['b', one.version + 2]])
+    await follower.close()
+    await db.close()
   })
 }
 
