@@ -270,6 +270,9 @@ export class JournalRecovery {
         yield* this.#cut(i, stop.end, stop.at)
         return file
       }
+      const record = this.#listed.get(file.number)
+      // Zeros are no damage to a walk, and the segment that would miss the end may be gone.
+      if (record && stop.end < record.end) throw missingOfListed(file, stop.end)
       file.end = stop.end
       file.checksum = tail.checksum
       previous = file
@@ -395,9 +398,7 @@ export class JournalRecovery {
   *#cut(i: number, end: number, at: number = end): Routine<void> {
     const file = this.row[i]!
     const record = this.#listed.get(file.number)
-    if (record !== undefined && end < record.end) {
-      throw corruption(file.path, at, 'a block of what was written and closed is damaged')
-    }
+    if (record !== undefined && end < record.end) throw missingOfListed(file, at)
     this.#checkFloor(file, end)
     yield* this.#drop(i + 1, at, i)
     file.end = end
@@ -467,6 +468,10 @@ export class JournalRecovery {
     }
     return false
   }
+}
+
+function missingOfListed({ path }: Segment, at: number): KvarkError {
+  return corruption(path, at, 'a block of what was written and closed is damaged')
 }
 
 /** Where what has to be written again begins: with a segment's first frame, its header was not on the disk either. */

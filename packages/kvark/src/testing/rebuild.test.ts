@@ -4,6 +4,7 @@ import { SeededRandom } from '../bytes/random.ts'
 import type { Environment } from '../environment/environment.ts'
 import { memoryEnvironment } from '../environment/node.ts'
 import { simulatedEnvironment } from '../environment/simulated.ts'
+import { FILE_HEADER_BYTES, WINDOW_BYTES } from '../storage/segment-format.ts'
 import { openSync } from '../store/open.ts'
 import { SimulatedFiles } from '../vfs/simulated.ts'
 
@@ -114,23 +115,37 @@ test('without an index, where the first frame behind a compaction is torn', () =
   again.closeSync()
 })
 
-test('without an index, damage at the end of a segment before what compaction took is no crash', () => {
-  const environment = memoryEnvironment()
-  const { files } = environment
-  const open = () => openSync('/store', { ...OPTIONS, environment })
-  const db = open()
-  db.putSync('large', 'large'.repeat(8000))
-  db.putSync('small', 'first')
-  db.putSync('small', 'second')
-  db.compactSync()
-  db.closeSync()
-  loseIndex(environment)
-  const handle = files.open('/store/1.log', 'write').sync()
-  handle.write(Uint8Array.of(1), 0, 1, handle.size().sync() - 100).sync()
-  handle.close().sync()
-  assert.throws(open, { code: 'CORRUPTION', path: '/store/1.log' })
-  assert.throws(open, { code: 'CORRUPTION', path: '/store/1.log' })
-})
+for (const [damage, from, to] of [
+  ['of a byte', 'last', 1],
+  ['that leaves zeros of the first block', FILE_HEADER_BYTES, WINDOW_BYTES],
+  ['that leaves zeros of all blocks', FILE_HEADER_BYTES, 'end'],
+  ['that leaves zeros of the last frame', 'last', 'end'],
+] as const) {
+  test(`without an index, damage of a segment before what compaction took is no crash: ${damage}`, () => {
+    const environment = memoryEnvironment()
+    const { files } = environment
+    const open = () => openSync('/store', { ...OPTIONS, environment })
+    const sizeOf = (name: string): number => files.stat(`/store/${name}`).sync()!.size
+    const db = open()
+    db.putSync('large', 'large'.repeat(5000), { durability: 'os' })
+    const last = sizeOf('1.log')
+    db.putSync('not stale', 'either', { durability: 'os' })
+    const end = sizeOf('1.log')
+    // Fills the next ones, of which nothing stays.
+    for (let i = 0; i < 20; i++) db.putSync('small', 'small'.repeat(1000), { durability: 'os' })
+    db.compactSync()
+    db.closeSync()
+    assert.ok(last < end && end === sizeOf('1.log'))
+    loseIndex(environment)
+    const start = from === 'last' ? last : from
+    const length = to === 'end' ? end - start : to === 1 ? 1 : to - start
+    const handle = files.open('/store/1.log', 'write').sync()
+    handle.write(Buffer.alloc(length), 0, length, start).sync()
+    handle.close().sync()
+    assert.throws(open, { code: 'CORRUPTION', path: '/store/1.log' })
+    assert.throws(open, { code: 'CORRUPTION', path: '/store/1.log' })
+  })
+}
 
 test('what is written while the index was lost is there when the index is back after the next crash', () => {
   const files = new SimulatedFiles()
