@@ -149,8 +149,8 @@ class Salvage {
     const { folder, descriptor, form } = this.#context
     const path = `${folder}/${TREE_NAME}`
     if (!names.includes(TREE_NAME)) {
-      const wasThere = names.some((name) => numberOf(name) > 0)
-      if (wasThere) this.#loseTree(0, 'the file is missing')
+      // Also where there is no journal: a store whose files are gone does not pass for an empty one.
+      this.#loseTree(0, 'the file is missing')
       return
     }
     const handle = yield* this.#environment.files.open(path, 'read')

@@ -132,8 +132,8 @@ function* salvageManifest(
 ): Routine<Manifest | undefined> {
   const path = `${folder}/${MANIFEST_NAME}`
   if (!names.includes(MANIFEST_NAME)) {
-    const data = names.some((name) => /^\d+\.(?:log|packed)$/.test(name))
-    if (data) lost.push({ path, from: 0, to: 0, reason: 'the file is missing' })
+    // Also where nothing else is there: a store whose files are gone does not pass for an empty one.
+    lost.push({ path, from: 0, to: 0, reason: 'the file is missing' })
     return undefined
   }
   let reason = 'the list of files is damaged'

@@ -229,6 +229,19 @@ const cases: readonly Case[] = [
     },
   },
   {
+    name: 'where only the descriptor is left, it is told that the rest is lost',
+    needs: ['salvage'],
+    async run(place) {
+      await fill(place)
+      for (const name of filesOf(place).keys()) {
+        if (name !== 'KVARK') putFile(place, name, undefined)
+      }
+      const report = await repairing(place).async()
+      assert.equal(report.lost.length, 1)
+      assert.equal((await look(place, report)).size, 0)
+    },
+  },
+  {
     name: 'without the descriptor, what the files tell and the codecs as they are given',
     needs: ['salvage'],
     async run(place) {
