@@ -2,8 +2,8 @@
  * The bytes of a segment: a file of frames, written from front to back. The journal is a row of segments; compaction
  * writes segments too.
  *
- *   file      │ header 64 B, proof 16 B │ 0 … │ both again, in the next sector │ 0 … │ frame │ frame │ …
- *             in windows of 16 KiB; window 0 begins with the header, frames begin at 1024
+ *   file      │ header 64 B, proof 16 B │ 0 … │ both again, at 4096 │ 0 … │ frame │ frame │ …
+ *             in windows of 16 KiB; window 0 begins with the header, frames begin at 4608
  *   frame     = one or more blocks: what is written, synced and lost as a whole
  *   block     never across a window; plain, compressed or encrypted: see `block-form.ts`
  *   payload   of a FIRST block begins with the frame's header:
@@ -20,7 +20,8 @@
  *    behind them the end may simply be missing.
  * 4. Nothing but zeros fills the rest of a window or of a 512-byte sector. A block with length 0 means: go on at the next sector.
  *    After a sync the next frame begins in a fresh sector, so that a torn write cannot hurt what was acknowledged.
- * 5. One damaged sector does not take the header away: it stands twice. Where neither copy holds, none was ever completed.
+ * 5. One damaged sector does not take the header away, of 512 bytes or of 4 KiB: it stands twice. Where neither copy holds, none was ever
+ *    completed.
  * 6. The proof says that the header was written by somebody with the key; zeros in a store without.
  */
 
@@ -33,8 +34,10 @@ const WINDOW_BITS = 14
 export const WINDOW_BYTES: number = 1 << WINDOW_BITS
 export const WINDOW_MASK: number = WINDOW_BYTES - 1
 export const SECTOR_BYTES = 512
+/** Where the copies of the header are: in different sectors of a disk that has large ones. */
+export const HEADERS_AT: readonly [number, number] = [0, 4096]
 /** Where the frames begin. */
-export const FILE_HEADER_BYTES = 1024
+export const FILE_HEADER_BYTES: number = HEADERS_AT[1] + SECTOR_BYTES
 const HEADER_BYTES = 64
 export const FRAME_HEADER_BYTES = 30
 /** Entries up to this length never cross a window. */
@@ -79,7 +82,7 @@ export function writeSegmentHeader(target: Buffer, header: SegmentHeader, form: 
   writeU32(target, 52, header.previousChecksum)
   writeU32(target, 60, crc32(target.subarray(0, 60)))
   target.set(form.proof(target.subarray(0, HEADER_BYTES)), HEADER_BYTES)
-  target.copy(target, SECTOR_BYTES, 0, HEADER_BYTES + PROOF_BYTES)
+  target.copy(target, HEADERS_AT[1], 0, HEADER_BYTES + PROOF_BYTES)
 }
 
 /** Reads a segment's header from its first `length` bytes; `undefined` where neither copy is whole. */
@@ -91,7 +94,7 @@ export function readSegmentHeader(
   form: BlockForm,
 ): SegmentHeader | undefined {
   if (length < FILE_HEADER_BYTES) return undefined
-  const at = [0, SECTOR_BYTES].find((copy) => isHeader(source, copy, form))
+  const at = HEADERS_AT.find((copy) => isHeader(source, copy, form))
   if (at === undefined) return undefined
   if (
     source[at + 8] !== FORMAT_VERSION ||
@@ -142,7 +145,7 @@ export interface SegmentIdentity {
 /** Reads who a segment is from its first bytes; `undefined` where neither copy of the header is whole. */
 export function identifySegment(source: Buffer, length: number): SegmentIdentity | undefined {
   if (length < FILE_HEADER_BYTES) return undefined
-  const at = [0, SECTOR_BYTES].find((copy) => isSummed(source.subarray(copy, copy + HEADER_BYTES)))
+  const at = HEADERS_AT.find((copy) => isSummed(source.subarray(copy, copy + HEADER_BYTES)))
   if (at === undefined) return undefined
   const proof = source.subarray(at + HEADER_BYTES, at + HEADER_BYTES + PROOF_BYTES)
   return { ...namesIn(source, at), encrypted: proof.some((byte) => byte !== 0) }
@@ -151,8 +154,7 @@ export function identifySegment(source: Buffer, length: number): SegmentIdentity
 /** Which life a segment may have had whose header is damaged: what a copy says that still names the store. */
 export function possibleLives(source: Buffer, length: number, storeId: string): number[] {
   if (length < FILE_HEADER_BYTES) return []
-  return [0, SECTOR_BYTES]
-    .map((copy) => namesIn(source, copy))
+  return HEADERS_AT.map((copy) => namesIn(source, copy))
     .filter((names) => names.storeId === storeId)
     .map(({ life }) => life)
 }
@@ -163,11 +165,14 @@ function namesIn(source: Buffer, at: number): { storeId: string; life: number } 
 
 /** Whether both copies of the header are whole and the same, with nothing behind them. */
 export function headerIntact(source: Buffer, form: BlockForm): boolean {
-  const first = source.subarray(0, SECTOR_BYTES)
+  const [first, second] = HEADERS_AT
+  const length = HEADER_BYTES + PROOF_BYTES
+  const header = source.subarray(first, first + length)
   return (
-    isHeader(source, 0, form) &&
-    first.equals(source.subarray(SECTOR_BYTES, FILE_HEADER_BYTES)) &&
-    first.subarray(HEADER_BYTES + PROOF_BYTES).every((byte) => byte === 0)
+    isHeader(source, first, form) &&
+    header.equals(source.subarray(second, second + length)) &&
+    source.subarray(first + length, second).every((byte) => byte === 0) &&
+    source.subarray(second + length, FILE_HEADER_BYTES).every((byte) => byte === 0)
   )
 }
 

@@ -5,7 +5,12 @@ import { runSync } from '../environment/routine.ts'
 import type { KvarkError } from '../errors.ts'
 import { PlainForm } from '../storage/block-form.ts'
 import { EntryHeader } from '../storage/entry.ts'
-import { FILE_HEADER_BYTES, FRAME_HEADER_BYTES, WINDOW_BYTES } from '../storage/segment-format.ts'
+import {
+  FILE_HEADER_BYTES,
+  FRAME_HEADER_BYTES,
+  HEADERS_AT,
+  WINDOW_BYTES,
+} from '../storage/segment-format.ts'
 import { readSpread } from '../storage/segment-walk.ts'
 import { oneOf } from './crash/seeds.ts'
 import {
@@ -76,7 +81,9 @@ function ofOther(name: string): Buffer {
 
 /** Lengths to cut a file of `size` bytes to. */
 function cuts(size: number): number[] {
-  const lengths = [0, 1, 8, 63, 511, 512, 1023, 1024, 1025, 1100, size >> 1, size - 513, size - 1]
+  const headers = [511, 512, 1024, HEADERS_AT[1] - 1, HEADERS_AT[1]]
+  const frames = [FILE_HEADER_BYTES - 1, FILE_HEADER_BYTES, FILE_HEADER_BYTES + 1]
+  const lengths = [0, 1, 8, 63, ...headers, ...frames, size >> 1, size - 513, size - 1]
   return [...new Set(lengths.filter((length) => length >= 0 && length < size))]
 }
 
@@ -155,8 +162,8 @@ test('a damaged byte of a segment: the right value or its place, never a wrong v
     for (let at = 0; at < 64; at += 3)
       places
         .add(at)
-        .add(512 + at)
-        .add(1024 + at)
+        .add(HEADERS_AT[1] + at)
+        .add(FILE_HEADER_BYTES + at)
     while (places.size < 100) places.add(random.below(original.length))
     for (const at of places) {
       const bits = random.below(2) === 0 ? 0xff : 1 << random.below(8)
@@ -310,6 +317,44 @@ test('a byte damaged after a kill: a prefix of what was written, with all that w
     reopened.closeSync()
   }
 })
+
+for (const engine of ['log', 'btree'] as const) {
+  test(`a sector of 4 KiB that is lost after a kill, the one with a header too: all that was synced, or a refusal (${engine})`, () => {
+    const environment = environmentWith(new Map())
+    const db = openAt(environment, { engine })
+    const synced = 40
+    for (let i = 0; i < 60; i++) {
+      const value = `value ${i} ${'of some length '.repeat(40)}`
+      db.putSync(`${i}`, value, { durability: i < synced ? 'disk' : 'os' })
+    }
+    const killed = contentOf(environment)
+    db.closeSync()
+    const journal = [...killed.keys()].filter((one) => one.endsWith('.log'))
+    const newest = journal.sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10)).at(-1)!
+    const original = killed.get(newest)!
+    let opened = 0
+    for (let at = 0; at < original.length; at += 4096) {
+      for (const byte of [0, 0xff]) {
+        const hint = `${newest}, bytes from ${at} became ${byte}`
+        const bytes = Buffer.from(original).fill(byte, at, Math.min(at + 4096, original.length))
+        let reopened: DamagedStore
+        try {
+          reopened = openAt(environmentWith(changed(killed, newest, bytes)), { engine })
+        } catch (error) {
+          assert.equal((error as KvarkError).code, 'CORRUPTION', hint)
+          assert.notEqual(at, 0, `${hint}: the other header says all`)
+          continue
+        }
+        opened++
+        const found = reopened.stats().entries
+        assert.ok(found >= synced, `${hint}: only ${found}`)
+        for (let i = 0; i < found; i++) assert.match(reopened.getSync(`${i}`)!, /^value/, hint)
+        reopened.closeSync()
+      }
+    }
+    assert.ok(opened >= 2)
+  })
+}
 
 for (const form of [
   {},

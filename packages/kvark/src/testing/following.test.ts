@@ -456,9 +456,7 @@ for (const engine of Object.keys(OPTIONS) as Engine[]) {
     assert.ok(one?.type === 'put' && one.key === 'a')
     const since = watch.version
     const [made, others] = [follower.table('made'), follower].map((followed) => {
-      return new Listener(
-        (followed as Followed<string, string>).watch({ since }) as Watch<string, string>,
-      )
+      return new Listener(followed.watch({ since }) as Watch<string, string>)
     }) as [Listener, Listener]
     await world.poll()
     assert.deepEqual(made.told.map(keyAndVersion), [['x', one.version + 1]])

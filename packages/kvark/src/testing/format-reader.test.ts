@@ -11,7 +11,7 @@ import type { OrderedStore } from '../store/types.ts'
 import { contentOf, FOLDER } from './damage.ts'
 import { xxh64Of } from './format-bytes.ts'
 import { readIndex } from './format-index.ts'
-import { type ReaderSecret, readStore } from './format-reader.ts'
+import { HEADERS, type ReaderSecret, readStore } from './format-reader.ts'
 import { readTree } from './format-tree.ts'
 
 const SEEDS = 4
@@ -187,7 +187,7 @@ test('the reader refuses a changed byte', () => {
   const { files } = used(1, {})
   const [name] = [...files.keys()].filter((one) => one.endsWith('.log'))
   const bytes = Buffer.from(files.get(name!)!)
-  bytes[1024 + 20]! ^= 1
+  bytes[HEADERS + 20]! ^= 1
   assert.throws(() => readStore(new Map(files).set(name!, bytes)), /checksum/)
   const tree = used(1, {}, 'btree').files
   const page = Buffer.from(tree.get('TREE')!)

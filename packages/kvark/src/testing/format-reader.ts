@@ -101,7 +101,8 @@ export interface Form {
 
 const WINDOW = 16_384
 const SECTOR = 512
-const HEADERS = 1024
+const SECOND_HEADER = 4096
+export const HEADERS = 4608
 const SHORT_ENTRY = 2048
 export const ENVELOPE = 28
 const CIPHER_IDS = { 'aes-128-gcm': 1, 'aes-256-gcm': 2 }
@@ -222,7 +223,7 @@ interface Header {
 
 function headerOf(bytes: Buffer, file: string, form: Form): Header {
   const header = bytes.subarray(0, 80)
-  check(header.equals(bytes.subarray(SECTOR, SECTOR + 80)), `${file}: two headers`)
+  check(header.equals(bytes.subarray(SECOND_HEADER, SECOND_HEADER + 80)), `${file}: two headers`)
   check(header.toString('latin1', 0, 8) === 'kvarkseg', `${file}: magic`)
   check(header[8] === 1 && header[9] === 1 && header.readUInt32LE(12) === 0, `${file}: version`)
   check(header.toString('hex', 16, 32) === form.storeId, `${file}: store`)

@@ -8,6 +8,7 @@ import type { LostRange, RepairReport } from '../engine/facts.ts'
 import type { Environment } from '../environment/environment.ts'
 import { immediate } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
+import { FILE_HEADER_BYTES } from '../storage/segment-format.ts'
 import { openSync } from '../store/open.ts'
 import type { Encryption } from '../store/options.ts'
 import { repair, repairSync } from '../store/repair.ts'
@@ -292,7 +293,7 @@ for (const [name, form] of FORMS) {
       const { found: old } = journalRepaired(written, before)
       let lost = 0
       // What is damaged at the very end may never have been durable.
-      for (let at = 1024; at < bytes.length - 8000; at += step * 1777) {
+      for (let at = FILE_HEADER_BYTES; at < bytes.length - 8000; at += step * 1777) {
         const changed = Buffer.from(bytes)
         changed[at]! ^= 1
         const content = new Map(written.running).set(journal!, changed)

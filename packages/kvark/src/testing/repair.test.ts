@@ -12,6 +12,7 @@ import { readPart } from '../storage/journal-recovery.ts'
 import { Segment } from '../storage/segment.ts'
 import {
   FILE_HEADER_BYTES,
+  HEADERS_AT,
   readSegmentHeader,
   SECTOR_BYTES,
   WINDOW_BYTES,
@@ -331,7 +332,7 @@ function isUntouched(place: Entry, content: Content, damaged: Content): boolean 
   if (now === undefined) return false
   const same = (from: number, to: number): boolean =>
     now.length >= to && now.subarray(from, to).equals(old.subarray(from, to))
-  const hasHeader = same(0, 80) || same(SECTOR_BYTES, SECTOR_BYTES + 80)
+  const hasHeader = same(0, 80) || same(HEADERS_AT[1], HEADERS_AT[1] + 80)
   return hasHeader && now.length >= FILE_HEADER_BYTES && same(place.from, place.to)
 }
 
@@ -439,7 +440,7 @@ test('headers: of two copies one will do, and without both what still tells the 
       (files: Map<string, Buffer>): void => {
         for (const [name, bytes] of files) if (isSegment(name)) bytes.fill(0, from, to)
       }
-    for (const change of [cut(0, SECTOR_BYTES), cut(SECTOR_BYTES, 2 * SECTOR_BYTES)]) {
+    for (const change of [cut(0, HEADERS_AT[1]), cut(HEADERS_AT[1], FILE_HEADER_BYTES)]) {
       const { report, entries } = repaired(written, change)
       assert.deepEqual([report.lost, entries], [[], expectedOf(written)])
     }
@@ -449,7 +450,7 @@ test('headers: of two copies one will do, and without both what still tells the 
     const scratched = repaired(written, (files) => {
       files.delete('MANIFEST')
       for (const [name, bytes] of files) {
-        if (isSegment(name)) for (const at of [3, SECTOR_BYTES + 3]) bytes[at]! ^= 1
+        if (isSegment(name)) for (const at of HEADERS_AT) bytes[at + 3]! ^= 1
       }
     })
     assert.deepEqual(scratched.entries, expectedOf(written))

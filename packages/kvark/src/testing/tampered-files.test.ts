@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { parseArgs } from 'node:util'
 import { SeededRandom } from '../bytes/random.ts'
-import { FILE_HEADER_BYTES, SECTOR_BYTES } from '../storage/segment-format.ts'
+import { FILE_HEADER_BYTES, HEADERS_AT } from '../storage/segment-format.ts'
 import { partOf } from './crash/seeds.ts'
 import { type Content, type DamagedForm, openAt } from './damage.ts'
 import {
@@ -51,7 +51,7 @@ function placesIn(name: string, bytes: Buffer, form: DamagedForm, random: Seeded
   } else if (!isSegment(name)) add(0, bytes.length, name === 'KVARK' ? 4 : 13)
   else {
     add(0, 100, 11)
-    add(SECTOR_BYTES, SECTOR_BYTES + 100, 20)
+    add(HEADERS_AT[1], HEADERS_AT[1] + 100, 20)
     const blocks = blocksOf(bytes, form)
     const headerBytes = headerBytesOf(form)
     for (const { at } of [blocks[0]!, random.pick(blocks)]) add(at, at + headerBytes + 2, 6)
@@ -120,9 +120,9 @@ for (const [title, form] of ENCRYPTED) {
         for (let at = 0; at < 60; at += every ? 1 : 5) {
           const bytes = Buffer.from(original)
           bytes[at]! ^= 1
-          bytes[at + SECTOR_BYTES]! ^= 1
+          bytes[at + HEADERS_AT[1]]! ^= 1
           repairHeader(bytes, 0)
-          repairHeader(bytes, SECTOR_BYTES)
+          repairHeader(bytes, HEADERS_AT[1])
           failures.push(...unseen(changed(content, name, bytes), `${name}, header byte ${at}`))
         }
       }
@@ -217,7 +217,7 @@ for (const [title, form] of ENCRYPTED) {
       const dressed = (bytes: Buffer, name: string): Buffer => {
         const copy = Buffer.from(bytes)
         if (!isSegment(name) || copy.length < FILE_HEADER_BYTES) return copy
-        for (const at of [0, SECTOR_BYTES]) {
+        for (const at of HEADERS_AT) {
           content.get(name)!.copy(copy, at + 16, 16, 32)
           copy.writeUInt32LE(Number.parseInt(name, 10), at + 36)
           repairHeader(copy, at)

@@ -13,7 +13,12 @@ import type { Environment } from '../environment/environment.ts'
 import { immediate } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 import { type BlockForm, STORED_LENGTH_AT, seedOf } from '../storage/block-form.ts'
-import { FILE_HEADER_BYTES, SECTOR_BYTES, WINDOW_BYTES } from '../storage/segment-format.ts'
+import {
+  FILE_HEADER_BYTES,
+  HEADERS_AT,
+  SECTOR_BYTES,
+  WINDOW_BYTES,
+} from '../storage/segment-format.ts'
 import type { SegmentSource } from '../storage/segment-walk.ts'
 import {
   assertAdvice,
@@ -287,7 +292,7 @@ export function repairSegment(
   at: number,
   form: DamagedForm,
 ): void {
-  if (at < FILE_HEADER_BYTES) repairHeader(bytes, at < SECTOR_BYTES ? 0 : SECTOR_BYTES)
+  if (at < FILE_HEADER_BYTES) repairHeader(bytes, at < HEADERS_AT[1] ? 0 : HEADERS_AT[1])
   else {
     const block = blocksOf(original, form).find((one) => one.at <= at && at < one.end)
     if (block && at >= block.at + 4) repairBlock(bytes, block.at, form)

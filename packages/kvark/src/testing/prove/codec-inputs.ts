@@ -30,9 +30,9 @@ import { EntryHeader, MAX_ENTRY_HEADER_BYTES, writeEntryHeader } from '../../sto
 import {
   FILE_HEADER_BYTES,
   FRAME_HEADER_BYTES,
+  HEADERS_AT,
   readFrameHeader,
   readSegmentHeader,
-  SECTOR_BYTES,
   writeFrameHeader,
   writeSegmentHeader,
 } from '../../storage/segment-format.ts'
@@ -70,7 +70,7 @@ class Inputs {
   readonly #json: AnyCodec = resolveValueCodec('json')
   readonly #utf8: AnyCodec = resolveKeyCodec('utf8')
   readonly #entry: EntryHeader = new EntryHeader()
-  readonly #buffer: Buffer = Buffer.alloc(4096)
+  readonly #buffer: Buffer = Buffer.alloc(2 * FILE_HEADER_BYTES)
 
   constructor({ subject }: Portion, random: SeededRandom) {
     this.#random = random
@@ -170,9 +170,9 @@ class Inputs {
     const read = (): unknown =>
       readSegmentHeader(bytes, bytes.length, '/store/1.log', header.storeId, this.#form)
     writeSegmentHeader(bytes, header, this.#form)
-    bytes[random.pick([0, SECTOR_BYTES]) + random.below(80)]! ^= 1 << random.below(8)
+    bytes[random.pick(HEADERS_AT) + random.below(80)]! ^= 1 << random.below(8)
     assert.deepEqual(read(), header, 'one copy is enough')
-    for (const copy of [0, SECTOR_BYTES]) {
+    for (const copy of HEADERS_AT) {
       bytes[copy + random.below(60)] = random.below(256)
       if (random.chance(0.5)) repairHeader(bytes, copy)
     }
@@ -184,7 +184,7 @@ class Inputs {
     const form = this.#form
     const headerBytes = this.#headerBytes
     const length = 1 + random.below(random.chance(0.1) ? 3000 : 200)
-    const address = 1024 + random.below(2 ** 26)
+    const address = FILE_HEADER_BYTES + random.below(2 ** 26)
     const life = random.uint32()
     const end = headerBytes + length
     const plain = Buffer.alloc(end)

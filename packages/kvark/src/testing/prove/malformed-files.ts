@@ -17,7 +17,7 @@ import assert from 'node:assert/strict'
 import { SeededRandom } from '../../bytes/random.ts'
 import type { Environment } from '../../environment/environment.ts'
 import { KvarkError } from '../../errors.ts'
-import { FILE_HEADER_BYTES, SECTOR_BYTES } from '../../storage/segment-format.ts'
+import { FILE_HEADER_BYTES, HEADERS_AT, SECTOR_BYTES } from '../../storage/segment-format.ts'
 import { openSync } from '../../store/open.ts'
 import { repairSync } from '../../store/repair.ts'
 import { type Content, type DamagedForm, type DamagedStore, FOLDER, openAt } from '../damage.ts'
@@ -124,7 +124,7 @@ class Mutator {
     const bytes = Buffer.from(this.#content.get(name)!)
     const at = random.below(60)
     const value = random.below(256)
-    for (const copy of random.chance(0.7) ? [0, SECTOR_BYTES] : [0]) {
+    for (const copy of random.chance(0.7) ? HEADERS_AT : [0]) {
       bytes[copy + at] = value
       repairHeader(bytes, copy)
     }
