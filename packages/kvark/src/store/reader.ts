@@ -83,6 +83,8 @@ export class StoreReader<K, V> implements OrderedReader<K, V> {
 
   getManySync(keys: readonly K[]): (V | undefined)[] {
     this.checkUsable()
+    // Where there are no keys, nobody else asks for the table, which may have been dropped.
+    void this.core
     // Unlike `map` it does not pass over holes, which are no keys.
     return Array.from(checkKeys(keys), (key) => this.getSync(key))
   }

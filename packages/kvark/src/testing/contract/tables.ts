@@ -483,6 +483,7 @@ const cases: readonly Case[] = [
       )
       throws('NOT_FOUND', () => old.getSync('key0000'))
       throws('NOT_FOUND', () => old.keys())
+      throws('NOT_FOUND', () => old.getManySync([]))
       throws('NOT_FOUND', () => old.putSync('a', 'b'))
       for (const act of [
         () => old.get('key0000'),
@@ -491,6 +492,7 @@ const cases: readonly Case[] = [
         () => old.clear(),
         () => old.count(),
         () => old.getMany(['a']),
+        () => old.getMany([]),
         () => old.putStream('a', [bytes('b')]),
         () => old.getStream('a'),
         () => db.dropTable('t'),
