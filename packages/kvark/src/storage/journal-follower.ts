@@ -113,7 +113,8 @@ export class JournalFollower {
   *expect(sequence: number): Routine<void> {
     if (sequence < this.#before) yield* this.#fail()
     while (yield* this.#read(this.#early)) {}
-    if (this.#sequence >= sequence) return
+    // Without a segment the first one that comes may not be the first one that there was.
+    if (this.#file !== undefined && this.#sequence >= sequence) return
     yield* this.close()
     this.#sequence = sequence
     this.#loose = true

@@ -357,6 +357,24 @@ for (const engine of Object.keys(OPTIONS) as Engine[]) {
     await db.close()
   })
 
+  test(`${engine}: of what came and went before the first poll of a store that had nothing yet a gap is told`, async () => {
+    const world = new World(engine)
+    const db = await world.open()
+    const follower = await world.follow()
+    const { told } = listen(follower)
+    const missed = await db.put('a', '1')
+    await db.put('b', '1')
+    for (const key of ['b', 'c', 'd']) {
+      await db.compact()
+      await db.put(key, '2')
+    }
+    await world.poll(12)
+    const [first] = told
+    assert.ok(first?.type === 'gap' ? first.from <= missed : first?.version === missed)
+    await follower.close()
+    await db.close()
+  })
+
   test(`${engine}: what has been told and is there no more ends it`, async () => {
     for (const how of ['an older copy', 'cut']) {
       const world = new World(engine)
