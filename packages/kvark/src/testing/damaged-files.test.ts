@@ -129,6 +129,37 @@ for (const name of ['KVARK', 'MANIFEST']) {
   })
 }
 
+for (const [engine, list] of [
+  ['log', 'MANIFEST'],
+  ['btree', 'TREE'],
+] as const) {
+  for (const killed of [false, true]) {
+    const how = killed ? 'opened after a kill and closed' : 'closed'
+    test(`a store without a segment of the journal, ${how}: an older ${list} is refused, and takes nothing away`, () => {
+      const first = environmentWith(new Map())
+      const db = openAt(first, { engine })
+      const older = contentOf(first).get(list)
+      for (let i = 0; i < 20; i++) db.putSync('key', `${i}`.repeat(2000))
+      db.compactSync()
+      const left = contentOf(first)
+      assert.ok(![...left.keys()].some((name) => name.endsWith('.log')))
+      db.closeSync()
+      const environment = killed ? environmentWith(left) : first
+      if (killed) openAt(environment, { engine }).closeSync()
+      const closed = contentOf(environment)
+      write(environment, list, older)
+      const damaged = contentOf(environment)
+      for (let i = 0; i < 2; i++) {
+        const { refused } = examine(environment, new Map(), { engine })
+        assert.equal(refused?.code, 'CORRUPTION')
+        assert.deepEqual(differences(contentOf(environment), damaged), [])
+      }
+      write(environment, list, closed.get(list))
+      assertWhole(environment, new Map([['key', '19'.repeat(2000)]]), { engine })
+    })
+  }
+}
+
 test('a segment that is cut, removed or foreign is noticed, and nothing is lost', () => {
   for (const name of segments) {
     const original = content.get(name)!

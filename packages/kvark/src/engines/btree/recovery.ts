@@ -59,6 +59,8 @@ import { Tree } from './tree.ts'
 /** The rest is for the adaptive hash. */
 const CACHE_SHARE = 7 / 8
 const SEGMENT_BYTES = 64 * 1024 * 1024
+/** Of a file that was just made: there is none before it. */
+const FIRST_ROOT = 1
 
 /** `given`: the last sequence that this process has given out; none is given twice. */
 export function* recover(
@@ -117,7 +119,10 @@ class Recovery {
       environment.warn(`${this.#path}: one of the two roots was damaged, and is written anew.`)
     }
     const start = yield* recovery.start(Math.max(tail.sequence, root.sequence, given))
-    if (!tail.closed && start.suspects.length > 0) state.changed = true
+    // Only the frame of a clean close tells that the file is an older copy.
+    if (!tail.closed && (root.number > FIRST_ROOT || start.suspects.length > 0)) {
+      state.changed = true
+    }
     if (root.edition !== descriptor.edition) state.changed = true
     state.nextSegment = Math.max(root.journal.segment, ...names.map(journalNumber)) + 1
     state.journal = new Journal(environment, folder, undefined, this.#owner(state), start)
@@ -219,7 +224,7 @@ class Recovery {
       file.seal(plain, stored, 0, ROOT_SLOTS, PIECE, mark)
       file.write(stored, 0, ROOT_SLOTS, 1)
       const root: Root = {
-        number: 1,
+        number: FIRST_ROOT,
         life,
         pageBytes,
         page: NO_PAGE,

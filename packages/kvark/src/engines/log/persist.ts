@@ -67,9 +67,9 @@ function* removeIndex({ context, indexes }: LogState, number: number): Routine<v
 
 /** Everything durable, the manifest up to date, the journal ended with a close frame. */
 export function* closeCleanly(state: LogState): Routine<void> {
-  // In an encrypted store the close frame must be there, for it is what an old manifest is found out by.
-  // And what has expired must have so for the next session, too: its clock goes on from that frame.
-  if (state.context.form.cipher || state.judged) state.journal.begin()
+  // The close frame must be there, also where compaction has taken all segments: it is what an old manifest is found out by,
+  // and the clock of the next session goes on from it.
+  state.journal.begin()
   if (state.moved || state.sinceCheckpoint > SHORT_TAIL_BYTES) yield* persist(state)
   else {
     yield* commit(state, state.manifest.index)

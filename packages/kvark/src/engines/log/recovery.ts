@@ -134,8 +134,10 @@ class Recovery {
     }
     journal.tail.clock = Math.max(journal.tail.clock, replay.clock)
     const start = yield* journal.start(sequence)
-    // A clean close has something to do, even where nothing is written until then.
-    if (!journal.tail.closed && start.suspects.length > 0) state.changed = true
+    // A clean close has something to do, even where nothing is written until then: only its frame tells an older manifest.
+    if (!journal.tail.closed && (manifest.number > 0 || start.suspects.length > 0)) {
+      state.changed = true
+    }
     state.journal = this.#goOn(state, options, start)
     yield* journal.syncNames()
     // Only now is it certain that the manifest goes with the data.
