@@ -326,12 +326,12 @@ export class TreeEngine implements Engine {
     try {
       // First: the last checkpoint cuts off the room that they have taken.
       for (const spool of state.spools) yield* spool.discard()
-      const changed = (state.changed || state.judged) && !state.context.readOnly
-      if (!journal.failure && changed) {
+      const writable = !journal.failure && !state.context.readOnly
+      if (writable && (state.changed || state.judged)) {
         yield* this.#checkpointer.last()
         yield* this.#compactor.finish()
         if (!journal.failure) yield* this.#checkpointer.finish()
-      }
+      } else if (writable && state.unmarked) yield* this.#checkpointer.finish()
       if (journal.failure) throw journal.failure
     } finally {
       journal.abandon()

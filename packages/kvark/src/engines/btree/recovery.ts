@@ -119,9 +119,9 @@ class Recovery {
       environment.warn(`${this.#path}: one of the two roots was damaged, and is written anew.`)
     }
     const start = yield* recovery.start(Math.max(tail.sequence, root.sequence, given))
-    // Only the frame of a clean close tells that the file is an older copy.
-    if (!tail.closed && (root.number > FIRST_ROOT || start.suspects.length > 0)) {
-      state.changed = true
+    if (!tail.closed) {
+      state.unmarked = root.number > FIRST_ROOT
+      if (start.suspects.length > 0) state.changed = true
     }
     if (root.edition !== descriptor.edition) state.changed = true
     state.nextSegment = Math.max(root.journal.segment, ...names.map(journalNumber)) + 1

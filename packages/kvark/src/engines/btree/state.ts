@@ -47,6 +47,8 @@ export class TreeState {
   readonly drafts: Set<Draft> = new Set()
   /** Not all of it is on disk with a close frame behind it. */
   changed = false
+  /** No close frame names the root: a clean end writes one, as nothing else tells that the file is an older copy. */
+  unmarked = false
   /** Somebody has been told of an entry that it has expired: a clean end records the clock, so that it stays so. */
   judged = false
   /** Buffers that cursors have left, for those to come. */
