@@ -4,7 +4,7 @@
 
 import type { Durability, EngineModule, Supports } from '../engine/engine.ts'
 import { KvarkError } from '../errors.ts'
-import type { JobOptions } from './types.ts'
+import type { JobOptions } from './call-types.ts'
 
 export function invalid(
   message: string,

@@ -6,9 +6,9 @@
 
 import { Effect } from '../environment/routine.ts'
 import { invalid, show } from './arguments.ts'
+import type { ByteSource } from './call-types.ts'
 import { checkBytes, checkMemory } from './codecs/bytes.ts'
 import { Source } from './source.ts'
-import type { ByteSource } from './types.ts'
 
 export class Chunks {
   readonly #source: Source

@@ -14,10 +14,10 @@ import { type Routine, runSync } from '../environment/routine.ts'
 import { Slice } from '../environment/slice.ts'
 import { KvarkError } from '../errors.ts'
 import { invalid, rejected, show, unsupported } from './arguments.ts'
+import type { OrderedCursor } from './call-types.ts'
 import type { Core } from './core.ts'
 import { fromRun, gather, newRun, type Projection, wantsValue } from './project.ts'
 import { type Scan, tokenOf } from './range.ts'
-import type { OrderedCursor } from './types.ts'
 import type { Walk } from './walk.ts'
 
 type Step<T> = IteratorResult<T, undefined>

@@ -9,8 +9,8 @@
 
 import type { KvarkError } from '../errors.ts'
 import { invalid, show } from './arguments.ts'
+import type { Expiry } from './call-types.ts'
 import type { Core } from './core.ts'
-import type { Expiry } from './types.ts'
 
 /** What 48 bits hold: in the year 10889. */
 const LATEST = 2 ** 48 - 1

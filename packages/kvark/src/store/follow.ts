@@ -31,21 +31,14 @@ import { NO_LOCK } from '../vfs/no-lock.ts'
 import { overlayFiles } from '../vfs/overlay.ts'
 import { checkNames, checkObject } from './arguments.ts'
 import { CATALOGUE_KEY, type Catalogue, decodeCatalogue } from './catalogue.ts'
+import type { Followed, Watch, WatchOptions } from './change-types.ts'
 import type { Codec, KeyCodecs, ValueCodecs } from './codec.ts'
 import { Life } from './life.ts'
 import { engineOptions, type OpenPlan, planOpen } from './open-plan.ts'
 import { type Identity, moduleOf, openLife, readChecked, readOnlyEnvironment } from './opening.ts'
 import type { Encryption, EngineName } from './options.ts'
 import { KvarkStore } from './store.ts'
-import type {
-  Followed,
-  SchemaOption,
-  TableAccess,
-  TableInfo,
-  TableOptions,
-  Watch,
-  WatchOptions,
-} from './types.ts'
+import type { SchemaOption, TableAccess, TableInfo, TableOptions } from './types.ts'
 
 const POLL_MS = 50
 /** So often a store that is being written is opened, until what was read of it fits together. */

@@ -23,13 +23,13 @@ import {
   show,
   unsupported,
 } from './arguments.ts'
+import type { LoadOptions } from './call-types.ts'
 import type { Core } from './core.ts'
 import { expiryOf } from './expiry.ts'
 import { KeyBuffer } from './key-buffer.ts'
 import type { Life } from './life.ts'
 import { type Checked, SchemaCodec } from './schema.ts'
 import { Source } from './source.ts'
-import type { LoadOptions } from './types.ts'
 import { checkWholeLength } from './writes.ts'
 
 const LOAD_NAMES: readonly string[] = ['durability', 'ttl', 'expiresAt', 'signal', 'progress']

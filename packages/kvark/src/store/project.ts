@@ -7,10 +7,10 @@
 import { AS_BYTES, AS_TEXT, type Found, Run, type RunForm, UNWANTED } from '../engine/found.ts'
 import type { Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
+import type { Entry } from './call-types.ts'
 import type { Core } from './core.ts'
 import type { InternalCodec } from './internal-codec.ts'
 import { prefixLength } from './spaces.ts'
-import type { Entry } from './types.ts'
 
 /** Text is ASCII all over, and so is the id before keys in it: it is one byte. */
 const TEXT_PREFIX = 1

@@ -14,11 +14,11 @@ import { SPOOL_BYTES, type Spool } from '../engine/spool.ts'
 import { WriteBatch } from '../engine/write-batch.ts'
 import { type Routine, runAsync } from '../environment/routine.ts'
 import { Slice } from '../environment/slice.ts'
+import type { ByteSource, PutOptions } from './call-types.ts'
 import { Chunks } from './chunks.ts'
 import type { Core } from './core.ts'
 import { expiryOf } from './expiry.ts'
 import type { Life } from './life.ts'
-import type { ByteSource, PutOptions } from './types.ts'
 import { addKeyToPut, checkPutOptions, checkValueLength, expectedVersion } from './writes.ts'
 
 /** Compressed, encrypted and written in one step of the event loop. */

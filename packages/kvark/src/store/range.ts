@@ -10,9 +10,9 @@
  */
 
 import { checkNames, checkObject, invalid, show, unsupported } from './arguments.ts'
+import type { ClearOptions, KeyRange, RangeOptions } from './call-types.ts'
 import type { Core } from './core.ts'
 import { NO_SPACE, startOf } from './spaces.ts'
-import type { ClearOptions, KeyRange, RangeOptions } from './types.ts'
 
 const SCAN_NAMES = ['limit', 'signal', 'token'] as const
 const RANGE_NAMES = ['gt', 'gte', 'lt', 'lte', 'prefix'] as const

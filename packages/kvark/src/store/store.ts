@@ -24,6 +24,7 @@ import {
 } from './arguments.ts'
 import { askedTable } from './asked-table.ts'
 import { backupStore } from './backup.ts'
+import type { DurabilityOptions, JobOptions } from './call-types.ts'
 import type { Catalogue } from './catalogue.ts'
 import { hearing } from './hearing.ts'
 import type { InternalCodec } from './internal-codec.ts'
@@ -33,8 +34,6 @@ import { KvarkTable } from './table.ts'
 import type {
   BackupOptions,
   Configurable,
-  DurabilityOptions,
-  JobOptions,
   OrderedStore,
   SchemaOption,
   Stats,

@@ -5,11 +5,12 @@
 import { Effect, type Routine } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 import type { Durability } from '../storage/durability.ts'
+import type { Entry, Expiry } from './call-types.ts'
 import type { Core } from './core.ts'
 import type { InternalCodec } from './internal-codec.ts'
 import { lookup } from './lookup.ts'
 import { toEntry } from './project.ts'
-import type { Entry, Expiry, Table } from './types.ts'
+import type { Table } from './types.ts'
 import type { Cell } from './update.ts'
 
 export class TableCell<K, V> implements Cell<V> {

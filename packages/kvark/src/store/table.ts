@@ -12,7 +12,20 @@ import type { Durability } from '../engine/engine.ts'
 import type { WriteBatch } from '../engine/write-batch.ts'
 import { type Routine, runSync } from '../environment/routine.ts'
 import { abandon, checkDurability, isIterable, rejected, unsupported } from './arguments.ts'
+import type {
+  BatchOperation,
+  ByteSource,
+  ClearOptions,
+  DurabilityOptions,
+  LoadOptions,
+  PutOptions,
+  TouchOptions,
+  TransactionOptions,
+  UpdateOptions,
+  WriteOptions,
+} from './call-types.ts'
 import type { Catalogue } from './catalogue.ts'
+import type { Watch, WatchOptions } from './change-types.ts'
 import { Core } from './core.ts'
 import { expiryOf } from './expiry.ts'
 import type { InternalCodec } from './internal-codec.ts'
@@ -30,24 +43,7 @@ import { TableCell } from './table-cell.ts'
 import type { Tables, Wanted } from './tables.ts'
 import { touch, touchSync } from './touch.ts'
 import { type Origin, transaction, transactionSync } from './transaction.ts'
-import type {
-  BatchOperation,
-  ByteSource,
-  ClearOptions,
-  DurabilityOptions,
-  LoadOptions,
-  OrderedSnapshot,
-  OrderedTable,
-  OrderedTransaction,
-  PutOptions,
-  TableOperation,
-  TouchOptions,
-  TransactionOptions,
-  UpdateOptions,
-  Watch,
-  WatchOptions,
-  WriteOptions,
-} from './types.ts'
+import type { OrderedSnapshot, OrderedTable, OrderedTransaction, TableOperation } from './types.ts'
 import { type Cell, checkUpdateOptions, getOrPut, increment, update } from './update.ts'
 import { View } from './view.ts'
 import { watch } from './watch.ts'

@@ -17,7 +17,9 @@ import { readU48, readVarint } from '../bytes/varint.ts'
 import { Found } from '../engine/found.ts'
 import { DELETE, PUT } from '../engine/write-batch.ts'
 import { ASCII_VALUE, EntryHeader, REFERENCE } from '../storage/entry.ts'
+import type { KeyRange } from './call-types.ts'
 import type { Catalogue } from './catalogue.ts'
+import type { Change } from './change-types.ts'
 import type { Changes, Commit, Listener } from './changes.ts'
 import type { Core } from './core.ts'
 import type { Lease } from './life.ts'
@@ -25,7 +27,6 @@ import { toKey, toPair } from './project.ts'
 import { bounds } from './range.ts'
 import { prefixLength } from './spaces.ts'
 import type { Wanted } from './tables.ts'
-import type { Change, KeyRange } from './types.ts'
 
 type Step<K, V> = IteratorResult<Change<K, V>, undefined>
 

@@ -17,12 +17,12 @@ import { Effect, type Routine, runSync } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
 import type { Durability } from '../storage/durability.ts'
 import { checkDurability, checkNames, checkObject } from './arguments.ts'
+import type { TouchOptions } from './call-types.ts'
 import type { Core } from './core.ts'
 import { expiryOf } from './expiry.ts'
 import { locate } from './lookup.ts'
 import { gather } from './project.ts'
 import { putStream } from './put-stream.ts'
-import type { TouchOptions } from './types.ts'
 import { streamValue } from './value-stream.ts'
 
 const TOUCH_NAMES: readonly string[] = ['durability', 'ttl', 'expiresAt']

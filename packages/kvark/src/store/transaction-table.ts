@@ -15,6 +15,14 @@ import type { Found } from '../engine/found.ts'
 import { PUT, UNCONDITIONAL } from '../engine/write-batch.ts'
 import { type Routine, runSync } from '../environment/routine.ts'
 import { checkNames, checkObject, invalid, rejected, show, unsupported } from './arguments.ts'
+import type {
+  Condition,
+  Entry,
+  Expiry,
+  KeyRange,
+  OrderedCursor,
+  RangeOptions,
+} from './call-types.ts'
 import type { Core } from './core.ts'
 import { StoreCursor } from './cursor.ts'
 import { checkExpiry, expiryOf } from './expiry.ts'
@@ -35,15 +43,7 @@ import {
 import { planClear, planScan, type Scan } from './range.ts'
 import { SchemaCodec } from './schema.ts'
 import type { TransactionState } from './transaction-state.ts'
-import type {
-  Condition,
-  Entry,
-  Expiry,
-  KeyRange,
-  OrderedCursor,
-  OrderedTransactionTable,
-  RangeOptions,
-} from './types.ts'
+import type { OrderedTransactionTable } from './types.ts'
 import { type Cell, getOrPut, increment, update } from './update.ts'
 import { streamValue } from './value-stream.ts'
 import { Walk } from './walk.ts'

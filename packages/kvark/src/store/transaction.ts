@@ -24,6 +24,7 @@ import {
   unsupported,
 } from './arguments.ts'
 import { type AskedTable, askedTable } from './asked-table.ts'
+import type { TransactionOptions } from './call-types.ts'
 import type { Core } from './core.ts'
 import type { Life } from './life.ts'
 import type { Mark } from './pending-writes.ts'
@@ -31,13 +32,7 @@ import { type Handle, tableOf } from './table-argument.ts'
 import { composeBatch } from './transaction-batch.ts'
 import { TransactionState } from './transaction-state.ts'
 import { TransactionTable } from './transaction-table.ts'
-import type {
-  OrderedTransaction,
-  Savepoint,
-  TableInfo,
-  TableOptions,
-  TransactionOptions,
-} from './types.ts'
+import type { OrderedTransaction, Savepoint, TableInfo, TableOptions } from './types.ts'
 import { attemptsOf } from './update.ts'
 import { OVERTAKEN } from './write-queue.ts'
 

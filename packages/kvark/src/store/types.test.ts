@@ -7,6 +7,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { BackupReport } from '../engine/facts.ts'
 import { engines } from '../engines.ts'
+import type { Change } from './change-types.ts'
 import type { Codec, Tuple } from './codec.ts'
 import { type DestroyReport, destroy, destroySync } from './destroy.ts'
 import { type Follower, follow } from './follow.ts'
@@ -16,7 +17,6 @@ import { rekey, rekeySync } from './rekey.ts'
 import type {
   AtomicStore,
   AtomicTable,
-  Change,
   OrderedReader,
   OrderedStore,
   OrderedTable,

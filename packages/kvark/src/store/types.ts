@@ -1,5 +1,6 @@
 /**
- * The types of the public API. Interfaces only, from narrow to wide:
+ * The types of the public API: readers, tables, transactions and stores. What their calls take is in `call-types.ts`, what `watch` tells in
+ * `change-types.ts`. Interfaces only, from narrow to wide:
  *
  *   Reader ◄── Snapshot                          OrderedReader ◄── OrderedSnapshot
  *     ▲                                            ▲
@@ -17,291 +18,34 @@ import type {
   EngineStats,
   Inspection,
   Limits,
-  Progress,
   Supports,
   VerifyReport,
 } from '../engine/facts.ts'
 import type { Durability } from '../storage/durability.ts'
+import type {
+  BatchOperation,
+  ByteSource,
+  ClearOptions,
+  Condition,
+  Cursor,
+  DurabilityOptions,
+  Entry,
+  Expiry,
+  JobOptions,
+  KeyRange,
+  LoadOptions,
+  OrderedCursor,
+  PutOptions,
+  RangeOptions,
+  ScanOptions,
+  TouchOptions,
+  TransactionOptions,
+  UpdateOptions,
+  WriteOptions,
+} from './call-types.ts'
+import type { Followed, Watch, WatchOptions } from './change-types.ts'
 import type { Codec, KeyCodecs, ValueCodecs } from './codec.ts'
 import type { StandardSchema } from './standard-schema.ts'
-
-/** How to wait for a write. */
-export interface DurabilityOptions {
-  /** Overrides the store's durability for this call. */
-  readonly durability?: Durability
-}
-
-/** How to wait for a write, and under which condition to do it. */
-export interface WriteOptions {
-  /** Overrides the store's durability for this call. */
-  readonly durability?: Durability
-  /** Write only if the key has exactly this version; else `CONFLICT`. */
-  readonly ifVersion?: number
-  /** Write only if the key is absent; else `CONFLICT`. */
-  readonly ifAbsent?: boolean
-}
-
-/** When an entry ends. At most one of the two; neither: as its table says, or never. From then on the entry is not there any more. */
-export interface Expiry {
-  /** So many ms from now, more than 0; `'never'`: it has no end, whatever the table says. */
-  readonly ttl?: number | 'never'
-  /** Ms since 1970, as `Date.now()` counts them. A time that is over already is taken: the entry is then never seen. */
-  readonly expiresAt?: number
-}
-
-/** How to put an entry. */
-export interface PutOptions extends WriteOptions, Expiry {}
-
-/** Under which condition to write. */
-export interface Condition {
-  /** Write only if the key has exactly this version; else `CONFLICT`. */
-  readonly ifVersion?: number
-  /** Write only if the key is absent; else `CONFLICT`. */
-  readonly ifAbsent?: boolean
-}
-
-/** How to change an entry by what it is. */
-export interface UpdateOptions extends Expiry {
-  /** Overrides the store's durability for this call. */
-  readonly durability?: Durability
-  /** How often it may be tried in all, where others write the key meanwhile. Default 100. */
-  readonly attempts?: number
-}
-
-/** How to carry out a transaction. */
-export interface TransactionOptions {
-  /** Overrides the store's durability for this call. */
-  readonly durability?: Durability
-  /** How often its function may run in all, where others change meanwhile what it has read. Default 100. */
-  readonly attempts?: number
-}
-
-/** When an entry is to end that is there, and how to wait for that. */
-export interface TouchOptions extends Expiry {
-  /** Overrides the store's durability for this call. */
-  readonly durability?: Durability
-}
-
-/** A value in pieces: an iterable of bytes, awaited or not, such as a stream. A single array of bytes goes in as `[bytes]`. */
-export type ByteSource =
-  | AsyncIterable<Uint8Array>
-  | Iterable<Uint8Array>
-  | ReadableStream<Uint8Array>
-
-/** One operation of a `batch`. */
-export type BatchOperation<K, V> =
-  | {
-      readonly type: 'put'
-      readonly key: K
-      readonly value: V
-      readonly ifVersion?: number
-      readonly ifAbsent?: boolean
-      readonly ttl?: number | 'never'
-      readonly expiresAt?: number
-    }
-  | { readonly type: 'delete'; readonly key: K; readonly ifVersion?: number }
-
-/** An operation of a `batch` on another table of the same store; keys and values are those of that table. */
-export type TableOperation = BatchOperation<unknown, unknown> & {
-  /** What `db.table` gave, or the store itself: its root. */
-  readonly table: Table<unknown, unknown>
-}
-
-/** What `getEntry` gives. */
-export interface Entry<V> {
-  readonly value: V
-  /** The sequence number of the write that made it. */
-  readonly version: number
-  /** When it ends, ms since 1970; `undefined`: never. */
-  readonly expiresAt: number | undefined
-}
-
-/** Which entries to walk, on any engine. */
-export interface ScanOptions {
-  /** At most this many. */
-  readonly limit?: number
-  /** Ends the walk with `signal.reason`. */
-  readonly signal?: AbortSignal
-  /** Go on where `Cursor.token` was taken, possibly in another process. */
-  readonly token?: Uint8Array
-}
-
-/** A range of keys, on an ordered engine; all of them where nothing is said. */
-export interface KeyRange<K> {
-  readonly gt?: K
-  readonly gte?: K
-  readonly lt?: K
-  readonly lte?: K
-  /** Only keys that begin with this. */
-  readonly prefix?: K
-}
-
-/** Which entries to walk, on an ordered engine. */
-export interface RangeOptions<K> extends ScanOptions, KeyRange<K> {
-  /** From the last to the first. */
-  readonly reverse?: boolean
-}
-
-/** Which entries to remove, on an ordered engine. */
-export interface ClearOptions<K> extends KeyRange<K> {
-  /** Overrides the store's durability for this call. */
-  readonly durability?: Durability
-}
-
-/** How to load many entries, all of which end at the same time: a `ttl` counts from the call. */
-export interface LoadOptions extends JobOptions, Expiry {
-  /** Overrides the store's durability for this call. */
-  readonly durability?: Durability
-}
-
-/**
- * Walks a fixed view of the entries. Iterable once, with `for await` or, at once, with `for`; leaving the loop closes
- * it. A forgotten cursor is closed when it is collected, with a warning.
- */
-export interface Cursor<T>
-  extends AsyncIterableIterator<T, undefined>,
-    AsyncDisposable,
-    Disposable {
-  [Symbol.asyncIterator](): Cursor<T>
-  [Symbol.iterator](): IterableIterator<T, undefined>
-  next(): Promise<IteratorResult<T, undefined>>
-  nextSync(): IteratorResult<T, undefined>
-  return(): Promise<IteratorResult<T, undefined>>
-  /** Up to `count` more; fewer only at the end, none after it. */
-  nextMany(count: number): Promise<T[]>
-  nextManySync(count: number): T[]
-  /**
-   * Where the next entry will come from, to hand to `ScanOptions.token` later, also in another process. On an unordered
-   * store it misses no key that is present throughout and may repeat one.
-   */
-  readonly token: Uint8Array
-  close(): void
-}
-
-/** A cursor of an ordered store: it can jump. */
-export interface OrderedCursor<K, T> extends Cursor<T> {
-  [Symbol.asyncIterator](): OrderedCursor<K, T>
-  /** Go on at the first key ≥ `key` (walking in reverse: the last key ≤ `key`), within the range it was made for. */
-  seek(key: K): void
-}
-
-/** What to watch. Without `key` and range: all of the table. */
-export interface WatchOptions<K> extends KeyRange<K> {
-  /** Only this key. Not together with a range. */
-  readonly key?: K
-  /**
-   * Everything behind this version: one that a write, `Change.version` or `Watch.version` gave. Absent: from now on. What is no longer
-   * kept is told as a gap.
-   */
-  readonly since?: number
-  /**
-   * So many bytes of changes are kept for those who are slow, and those who come back with `since`; default 16 MiB. Of all who watch a store the
-   * largest counts.
-   */
-  readonly bufferBytes?: number
-  /** Ends the watch: it throws `signal.reason`. */
-  readonly signal?: AbortSignal
-}
-
-/** What all changes have. */
-export interface ChangeFacts {
-  /** The number of the write. */
-  readonly version: number
-  /** It is the last one that is told of its batch: whoever has taken it in has the state behind a whole write. */
-  readonly last: boolean
-}
-
-/** What `watch` tells. */
-export type Change<K, V> =
-  | PutChange<K, V>
-  | StreamChange<K>
-  | DeleteChange<K>
-  | ClearChange<K>
-  | LoadChange<K>
-  | RenameChange
-  | DropChange
-  | Gap
-
-/** A value was stored: by `put`, in a batch, or by `touch`. When it expires is told now, not then. */
-export interface PutChange<K, V> extends ChangeFacts {
-  readonly type: 'put'
-  readonly key: K
-  readonly value: V
-  /** Ms since 1970; `undefined`: never. */
-  readonly expiresAt: number | undefined
-}
-
-/** A value of 2 MiB or more was stored by `putStream`: `getStream` reads it. */
-export interface StreamChange<K> extends ChangeFacts {
-  readonly type: 'putStream'
-  readonly key: K
-  /** Length of the value. */
-  readonly bytes: number
-  readonly expiresAt: number | undefined
-}
-
-export interface DeleteChange<K> extends ChangeFacts {
-  readonly type: 'delete'
-  readonly key: K
-}
-
-/** The keys of a range are gone, those that were there. */
-export interface ClearChange<K> extends ChangeFacts {
-  readonly type: 'clear'
-  /** Whether the range has this key. */
-  covers(key: K): boolean
-  /** The range, as bytes that the codec of the keys makes: from `gte` up to `lt`, which is not in it; `undefined`: to the end of the table. */
-  readonly gte: Uint8Array
-  readonly lt: Uint8Array | undefined
-}
-
-/** Entries have been loaded, from the first key up to the last, where there were none: `entries` reads them. */
-export interface LoadChange<K> extends ChangeFacts {
-  readonly type: 'load'
-  readonly firstKey: K
-  readonly lastKey: K
-}
-
-/** The table has another name. Where it was not there under the name that is watched, it has entries that were not told: read it. */
-export interface RenameChange extends ChangeFacts {
-  readonly type: 'rename'
-  readonly from: string
-  readonly to: string
-}
-
-/** The table was dropped. Nothing comes after it. */
-export interface DropChange extends ChangeFacts {
-  readonly type: 'drop'
-}
-
-/**
- * Changes with the versions `from` to `to` are not told, or not all: there were more than are kept, or `since` is too old, or writes have failed
- * and it was not known which of them are there until `resume` had looked. Whoever has something made of the changes reads the table again.
- */
-export interface Gap {
-  readonly type: 'gap'
-  readonly from: number
-  readonly to: number
-}
-
-/** The changes of a table, as they become durable. Iterable once; leaving the loop closes it. */
-export interface Watch<K, V>
-  extends AsyncIterableIterator<Change<K, V>, undefined>,
-    AsyncDisposable,
-    Disposable {
-  [Symbol.asyncIterator](): Watch<K, V>
-  next(): Promise<IteratorResult<Change<K, V>, undefined>>
-  return(): Promise<IteratorResult<Change<K, V>, undefined>>
-  /** All up to this version has been told: where to go on, as `since`. */
-  readonly version: number
-  close(): void
-}
-
-/** A table that another process writes. */
-export interface Followed<K, V> {
-  /** Tells what changes in it from now on. See `WatchOptions` and `Change`. */
-  watch(options?: WatchOptions<K>): Watch<K, V>
-}
 
 /** What can be read, from the store now or from a snapshot. */
 export interface Reader<K, V> {
@@ -526,6 +270,12 @@ export interface Transaction<K, V, I = V> extends TransactionTable<K, V, I> {
    * if (least < 0) before.rollback()
    */
   savepoint(): Savepoint
+}
+
+/** An operation of a `batch` on another table of the same store; keys and values are those of that table. */
+export type TableOperation = BatchOperation<unknown, unknown> & {
+  /** What `db.table` gave, or the store itself: its root. */
+  readonly table: Table<unknown, unknown>
 }
 
 export interface AtomicTable<K, V, I = V> extends Table<K, V, I> {
@@ -797,12 +547,6 @@ export interface Stats extends EngineStats {
   readonly waitingWrites: number
   /** Set while the store takes no writes: the code and message of the reason. */
   readonly readOnly: { readonly code: string; readonly message: string } | undefined
-}
-
-/** What long work takes. */
-export interface JobOptions {
-  readonly signal?: AbortSignal
-  readonly progress?: Progress
 }
 
 /** What a backup takes. */

@@ -23,11 +23,11 @@ import {
   isPromise,
   show,
 } from './arguments.ts'
+import type { Entry, Expiry, UpdateOptions } from './call-types.ts'
 import { copyOf } from './codecs/bytes.ts'
 import { checkExpiry } from './expiry.ts'
 import type { InternalCodec } from './internal-codec.ts'
 import { Checked, cannotWait, SchemaCodec } from './schema.ts'
-import type { Entry, Expiry, UpdateOptions } from './types.ts'
 
 /** How often something is tried that others can upset, in all. */
 const ATTEMPTS = 100

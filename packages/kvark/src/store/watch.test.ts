@@ -10,8 +10,9 @@ import { simulatedEnvironment } from '../environment/simulated.ts'
 import { referenceModule } from '../testing/reference-engine.ts'
 import type { FileHandle, Files } from '../vfs/files.ts'
 import { SimulatedFiles } from '../vfs/simulated.ts'
+import type { Change, Watch } from './change-types.ts'
 import { openWith } from './opening.ts'
-import type { AtomicStore, Change, Watch } from './types.ts'
+import type { AtomicStore } from './types.ts'
 
 const modules = { ...engines, reference: referenceModule }
 const FLUSH_MS = 1000

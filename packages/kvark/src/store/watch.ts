@@ -8,10 +8,10 @@
 import { Slice } from '../environment/slice.ts'
 import { KvarkError } from '../errors.ts'
 import { checkNames, checkObject, invalid, show, unsupported } from './arguments.ts'
+import type { Change, Watch, WatchOptions } from './change-types.ts'
 import type { Core } from './core.ts'
 import type { Wanted } from './tables.ts'
 import { Telling, type Watched } from './telling.ts'
-import type { Change, Watch, WatchOptions } from './types.ts'
 
 const RANGE_NAMES = ['gt', 'gte', 'lt', 'lte', 'prefix'] as const
 const NAMES: readonly string[] = ['key', ...RANGE_NAMES, 'since', 'bufferBytes', 'signal']

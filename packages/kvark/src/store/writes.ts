@@ -14,6 +14,7 @@ import {
   show,
   unknownName,
 } from './arguments.ts'
+import type { BatchOperation, PutOptions, WriteOptions } from './call-types.ts'
 import { checkMemory } from './codecs/bytes.ts'
 import type { Core } from './core.ts'
 import { expiryOf } from './expiry.ts'
@@ -21,7 +22,7 @@ import type { InternalCodec } from './internal-codec.ts'
 import type { Bounds } from './range.ts'
 import { prefixLength, startOf } from './spaces.ts'
 import { tableOf } from './table-argument.ts'
-import type { BatchOperation, PutOptions, TableOperation, WriteOptions } from './types.ts'
+import type { TableOperation } from './types.ts'
 
 const CONDITIONS: readonly string[] = ['ifVersion', 'ifAbsent']
 const EXPIRY: readonly string[] = ['ttl', 'expiresAt']

@@ -24,6 +24,7 @@ import {
   show,
   unsupported,
 } from '../arguments.ts'
+import type { BatchOperation, DurabilityOptions, Entry } from '../call-types.ts'
 import type { Catalogue } from '../catalogue.ts'
 import type { Codec } from '../codec.ts'
 import type { Core } from '../core.ts'
@@ -31,14 +32,7 @@ import type { InternalCodec, Sink } from '../internal-codec.ts'
 import type { Life } from '../life.ts'
 import type { Handle } from '../table-argument.ts'
 import { idOf } from '../tables.ts'
-import type {
-  AtomicTable,
-  BatchOperation,
-  DurabilityOptions,
-  Entry,
-  StoreLife,
-  Tables,
-} from '../types.ts'
+import type { AtomicTable, StoreLife, Tables } from '../types.ts'
 
 const DURABILITY_NAMES: readonly string[] = ['durability']
 

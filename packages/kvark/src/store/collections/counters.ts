@@ -9,8 +9,8 @@
 import type { Routine } from '../../environment/routine.ts'
 import { KvarkError } from '../../errors.ts'
 import { show } from '../arguments.ts'
+import type { Cursor, DurabilityOptions, ScanOptions } from '../call-types.ts'
 import type { Codec, KeyCodecs } from '../codec.ts'
-import type { Cursor, DurabilityOptions, ScanOptions } from '../types.ts'
 import {
   type Change,
   Collection,

@@ -19,10 +19,10 @@ import { writeVarint } from '../../bytes/varint.ts'
 import type { Routine } from '../../environment/routine.ts'
 import { KvarkError } from '../../errors.ts'
 import { invalid, show } from '../arguments.ts'
+import type { BatchOperation, DurabilityOptions } from '../call-types.ts'
 import type { Codec, KeyCodecs } from '../codec.ts'
 import { resolveKeyCodec } from '../codecs.ts'
 import type { InternalCodec } from '../internal-codec.ts'
-import type { BatchOperation, DurabilityOptions } from '../types.ts'
 import {
   type Change,
   Collection,

@@ -13,10 +13,10 @@
 
 import { Effect, type Routine } from '../../environment/routine.ts'
 import { invalid, show } from '../arguments.ts'
+import type { BatchOperation, DurabilityOptions, Entry } from '../call-types.ts'
 import type { Codec, KeyCodecs, ValueCodecs } from '../codec.ts'
 import { resolveKeyCodec, resolveValueCodec } from '../codecs.ts'
 import type { InternalCodec } from '../internal-codec.ts'
-import type { BatchOperation, DurabilityOptions, Entry } from '../types.ts'
 import {
   type Change,
   Collection,

@@ -19,10 +19,10 @@
 
 import type { Routine } from '../../environment/routine.ts'
 import { checkJobOptions } from '../arguments.ts'
+import type { DurabilityOptions, Entry } from '../call-types.ts'
 import type { Codec, ValueCodecs } from '../codec.ts'
 import { resolveValueCodec } from '../codecs.ts'
 import type { InternalCodec } from '../internal-codec.ts'
-import type { DurabilityOptions, Entry } from '../types.ts'
 import {
   type Change,
   Collection,

@@ -9,7 +9,8 @@
  */
 
 import { Effect, type Routine } from '../../environment/routine.ts'
-import type { Entry, OrderedTable } from '../types.ts'
+import type { Entry } from '../call-types.ts'
+import type { OrderedTable } from '../types.ts'
 import type { Collection, Shared } from './collection.ts'
 
 /** Places that are looked at one by one before a cursor does it. */

@@ -5,17 +5,16 @@
  */
 
 import type { Routine } from '../../environment/routine.ts'
-import type { Codec, KeyCodecs } from '../codec.ts'
 import type {
   BatchOperation,
   Cursor,
   DurabilityOptions,
   OrderedCursor,
-  OrderedTable,
   RangeOptions,
   ScanOptions,
-  Tables,
-} from '../types.ts'
+} from '../call-types.ts'
+import type { Codec, KeyCodecs } from '../codec.ts'
+import type { OrderedTable, Tables } from '../types.ts'
 import {
   type Change,
   Collection,

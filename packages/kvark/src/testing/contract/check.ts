@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { type ErrorCode, KvarkError } from '../../errors.ts'
-import type { Cursor, Reader, ScanOptions } from '../../store/types.ts'
+import type { Cursor, ScanOptions } from '../../store/call-types.ts'
+import type { Reader } from '../../store/types.ts'
 
 /** The promise of `act` must reject with this code; `act` itself must not throw. Gives the error. */
 export async function rejects(code: ErrorCode, act: () => Promise<unknown>): Promise<KvarkError> {

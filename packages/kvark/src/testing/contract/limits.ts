@@ -1,7 +1,7 @@
 /** Contract, chapter 3: the limits. Each is tried one below, at, and one above; the largest ones with a smaller limit stated. */
 
 import assert from 'node:assert/strict'
-import type { BatchOperation } from '../../store/types.ts'
+import type { BatchOperation } from '../../store/call-types.ts'
 import { collect, pattern, rejects, throws } from './check.ts'
 import type { Case, Chapter } from './place.ts'
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { SeededRandom } from '../../bytes/random.ts'
-import type { KeyRange, RangeOptions } from '../../store/types.ts'
+import type { KeyRange, RangeOptions } from '../../store/call-types.ts'
 import { bytes, collect, names, rejects, text, throws } from './check.ts'
 import type { BytesStore, Case, Chapter, Place } from './place.ts'
 

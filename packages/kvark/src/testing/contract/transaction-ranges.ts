@@ -2,11 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { SeededRandom } from '../../bytes/random.ts'
-import type {
-  OrderedTransaction,
-  OrderedTransactionTable,
-  RangeOptions,
-} from '../../store/types.ts'
+import type { RangeOptions } from '../../store/call-types.ts'
+import type { OrderedTransaction, OrderedTransactionTable } from '../../store/types.ts'
 import { collect, content, names, rejects, throws } from './check.ts'
 import type { Case, Chapter } from './place.ts'
 import { byKey, opened, runsOf } from './transactions.ts'

@@ -1,8 +1,8 @@
 /** Contract, chapter 2: writing. Order, versions, conditions, batches, limits of what is taken. */
 
 import assert from 'node:assert/strict'
+import type { BatchOperation } from '../../store/call-types.ts'
 import type { Codec } from '../../store/codec.ts'
-import type { BatchOperation } from '../../store/types.ts'
 import { bytes, content, names, rejects, throws } from './check.ts'
 import type { AnyStore, Case, Chapter } from './place.ts'
 

@@ -5,7 +5,8 @@
 
 import type { SeededRandom } from '../../bytes/random.ts'
 import type { Durability } from '../../engine/engine.ts'
-import type { BatchOperation, OrderedTransaction } from '../../store/types.ts'
+import type { BatchOperation } from '../../store/call-types.ts'
+import type { OrderedTransaction } from '../../store/types.ts'
 import type { Change, Content } from './history.ts'
 import type { CrashStore } from './subjects.ts'
 

@@ -16,7 +16,7 @@
 import assert from 'node:assert/strict'
 import type { SeededRandom } from '../../bytes/random.ts'
 import { KvarkError } from '../../errors.ts'
-import type { OrderedCursor, RangeOptions } from '../../store/types.ts'
+import type { OrderedCursor, RangeOptions } from '../../store/call-types.ts'
 import { collect, turn } from '../contract/check.ts'
 import type { ModelStore } from './run.ts'
 import {

@@ -17,14 +17,8 @@
 import assert from 'node:assert/strict'
 import { SeededRandom } from '../../bytes/random.ts'
 import type { ErrorCode } from '../../errors.ts'
-import type {
-  BatchOperation,
-  Entry,
-  OrderedCursor,
-  OrderedSnapshot,
-  OrderedStore,
-  Reader,
-} from '../../store/types.ts'
+import type { BatchOperation, Entry, OrderedCursor } from '../../store/call-types.ts'
+import type { OrderedSnapshot, OrderedStore, Reader } from '../../store/types.ts'
 import { collect, rejects, throws } from '../contract/check.ts'
 import { atOnce, type Plan, type Trouble } from './at-once.ts'
 import {

@@ -6,7 +6,7 @@
  */
 
 import assert from 'node:assert/strict'
-import type { RangeOptions } from '../../store/types.ts'
+import type { RangeOptions } from '../../store/call-types.ts'
 import { turn } from '../contract/check.ts'
 import {
   isIn,

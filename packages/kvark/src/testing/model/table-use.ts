@@ -1,13 +1,13 @@
 /** What a run of `tables-at-once.ts` and its transactions use: tables, keys, ranges. */
 
 import type { SeededRandom } from '../../bytes/random.ts'
+import type { RangeOptions } from '../../store/call-types.ts'
+import type { Watch } from '../../store/change-types.ts'
 import type {
   OrderedStore,
   OrderedTable,
   OrderedTransaction,
   OrderedTransactionTable,
-  RangeOptions,
-  Watch,
 } from '../../store/types.ts'
 import type { Told } from './told.ts'
 

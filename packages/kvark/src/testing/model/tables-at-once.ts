@@ -16,7 +16,8 @@
 import assert from 'node:assert/strict'
 import type { SeededRandom } from '../../bytes/random.ts'
 import { KvarkError } from '../../errors.ts'
-import type { RangeOptions, Watch } from '../../store/types.ts'
+import type { RangeOptions } from '../../store/call-types.ts'
+import type { Watch } from '../../store/change-types.ts'
 import { turn } from '../contract/check.ts'
 import { Given, Trial } from './table-trial.ts'
 import {

@@ -7,7 +7,7 @@
  */
 
 import assert from 'node:assert/strict'
-import type { Change, Gap } from '../../store/types.ts'
+import type { Change, Gap } from '../../store/change-types.ts'
 
 export type ToldChange = Exclude<Change<string, string>, Gap>
 
