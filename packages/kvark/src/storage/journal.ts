@@ -561,8 +561,7 @@ export class Journal {
     }
   }
 
-  /** From here on nothing is written. Returns the error for those whose writes are now in doubt. */
-  /** Takes no writes any more, here or in what its engine does with the files; returns the error for who waits. */
+  /** From here on nothing is written, here or in what its engine does with the files. Returns the error for those whose writes are now in doubt. */
   fail(error: unknown): KvarkError {
     const isFirst = this.failure === undefined
     this.failure ??= asKvarkError(error)

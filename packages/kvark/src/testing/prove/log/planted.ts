@@ -27,9 +27,9 @@ export const logBugs: readonly PlantedBug[] = [
   {
     name: 'a failed sync is tried again',
     file: 'storage/journal.ts',
-    find: '    } catch (error) {\n      throw this.fail(error)\n    }\n  }\n\n  /** From here on nothing is written.',
+    find: '    } catch (error) {\n      throw this.fail(error)\n    }\n  }\n\n  /** From here on nothing is written,',
     replace:
-      '    } catch (error) {\n      throw asKvarkError(error)\n    }\n  }\n\n  /** From here on nothing is written.',
+      '    } catch (error) {\n      throw asKvarkError(error)\n    }\n  }\n\n  /** From here on nothing is written,',
     rows: ['sync-failures'],
   },
   {
