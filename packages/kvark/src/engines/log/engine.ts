@@ -56,7 +56,7 @@ import { LIMITS, SUPPORTS } from './limits.ts'
 import { Lookup, UNDECIDED } from './lookup.ts'
 import { spoolName } from './manifest.ts'
 import type { LogOptions } from './options.ts'
-import { closeCleanly } from './persist.ts'
+import { closeCleanly, markClose } from './persist.ts'
 import { closeState, recover } from './recovery.ts'
 import type { LogSegment } from './segments.ts'
 import { findAt, type LogSnapshot } from './snapshots.ts'
@@ -313,11 +313,11 @@ export class LogEngine implements Engine {
     yield* this.#compactor.stop()
     yield* state.journal.idle()
     try {
-      const changed = (state.changed || state.judged) && !state.context.readOnly
-      if (!state.journal.failure && changed) {
+      const writable = !state.journal.failure && !state.context.readOnly
+      if (writable && (state.changed || state.judged)) {
         yield* this.#compactor.tidy()
         yield* closeCleanly(state)
-      }
+      } else if (writable && state.unmarked) yield* markClose(state)
       if (state.journal.failure) throw state.journal.failure
     } finally {
       yield* closeState(state)

@@ -67,15 +67,23 @@ function* removeIndex({ context, indexes }: LogState, number: number): Routine<v
 
 /** Everything durable, the manifest up to date, the journal ended with a close frame. */
 export function* closeCleanly(state: LogState): Routine<void> {
-  // The close frame must be there, also where compaction has taken all segments: it is what an old manifest is found out by,
-  // and the clock of the next session goes on from it.
+  // Before the manifest, which then lists the segment.
   state.journal.begin()
   if (state.moved || state.sinceCheckpoint > SHORT_TAIL_BYTES) yield* persist(state)
   else {
     yield* commit(state, state.manifest.index)
     yield* removeIndexes(state)
   }
-  yield* state.journal.close(state.manifest.number)
+  yield* markClose(state)
+}
+
+/**
+ * The close frame for the manifest that there is. It must be there, also where compaction has taken all segments: it is what an older
+ * manifest is found out by, and the clock of the next session goes on from it.
+ */
+export function* markClose({ journal, manifest }: LogState): Routine<void> {
+  journal.begin()
+  yield* journal.close(manifest.number)
 }
 
 /** A segment of the journal as far as it is certainly on disk. */

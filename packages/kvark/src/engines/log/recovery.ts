@@ -134,9 +134,10 @@ class Recovery {
     }
     journal.tail.clock = Math.max(journal.tail.clock, replay.clock)
     const start = yield* journal.start(sequence)
-    // A clean close has something to do, even where nothing is written until then: only its frame tells an older manifest.
-    if (!journal.tail.closed && (manifest.number > 0 || start.suspects.length > 0)) {
-      state.changed = true
+    if (!journal.tail.closed) {
+      state.unmarked = manifest.number > 0
+      // A clean close has something to do, even where nothing is written until then.
+      if (start.suspects.length > 0) state.changed = true
     }
     state.journal = this.#goOn(state, options, start)
     yield* journal.syncNames()

@@ -45,6 +45,8 @@ export class LogState {
   checkpoints = 0
   /** Not all of it is on disk with a close frame behind it. */
   changed = false
+  /** No close frame names the manifest: a clean end writes one, even where nothing has changed. */
+  unmarked = false
   /** Somebody has been told of an entry that it has expired: a clean end records the clock, so that it stays so. */
   judged = false
   /** Segments came or went since the index was stored: it must be stored anew before a manifest says so. */
