@@ -221,10 +221,13 @@ export class JournalRecovery {
     }
   }
 
-  /** Makes the names of newer segments durable: whoever made them may not have lived to sync the folder. */
+  /**
+   * Makes the names of newer segments durable, and that of what lists the others: whoever made them may not have lived to sync the folder. A clean
+   * close has.
+   */
   *syncNames(): Routine<void> {
     const { environment, folder } = this.#store
-    if (this.#hasNewer) yield* environment.files.syncFolder(folder)
+    if (this.#hasNewer || !this.tail.closed) yield* environment.files.syncFolder(folder)
   }
 
   /** Whether a file is a segment that is not the journal's any more. */

@@ -1,4 +1,4 @@
-/** Segments of the journal whose names never reached the disk, while later ones did: nobody synced the folder between them. */
+/** Names that never reached the disk, while what was written later did: nobody synced the folder between them. */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -99,3 +99,33 @@ test('the first segment behind a compaction is missing, others of it are left: w
   assert.deepEqual([...third.keys()].sort(), ['after', 'large', 'small'])
   third.closeSync()
 })
+
+test('a close could not sync the folder, and the next one has nothing to write: the manifest that it tells of is there', () => {
+  for (let nth = 1; ; nth++) {
+    const files = new SimulatedFiles()
+    const db = openOn(files)
+    db.putSync('key', 'value')
+    const { failed } = closeWithout(files, db, nth)
+    openOn(files).closeSync()
+    const again = openOn(files.crash())
+    assert.deepEqual([...again.keys()], ['key'])
+    assert.deepEqual(again.verifySync().problems, [])
+    again.closeSync()
+    if (!failed) break
+    assert.ok(nth < 10)
+  }
+})
+
+/** Closes with the `nth` sync of the folder failing; whether there was one. */
+function closeWithout(files: SimulatedFiles, db: CrashStore, nth: number): { failed: boolean } {
+  files.failNext({ call: 'syncFolder', error: 'EIO', nth })
+  try {
+    db.closeSync()
+    return { failed: false }
+  } catch (error) {
+    assert.ok(error instanceof KvarkError && error.code === 'IO')
+    return { failed: true }
+  } finally {
+    files.clearFaults()
+  }
+}
