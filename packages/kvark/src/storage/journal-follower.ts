@@ -70,12 +70,12 @@ export class JournalFollower {
   #checksum = 0
   #sequence = 0
   #mark: Mark = { address: 0, word: 0 }
-  /** What lies between the last frame and the file is not known: its first sequence has to tell that nothing is missing. */
+  /** All up to it is known from elsewhere, whether or not its segments are there. */
+  #known = 0
+  /** Whether anything lies between that and the segment is not known: its first sequence has to tell that nothing is missing. */
   #loose = false
   /** The last sequence before it began anew. */
   #before = 0
-  /** Frames that came while it began. */
-  #early: FollowedFrame[] = []
   #lost = false
   /** The last read ended at a damaged block; polls that have found it so. */
   #damaged = false
@@ -96,10 +96,9 @@ export class JournalFollower {
     this.#lost = false
     this.#loose = false
     this.#number = 0
-    this.#before = this.#sequence
+    this.#before = Math.max(this.#sequence, this.#known)
     this.#sequence = 0
     this.#blind = 0
-    this.#early = []
     for (const number of (yield* this.#numbers()).reverse()) {
       const file = yield* this.#open(number)
       if (file === undefined) continue
@@ -109,20 +108,15 @@ export class JournalFollower {
     }
   }
 
-  /** So much has been written by now: if it is not to be found, its segments are gone, and what comes next goes on behind it. */
+  /** So much has been written by now, and is known: what is there of it may be given once more. */
   *expect(sequence: number): Routine<void> {
     if (sequence < this.#before) yield* this.#fail()
-    while (yield* this.#read(this.#early)) {}
-    // Without a segment the first one that comes may not be the first one that there was.
-    if (this.#file !== undefined && this.#sequence >= sequence) return
-    yield* this.close()
-    this.#sequence = sequence
-    this.#loose = true
+    this.#known = sequence
   }
 
   /** Frames that have come since, in order; `undefined`: lost, `begin` again. `NOT_FOUND`: the store is not there any more, or not as it was. */
   *poll(): Routine<FollowedFrame[] | undefined> {
-    const frames = this.#early.splice(0)
+    const frames: FollowedFrame[] = []
     let goesOn = true
     while (goesOn) {
       const isFull = yield* this.#read(frames)
@@ -202,9 +196,12 @@ export class JournalFollower {
       const { previousNumber, previousEnd, previousChecksum } = next.header
       // By the time that there is a next one, all of this one is there.
       if (yield* this.#read(frames)) return false
-      const isNext = previousEnd === this.#position && previousChecksum === this.#checksum
-      goesOn = this.#file === undefined || (previousNumber === now && isNext)
+      const isWhole = previousEnd === this.#position && previousChecksum === this.#checksum
+      const isNext = this.#file !== undefined && previousNumber === now && isWhole
+      // Those between may have gone before anybody looked: what they had is known.
+      goesOn = isNext || this.#file === undefined || this.#sequence < this.#known
       this.#lost = !goesOn
+      this.#loose = !isNext
       if (goesOn) yield* this.#goTo(next)
       return goesOn
     } finally {
@@ -231,7 +228,7 @@ export class JournalFollower {
         const { previousChecksum, firstSequence } = walk.frame!
         const goesOn = previousChecksum === this.#checksum && firstSequence > this.#sequence
         if (mark !== undefined || !goesOn) return false
-        if (this.#loose && firstSequence !== this.#sequence + 1) {
+        if (this.#loose && firstSequence > this.#known + 1) {
           this.#lost = true
           return false
         }

@@ -375,6 +375,32 @@ for (const engine of Object.keys(OPTIONS) as Engine[]) {
     await db.close()
   })
 
+  test(`${engine}: a segment that is begun while the store is looked at does not end the telling`, async () => {
+    const world = new World(engine)
+    const db = await world.open()
+    await db.put('a', '1')
+    await db.compact()
+    let lists = 0
+    world.files.failNext(({ call }) => {
+      // First the segments are looked for, then the store is opened.
+      if (call === 'list' && ++lists === 2) {
+        for (const value of ['1', '2']) db.putSync('b', value.repeat(20_000))
+      }
+      return undefined
+    })
+    const follower = await world.follow()
+    world.files.clearFaults()
+    assert.ok(lists >= 2)
+    const { told } = listen(follower)
+    const { sequence } = db.stats()
+    await world.poll()
+    await db.put('b', '1')
+    await world.poll()
+    assert.deepEqual(told.map(keyAndVersion), [['b', sequence + 1]])
+    await follower.close()
+    await db.close()
+  })
+
   test(`${engine}: what has been told and is there no more ends it`, async () => {
     for (const how of ['an older copy', 'cut']) {
       const world = new World(engine)
