@@ -12,7 +12,8 @@
  * 4. What has been given must still be there. Where it is not, as with an older copy of the store in its place, the store is not the one
  *    that was followed.
  * 5. Where there is no segment, as when a tree holds everything, nothing tells here that another one has come and gone between two polls:
- *    it takes itself for lost now and then.
+ *    it takes itself for lost now and then. So it does, once nothing comes any more, where a log has compacted: that may have taken later
+ *    segments away and left the one that was read last.
  * 6. Damage with whole frames behind it is no end: `CORRUPTION`, after it has been looked at for a while.
  *
  * Only segments of the journal are read (`N.log`): what compaction copies is no news. What entries mean is not known here.
@@ -25,6 +26,7 @@ import type { FileHandle } from '../vfs/files.ts'
 import { type Descriptor, readDescriptor } from './descriptor.ts'
 import { REFERENCE } from './entry.ts'
 import { type JournalEntry, journalName, journalNumber, readPart } from './journal-recovery.ts'
+import { TEMPORARY_SUFFIX } from './sealed-file.ts'
 import { Segment } from './segment.ts'
 import { FILE_HEADER_BYTES, readSegmentHeader } from './segment-format.ts'
 import type { SegmentStore } from './segment-opening.ts'
@@ -35,7 +37,7 @@ const POLL_BYTES = 4 * 1024 * 1024
 const EXTENT_BYTES = 256 * 1024
 /** After so many polls that find the same damage, it is not somebody writing. */
 const MOST_STALLS = 20
-/** After so many polls that find no segment, somebody has to look what the store holds. */
+/** After so many polls that cannot tell whether there was anything, somebody has to look what the store holds. */
 const MOST_BLIND = 10
 const CHANGED = 'has been replaced, or has lost what was written last'
 /** Where a segment's header has its life. */
@@ -80,8 +82,11 @@ export class JournalFollower {
   /** The last read ended at a damaged block; polls that have found it so. */
   #damaged = false
   #stalls = 0
-  /** Polls that have found no segment. */
+  /** Polls that have found nothing, and could not tell whether there was anything. */
   #blind = 0
+  /** What compaction has made, now and when it began. */
+  #made = ''
+  #madeBefore = ''
 
   /** `references`: whether entries may be `REFERENCE`s. */
   constructor(store: SegmentStore, wanted: FollowedValues, references: boolean) {
@@ -99,7 +104,9 @@ export class JournalFollower {
     this.#before = Math.max(this.#sequence, this.#known)
     this.#sequence = 0
     this.#blind = 0
-    for (const number of (yield* this.#numbers()).reverse()) {
+    const numbers = yield* this.#numbers()
+    this.#madeBefore = this.#made
+    for (const number of numbers.reverse()) {
       const file = yield* this.#open(number)
       if (file === undefined) continue
       yield* this.#goTo(file)
@@ -122,7 +129,10 @@ export class JournalFollower {
       const isFull = yield* this.#read(frames)
       goesOn = !isFull && !this.#lost && (yield* this.#goOn(frames))
     }
-    if (frames.length > 0) return frames
+    if (frames.length > 0) {
+      this.#blind = 0
+      return frames
+    }
     if (!this.#lost) yield* this.#check()
     return this.#lost ? undefined : frames
   }
@@ -137,7 +147,9 @@ export class JournalFollower {
   *#numbers(): Routine<number[]> {
     const { environment, folder } = this.#store
     try {
-      const numbers = (yield* environment.files.list(folder)).map(journalNumber)
+      const names = yield* environment.files.list(folder)
+      this.#made = names.filter(isMade).sort().join()
+      const numbers = names.map(journalNumber)
       return numbers.filter((number) => number > 0).sort((a, b) => a - b)
     } catch (error) {
       if (isMissing(error)) throw this.#gone()
@@ -297,6 +309,7 @@ export class JournalFollower {
     if (this.#stalls >= MOST_STALLS && (yield* this.#isInTheMiddle(file))) {
       throw corruption(file.path, this.#position, 'a block in the middle of the journal is damaged')
     }
+    if (this.#made !== this.#madeBefore) this.#lost = ++this.#blind === MOST_BLIND
   }
 
   /** Whether there is a later frame behind the damage at the end. */
@@ -339,6 +352,11 @@ export class JournalFollower {
     const { folder: path } = this.#store
     return new KvarkError('NOT_FOUND', `The store ${path}, which was followed, ${how}.`, { path })
   }
+}
+
+/** Whether a file is neither a segment of the journal nor under way. */
+function isMade(name: string): boolean {
+  return /^\d/.test(name) && journalNumber(name) === 0 && !name.endsWith(TEMPORARY_SUFFIX)
 }
 
 function isMissing(error: unknown): boolean {

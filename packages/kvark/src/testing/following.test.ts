@@ -510,6 +510,29 @@ for (const engine of Object.keys(OPTIONS) as Engine[]) {
   })
 }
 
+test('log: of a segment that came and was compacted away a gap is told, also where the one before it stays', async () => {
+  const world = new World('log')
+  const db = await world.open()
+  // Nothing of it is stale.
+  const full = Array.from({ length: 28 }, (_, i) => `kept ${i}`)
+  await db.batch(full.map((key) => ({ type: 'put', key, value: 'v'.repeat(1000) })))
+  const follower = await world.follow()
+  const { told } = listen(follower)
+  await world.poll()
+  const first = newestOf(world.files)
+  for (let i = 0; i < 12; i++) await db.put('b', 'v'.repeat(1000))
+  await db.compact()
+  assert.equal(newestOf(world.files), first)
+  await world.poll(12)
+  const { sequence } = db.stats()
+  assert.deepEqual(told, [{ type: 'gap', from: sequence - 11, to: sequence }])
+  await db.put('b', '')
+  await world.poll()
+  assert.deepEqual(told.slice(1).map(keyAndVersion), [['b', sequence + 1]])
+  await follower.close()
+  await db.close()
+})
+
 test('log: a list of files that grows while it is opened is looked at again', async () => {
   const world = new World('log')
   const db = await world.open()
