@@ -160,6 +160,32 @@ for (const [engine, list] of [
   }
 }
 
+for (const [engine, list] of [
+  ['log', 'MANIFEST'],
+  ['btree', 'TREE'],
+] as const) {
+  for (const job of ['compact', 'backup'] as const) {
+    test(`a store that was opened for a ${job} only: an older ${list} gives what was there, or is refused (${engine})`, () => {
+      const environment = environmentWith(new Map())
+      let db = openAt(environment, { engine })
+      const older = contentOf(environment).get(list)
+      db.putSync('key', 'value')
+      db.closeSync()
+      db = openAt(environment, { engine })
+      if (job === 'compact') db.compactSync()
+      else db.backupSync('/copy')
+      db.closeSync()
+      const closed = contentOf(environment)
+      write(environment, list, older)
+      const damaged = contentOf(environment)
+      const { refused } = examine(environment, new Map([['key', 'value']]), { engine })
+      if (refused) assert.deepEqual(differences(contentOf(environment), damaged), [])
+      write(environment, list, closed.get(list))
+      assertWhole(environment, new Map([['key', 'value']]), { engine })
+    })
+  }
+}
+
 test('a segment that is cut, removed or foreign is noticed, and nothing is lost', () => {
   for (const name of segments) {
     const original = content.get(name)!

@@ -92,6 +92,7 @@ function* writeAll(state: TreeState, report: JobReport): Routine<void> {
     old = state.view
     state.view = view
     state.root = root
+    state.unmarked = true
   } catch (error) {
     // A root that was written may be on the disk: what it leads to stays until the next one is there.
     if (!draft.named) forget(state, draft)
