@@ -218,12 +218,10 @@ export class KvarkKeyv extends EventEmitter {
   /** Closes the store, if the adapter has opened it. It is opened again when it is used again. */
   async disconnect(): Promise<void> {
     if (this.#path === undefined) return
-    const store = this.#store
+    const closed = this.#store?.then((one) => one.close())
     this.#store = undefined
-    if (store === undefined) return
-    const closed = store.then((one) => one.close())
-    this.#closed = closed.catch(() => {})
-    await closed
+    if (closed !== undefined) this.#closed = closed.catch(() => {})
+    await (closed ?? this.#closed)
   }
 
   #opened(): Promise<TextStore> {

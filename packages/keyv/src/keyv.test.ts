@@ -217,6 +217,18 @@ test('what is used while it is closed is opened again behind that', async (t) =>
   await store.disconnect()
 })
 
+test('who disconnects while that is under way waits until the folder is free', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'kvark-keyv-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const store = new KvarkKeyv(folder, { durability: 'os' })
+  await store.set('a', '1')
+  const first = store.disconnect()
+  await store.disconnect()
+  const db = await open(folder)
+  assert.equal(await db.get('a'), '1')
+  await Promise.all([first, db.close()])
+})
+
 test('what is no place for a store is refused at once', () => {
   for (const none of [undefined, null, 1, {}]) {
     assert.throws(
