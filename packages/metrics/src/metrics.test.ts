@@ -10,7 +10,7 @@ import {
   type Observable,
 } from '@opentelemetry/api'
 import { type AtomicStore, open } from 'kvark'
-import { register as global, Registry } from 'prom-client'
+import { Counter, register as global, Registry } from 'prom-client'
 import { openTelemetry } from './opentelemetry.ts'
 import { prometheus } from './prometheus.ts'
 
@@ -137,6 +137,21 @@ test('options that are none are refused before anything is registered', async ()
     assert.throws(() => openTelemetry(db, none as never), { code: 'INVALID_ARGUMENT' })
   }
   assert.deepEqual(global.getMetricsAsArray(), [])
+  await db.close()
+})
+
+test('where somebody else has a name in the registry, nothing is registered', async () => {
+  const register = new Registry()
+  const db = await open(':memory:')
+  const name = 'kvark_failures_total'
+  const own = new Counter({ name, help: 'of somebody else', registers: [register] })
+  assert.throws(() => prometheus(db, { register }), { code: 'INVALID_ARGUMENT', found: name })
+  assert.deepEqual(register.getMetricsAsArray(), [own])
+  prometheus(db, { register, prefix: 'db_' }).stop()
+  assert.deepEqual(register.getMetricsAsArray(), [own])
+  register.removeSingleMetric(name)
+  prometheus(db, { register })
+  assert.match(await register.metrics(), /^kvark_entries/m)
   await db.close()
 })
 

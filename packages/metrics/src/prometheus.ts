@@ -2,8 +2,8 @@
  * Metrics of stores for `prom-client`. All stores of one registry and prefix have the same metrics, told apart by the label `store`.
  */
 
-import type { JobEnd, SlowEvent } from 'kvark'
-import { Counter, Gauge, register as global, Histogram, type Registry } from 'prom-client'
+import { type JobEnd, KvarkError, type SlowEvent } from 'kvark'
+import { Counter, Gauge, register as global, Histogram, Registry } from 'prom-client'
 import { FAILURES, JOBS, type Measure, NUMBERS, SECONDS, SLOW } from './instruments.ts'
 import { checkOptions, checkStore, type Observed, type Sink, Stores } from './stores.ts'
 
@@ -60,7 +60,9 @@ function makeMetrics(
   buckets: readonly number[],
   empty: () => void,
 ): Stores {
-  const registers = [register]
+  // On their own first: all of them get into the registry, or none.
+  const made = new Registry()
+  const registers = [made]
   const names: string[] = []
   const named = (name: string): string => {
     names.push(prefix + name)
@@ -104,6 +106,15 @@ function makeMetrics(
     empty()
   })
   for (const number of NUMBERS) addNumber(stores, number, named(nameOf(number)), registers)
+  const taken = names.find((name) => register.getSingleMetric(name) !== undefined)
+  if (taken !== undefined) {
+    throw new KvarkError(
+      'INVALID_ARGUMENT',
+      `The registry has a metric ${taken} of somebody else. Give another 'prefix'.`,
+      { found: taken },
+    )
+  }
+  for (const name of names) register.registerMetric(made.getSingleMetric(name)!)
   return stores
 }
 
