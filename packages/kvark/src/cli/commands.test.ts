@@ -604,6 +604,21 @@ test('an interrupted import keeps what it has stored', async () => {
   assert.equal(await output(store, 'count'), '2000\n')
 })
 
+test('who was interrupted before stdin is looked at does not wait for it', async () => {
+  const signal = AbortSignal.abort(new Interrupted('SIGINT'))
+  for (const argv of [['set', 'a', '-'], ['import'], ['repl']]) {
+    let asked = false
+    const stdin = new Readable({
+      read() {
+        asked = true
+        this.push(null)
+      },
+    })
+    const message = failed(130, await kvark(freshStore(), argv, { stdin, signal }))
+    assert.deepEqual([message, asked], ['kvark: Interrupted.\n', false], argv.join(' '))
+  }
+})
+
 test('an import that the disk fails does not call stored what may be lost with it', async (t) => {
   if (!existsSync('/bin/sh')) return t.skip('there is no shell that limits the length of files')
   const store = freshStore()

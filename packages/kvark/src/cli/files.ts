@@ -23,6 +23,8 @@ export interface Input {
 }
 
 export async function openInput(io: Io, file: string): Promise<Input> {
+  // The signal tells only those who listen already.
+  io.signal.throwIfAborted()
   if (file === '-') return { stream: stopping(io, io.stdin), bytes: undefined }
   try {
     const info = await stat(file)
