@@ -109,3 +109,29 @@ function nextRound(): Promise<void> {
     setImmediate(resolve)
   })
 }
+
+for (const engine of ['log', 'btree'] as const) {
+  const options = { encryption: { key: new Uint8Array(32) } }
+  test(`an encrypted store whose processes are all killed has few files, and all that was written (${engine})`, async () => {
+    let files = new SimulatedFiles()
+    const open = (seed: number): CrashStore =>
+      openSubject(
+        { name: engine, engine, options },
+        PATH,
+        simulatedEnvironment({ seed, files }),
+      ).sync()
+    let most = 0
+    for (let life = 0; life < 150; life++) {
+      const db = open(life)
+      assert.equal(db.stats().entries, life)
+      db.putSync(`key${life}`, 'value')
+      files = files.crash()
+      await db.close().catch(() => {})
+      most = Math.max(most, files.list(PATH).sync().length)
+    }
+    assert.ok(most < 140, `${most} files`)
+    const db = open(150)
+    for (let life = 0; life < 150; life++) assert.equal(db.getSync(`key${life}`), 'value')
+    db.closeSync()
+  })
+}

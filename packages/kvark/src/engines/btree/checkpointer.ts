@@ -21,6 +21,8 @@ const LEAST_PAGES = 64
 /** Times `checkpointBytes` that the journal may have before writes wait, and bytes that it always may. */
 const WAIT_TIMES = 2
 const LEAST_BYTES = 4 * 1024 * 1024
+/** With more of them than that an opening makes a checkpoint: each is an open file. */
+const MOST_SEGMENTS = 128
 /** After a checkpoint that failed: how many times as much there must be for the next one. */
 const MORE = 1.25
 
@@ -128,6 +130,16 @@ export class Checkpointer {
         await this.#job.settled()
       },
     )
+  }
+
+  /** After an opening. Each one of an encrypted store begins a segment, and those who are killed each time would make no checkpoint. */
+  *tidyOpened(): Routine<void> {
+    if (this.#state.segments.length <= MOST_SEGMENTS) return
+    try {
+      yield* this.#work()
+    } catch (error) {
+      this.#warn(error)
+    }
   }
 
   /** After `stop`: one of everything so far. */

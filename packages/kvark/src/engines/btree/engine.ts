@@ -91,7 +91,9 @@ export class TreeEngine implements Engine {
 
   static *open(context: EngineContext): Routine<Engine> {
     const options = { ...context.options } as unknown as Required<BtreeOptions>
-    return new TreeEngine(context, options, yield* recover(context, options, 0))
+    const engine = new TreeEngine(context, options, yield* recover(context, options, 0))
+    if (!context.readOnly) yield* engine.#checkpointer.tidyOpened()
+    return engine
   }
 
   get failure(): KvarkError | undefined {

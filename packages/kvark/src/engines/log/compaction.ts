@@ -177,7 +177,15 @@ export class Compactor {
 
   /** Before an orderly close: those who open, write little and close would never let a job come to its end. */
   *tidy(): Routine<void> {
-    if (!this.#crowded()) return
+    if (this.#crowded()) yield* this.#putTogether()
+  }
+
+  /** After an opening: those who are killed each time would not close either. */
+  *tidyOpened(): Routine<void> {
+    if (this.#countSmall() > MOST_SMALL) yield* this.#putTogether()
+  }
+
+  *#putTogether(): Routine<void> {
     try {
       yield* this.#compact(false)
     } catch (error) {

@@ -106,8 +106,9 @@ export class LogEngine implements Engine {
 
   static *open(context: EngineContext): Routine<Engine> {
     const options = { ...context.options } as unknown as Required<LogOptions>
-    const state = yield* recover(context, options)
-    return new LogEngine(context, options, state)
+    const engine = new LogEngine(context, options, yield* recover(context, options))
+    if (!context.readOnly) yield* engine.#compactor.tidyOpened()
+    return engine
   }
 
   get failure(): KvarkError | undefined {
