@@ -139,6 +139,17 @@ for (const [implementation, make] of Object.entries(implementations)) {
         await fails(files.open(join(folder, 'none', 'a'), 'create'), 'ENOENT')
       })
 
+      check('what has begun goes on when the handle is closed meanwhile', async (files, folder) => {
+        const path = join(folder, 'a')
+        const file = await run(files.open(path, 'create'))
+        const source = text('begun')
+        const writing = file.write(source, 0, source.length, 0).async()
+        const syncing = file.sync().async()
+        const closing = run(file.close())
+        await Promise.all([writing, syncing, closing])
+        assert.equal((await run(files.stat(path)))?.size, source.length)
+      })
+
       check('a closed handle does nothing; closing again is harmless', async (files, folder) => {
         const path = join(folder, 'a')
         const file = await run(files.open(path, 'create'))

@@ -223,15 +223,27 @@ export class SimulatedFiles implements Files {
       details: Omit<Details, 'path'>,
       call: () => T,
       onFault?: (written: number) => void,
-    ): Effect<T> =>
-      this.#effect(
-        { ...details, path },
-        () => {
-          if (!this.#open.has(handle)) throw systemErrorOf('EBADF', actionOf(details.call), path)
-          return call()
+    ): Effect<T> => {
+      const perform = (isOpen: boolean): T =>
+        this.#perform(
+          { ...details, path },
+          () => {
+            if (!isOpen) throw systemErrorOf('EBADF', actionOf(details.call), path)
+            return call()
+          },
+          onFault,
+        )
+      const isOpen = (): boolean => this.#open.has(handle)
+      return new Effect(
+        () => perform(isOpen()),
+        async () => {
+          // What has begun goes on when the handle is closed meanwhile.
+          const begun = isOpen()
+          await Promise.resolve()
+          return perform(begun)
         },
-        onFault,
       )
+    }
     const handle: FileHandle = {
       path,
       read: (target, offset, length, position) =>
@@ -295,8 +307,8 @@ export class SimulatedFiles implements Files {
     return file.size + Math.max(0, this.capacityBytes - used)
   }
 
-  #effect<T>(details: Details, call: () => T, onFault?: (written: number) => void): Effect<T> {
-    const perform = (): T => this.#perform(details, call, onFault)
+  #effect<T>(details: Details, call: () => T): Effect<T> {
+    const perform = (): T => this.#perform(details, call)
     const atOnce = changesNames(details)
     return new Effect(perform, async () => {
       if (!atOnce) await Promise.resolve()
@@ -306,11 +318,7 @@ export class SimulatedFiles implements Files {
     })
   }
 
-  #perform<T>(
-    details: Details,
-    call: () => T,
-    onFault: ((written: number) => void) | undefined,
-  ): T {
+  #perform<T>(details: Details, call: () => T, onFault?: (written: number) => void): T {
     const record: FileCall = { ...details, epoch: this.#epoch }
     if (this.#crashed) throw systemErrorOf('EIO', actionOf(record.call), record.path)
     this.calls.push(record)
