@@ -170,7 +170,7 @@ export class JournalFollower {
       if (header?.number === number) file = new Segment(handle, header, form.blocks, 0, true)
       return file
     } catch (error) {
-      yield* this.#checkStore()
+      yield* this.checkStore()
       throw error
     } finally {
       if (file === undefined) yield* handle.close()
@@ -287,7 +287,7 @@ export class JournalFollower {
 
   /** When nothing has come: is that as it should be? */
   *#check(): Routine<void> {
-    yield* this.#checkStore()
+    yield* this.checkStore()
     const file = this.#file
     if (file === undefined) {
       this.#lost = ++this.#blind === MOST_BLIND
@@ -331,7 +331,7 @@ export class JournalFollower {
   }
 
   /** `NOT_FOUND` where the store is there no more, or another one is. */
-  *#checkStore(): Routine<void> {
+  *checkStore(): Routine<void> {
     const { environment, folder, descriptor } = this.#store
     let found: Descriptor | undefined
     try {
@@ -344,7 +344,7 @@ export class JournalFollower {
 
   /** Something is not as it was. While a store is removed, all of it is for a moment. */
   *#fail(): Routine<never> {
-    yield* this.#checkStore()
+    yield* this.checkStore()
     throw this.#gone(CHANGED)
   }
 

@@ -263,7 +263,13 @@ export class StoreFollower implements Follower<unknown, unknown> {
     const { changes, tables } = this.#life
     const { sequence: told } = changes
     const { catalogue: before } = tables
-    yield* this.#begin()
+    try {
+      yield* this.#begin()
+    } catch (error) {
+      // While the store is removed or replaced, opening it fails in many ways.
+      yield* this.#journal.checkStore()
+      throw error
+    }
     const { sequence: version } = changes
     if (version === told) return
     const { catalogue: after } = tables

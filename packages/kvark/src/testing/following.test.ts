@@ -510,6 +510,38 @@ for (const engine of Object.keys(OPTIONS) as Engine[]) {
   })
 }
 
+test('log: a store that is removed while the follower looks at it again ends it like one that was removed before', async () => {
+  for (let nth = 1; ; nth++) {
+    const world = new World('log')
+    const db = await world.open()
+    for (let i = 0; i < 12; i++) await db.put('a', 'v'.repeat(1000))
+    const follower = await world.follow()
+    const { end } = listen(follower)
+    await db.compact()
+    await db.close()
+    // It looks for segments, and opens the store in the end.
+    let lists = 0
+    world.files.failNext(({ call }) => {
+      if (call === 'list' && ++lists === nth) removeAll(world.files)
+      return undefined
+    })
+    await world.poll(12)
+    if (lists < nth) {
+      await follower.close()
+      break
+    }
+    const error = await end
+    assert.ok(isNotFound(error))
+    assert.match(String(error), /, which was followed, is not there any more/)
+    await follower.close()
+  }
+})
+
+function removeAll(files: SimulatedFiles): void {
+  files.clearFaults()
+  for (const name of files.list(FOLDER).sync()) files.remove(`${FOLDER}/${name}`).sync()
+}
+
 test('log: of a segment that came and was compacted away a gap is told, also where the one before it stays', async () => {
   const world = new World('log')
   const db = await world.open()
