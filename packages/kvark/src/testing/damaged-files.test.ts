@@ -186,6 +186,19 @@ for (const [engine, list] of [
   }
 }
 
+test('the segment that holds nothing but the mark of a clean close is removed behind a compaction: CORRUPTION', () => {
+  const environment = environmentWith(new Map())
+  const db = openAt(environment, { engine: 'log' })
+  db.putSync('key', 'old')
+  db.putSync('key', 'value')
+  db.compactSync()
+  db.closeSync()
+  const names = [...contentOf(environment).keys()].filter((name) => name.endsWith('.log'))
+  assert.equal(names.length, 1)
+  write(environment, names[0]!, undefined)
+  assert.throws(() => openAt(environment, { engine: 'log' }), { code: 'CORRUPTION' })
+})
+
 test('a segment that is cut, removed or foreign is noticed, and nothing is lost', () => {
   for (const name of segments) {
     const original = content.get(name)!
