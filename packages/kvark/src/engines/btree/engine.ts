@@ -43,6 +43,7 @@ import { Effect, type Routine } from '../../environment/routine.ts'
 import type { KvarkError } from '../../errors.ts'
 import { ASCII_VALUE, REFERENCE } from '../../storage/entry.ts'
 import { readOnly } from '../../storage/journal.ts'
+import { UNDECIDED } from './adaptive-hash.ts'
 import { backup } from './backup.ts'
 import { Change } from './change.ts'
 import { Checkpointer } from './checkpointer.ts'
@@ -55,6 +56,7 @@ import { encodeExtent, Leaf, readExtent } from './leaf.ts'
 import { LIMITS, SUPPORTS } from './limits.ts'
 import { TreeLoad } from './load.ts'
 import type { BtreeOptions } from './options.ts'
+import type { Page } from './page.ts'
 import { AWAY, PRESENT, type Search } from './path.ts'
 import { recover } from './recovery.ts'
 import { Snapshots, type TreeSnapshot } from './snapshots.ts'
@@ -113,7 +115,16 @@ export class TreeEngine implements Engine {
     const { tree, journal } = state
     const snapshot = at as TreeSnapshot | undefined
     if (snapshot?.released) throw released()
-    let page = snapshot === undefined ? tree.hit(key, 0, length) : undefined
+    let page: Page | undefined
+    if (snapshot === undefined) {
+      const short = state.pages.findShort(key, length, found)
+      if (short === FOUND) {
+        if (found.expiry === 0 || found.expiry > journal.now()) return FOUND
+        state.judged = true
+        return MISSING
+      }
+      if (short === UNDECIDED) page = tree.hit(key, 0, length)
+    }
     if (page === undefined) {
       const status = tree.search(snapshot === undefined ? tree.root : snapshot.root, key, 0, length)
       if (status !== PRESENT) {

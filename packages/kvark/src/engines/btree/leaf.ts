@@ -11,11 +11,11 @@ import { readU32, readU48, writeU32, writeU48 } from '../../bytes/varint.ts'
 import { corruption, KvarkError } from '../../errors.ts'
 import type { Extent, Run } from './format.ts'
 
-const HAS_EXPIRY = 1
-const ASCII = 2
+export const HAS_EXPIRY = 1
+export const ASCII = 2
 const LONG = 4
 /** Flags and sequence. */
-const HEAD_BYTES = 7
+export const HEAD_BYTES = 7
 const EXTENT_BYTES = 10
 const RUN_BYTES = 10
 

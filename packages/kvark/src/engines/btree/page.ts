@@ -41,14 +41,14 @@ export function pageMemory(bytes: Buffer): PageMemory {
   }
 }
 
-const HEADER_BYTES = 16
+export const HEADER_BYTES = 16
 const LEVEL_AT = 0
 const COUNT_AT = 2
 const CAPACITY_AT = 4
-const PREFIX_AT = 6
+export const PREFIX_AT = 6
 const CELLS_AT = 8
 const HOLES_AT = 10
-const GENERATION_AT = 12
+export const GENERATION_AT = 12
 const HEAD_BYTES = 4
 const SLOT_BYTES = 6
 /** A loop copies so many bytes faster than a call does. */

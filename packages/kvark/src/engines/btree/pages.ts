@@ -18,6 +18,7 @@
  */
 
 import { larger, ownIntegers, release } from '../../bytes/memory.ts'
+import type { Found } from '../../engine/found.ts'
 import {
   type Block,
   type Cache,
@@ -25,7 +26,7 @@ import {
   PageTable,
   SLAB_BYTES,
 } from '../../storage/cache.ts'
-import { AdaptiveHash } from './adaptive-hash.ts'
+import { AdaptiveHash, type UNDECIDED } from './adaptive-hash.ts'
 import { FLAGS_AT, misplaced, NO_PAGE, PIECE, ROOT_SLOTS, TREE_PAGE } from './format.ts'
 import { Page, type PageMemory, pageMemory, TIRED } from './page.ts'
 import { Space } from './space.ts'
@@ -107,6 +108,11 @@ export class Pages {
     if (memory.bytes[at + FLAGS_AT] === PIECE) throw misplaced()
     page.look(memory, at + this.#form.headerBytes)
     return true
+  }
+
+  /** `findShort` of the adaptive hash, in these pages. */
+  findShort(key: Uint8Array, length: number, found: Found): 0 | 1 | typeof UNDECIDED {
+    return this.hash.findShort(key, length, this.cache, this.table, this.#form.headerBytes, found)
   }
 
   /**
