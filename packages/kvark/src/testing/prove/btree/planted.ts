@@ -33,6 +33,20 @@ export const treeBugs: readonly PlantedBug[] = [
     rows: ['model-operations'],
   },
   {
+    name: 'a get believes the hash, though the cell has moved since',
+    file: 'engines/btree/adaptive-hash.ts',
+    find: '      if (view.getUint16(page + GENERATION_AT, true) !== (word & 0xffff)) continue\n',
+    replace: '',
+    rows: ['model-operations'],
+  },
+  {
+    name: 'a get takes what has expired',
+    file: 'engines/btree/engine.ts',
+    find: '        if (found.expiry === 0 || found.expiry > journal.now()) return FOUND\n',
+    replace: '        if (found.expiry >= 0) return FOUND\n',
+    rows: ['model-operations'],
+  },
+  {
     name: 'a snapshot that ends gives its pages back though an older one sees them',
     file: 'engines/btree/views.ts',
     find: '    const older = this.#living[at - 1]\n',
