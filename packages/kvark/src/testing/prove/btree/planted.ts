@@ -44,7 +44,7 @@ export const treeBugs: readonly PlantedBug[] = [
     file: 'engines/btree/engine.ts',
     find: '        if (found.expiry === 0 || found.expiry > journal.now()) return FOUND\n',
     replace: '        if (found.expiry >= 0) return FOUND\n',
-    rows: ['model-operations'],
+    rows: ['tables-at-once'],
   },
   {
     name: 'a snapshot that ends gives its pages back though an older one sees them',
