@@ -3,10 +3,13 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { SeededRandom } from '../bytes/random.ts'
+import type { Environment } from '../environment/environment.ts'
 import { simulatedEnvironment } from '../environment/simulated.ts'
 import { openSync } from '../store/open.ts'
 import type { AtomicStore } from '../store/types.ts'
 import { SimulatedFiles } from '../vfs/simulated.ts'
+import { slowProcess } from './crash/slow-files.ts'
 
 type Store = AtomicStore<string, Uint8Array>
 
@@ -61,3 +64,62 @@ for (const [name, act] of acts) {
     again.closeSync()
   })
 }
+
+test('a checkpoint so large that it syncs while it writes: one of its syncs fails, or the power goes', async () => {
+  const text = (i: number): string => `${i} `.padEnd(7000, 'v')
+  const open = (environment: Environment): AtomicStore<string, string> =>
+    openSync('/store', {
+      checkpointBytes: Number.MAX_SAFE_INTEGER,
+      cacheBytes: 256 * 1024 * 1024,
+      environment,
+    })
+  let failed = 0
+  for (let nth = 1; ; nth++) {
+    const files = new SimulatedFiles()
+    files.failedSync = 'clean'
+    const environment = simulatedEnvironment({ seed: nth, files })
+    const slow = slowProcess(files, new SeededRandom(nth))
+    const db = open({ ...environment, files: slow.files })
+    for (let i = 0; i < 3500; i++) db.putSync(`${i}`, text(i))
+    files.failNext({ call: 'sync', path: 'TREE', nth, error: 'EIO' })
+    const compacting = db.compact()
+    const disks: SimulatedFiles[] = []
+    let isOver = false
+    const watch = async (): Promise<void> => {
+      while (!isOver) {
+        if (disks.length < 3 * nth) disks.push(files.afterCrash())
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+    }
+    const watching = watch()
+    const outcome = await compacting.then(
+      () => 'ok',
+      ({ code }: { code: string }) => code,
+    )
+    isOver = true
+    await watching
+    disks.push(files.afterCrash())
+    for (const disk of [disks[0]!, disks.at(-2)!, disks.at(-1)!]) {
+      const again = open(simulatedEnvironment({ seed: 1, files: disk }))
+      assert.equal(again.countSync(), 3500, `${nth}, ${outcome}`)
+      assert.equal(again.getSync('3499'), text(3499))
+      assert.deepEqual(again.verifySync().problems, [])
+      again.closeSync()
+    }
+    if (outcome === 'ok') {
+      assert.ok(!db.stats().readOnly)
+      files.clearFaults()
+      await db.close()
+      break
+    }
+    assert.equal(outcome, 'IO')
+    assert.ok(db.stats().readOnly)
+    failed++
+    files.clearFaults()
+    await db.resume()
+    assert.equal(db.countSync(), 3500)
+    await db.close()
+  }
+  // Those that go on while it writes, that before the root, and that behind it.
+  assert.ok(failed >= 5, `${failed} syncs`)
+})

@@ -23,13 +23,14 @@ import { eachPage } from './extents.ts'
 import { copyOf, type Extent, PIECE, type Root, TREE_PAGE, writeRoot } from './format.ts'
 import type { Page } from './page.ts'
 import type { Draft, TreeState } from './state.ts'
+import { SyncAhead } from './sync-ahead.ts'
 import type { View } from './views.ts'
 
 /** Written in one step of the event loop, at most. */
 const SLICE_BYTES = 256 * 1024
 /** Pages of which a view lets go in one step. */
 const STEP_PAGES = 1024
-/** Written bytes are synced in portions, so that the last sync is not the only one to wait for the disk. */
+/** Written bytes are synced in portions, while the next one is written, so that the last sync is not the only one to wait for the disk. */
 const SYNC_BYTES = 8 * 1024 * 1024
 
 export function checkpoint(state: TreeState): Routine<void> {
@@ -178,8 +179,10 @@ class Writer {
   #first = 0
   #count = 0
   #written = 0
-  /** Pages written since the last sync. */
-  readonly #unsynced: number[] = []
+  readonly #ahead: SyncAhead
+  /** Pages that are being synced, and those written since. */
+  #syncing: number[] = []
+  #unsynced: number[] = []
 
   constructor(state: TreeState, epoch: number, number: number) {
     this.#state = state
@@ -190,16 +193,21 @@ class Writer {
     this.#stored = form.sealed ? Buffer.alloc(this.#plain.length) : this.#plain
     this.#page = state.pages.newPage()
     this.#slice = Slice.ofBackground(state.context.environment)
+    this.#ahead = new SyncAhead(state)
   }
 
   *run(report: JobReport): Routine<void> {
-    for (const level of yield* this.#levels()) {
-      for (const number of level) {
-        // Compression and encryption may take long.
-        if (!this.#fits(number) || this.#slice.over()) yield* this.#flush()
-        this.#add(number)
+    try {
+      for (const level of yield* this.#levels()) {
+        for (const number of level) {
+          // Compression and encryption may take long.
+          if (!this.#fits(number) || this.#slice.over()) yield* this.#flush()
+          this.#add(number)
+        }
+        yield* this.#flush()
       }
-      yield* this.#flush()
+    } finally {
+      yield* this.#ahead.settled
     }
     report.bytes = this.#written
   }
@@ -263,15 +271,30 @@ class Writer {
     this.#written += this.#count * file.pageBytes
     this.#count = 0
     if (this.#unsynced.length * file.pageBytes >= SYNC_BYTES) {
-      yield* this.#state.sync()
-      this.synced()
+      yield* this.#syncAhead()
     } else yield* context.environment.pause
     this.#slice.begin()
   }
 
-  /** What has been written is on the disk: it need not stay in memory. Until then somebody may have to write it again. */
+  *#syncAhead(): Routine<void> {
+    const { journal } = this.#state
+    yield* this.#ahead.settled
+    if (journal.failure) throw journal.failure
+    this.#release(this.#syncing)
+    this.#syncing = this.#unsynced
+    this.#unsynced = []
+    yield* this.#ahead.begin
+  }
+
+  /** All that has been written is on the disk. */
   synced(): void {
-    for (const number of this.#unsynced) this.#state.pages.written(number, this.#epoch)
-    this.#unsynced.length = 0
+    this.#release(this.#syncing)
+    this.#release(this.#unsynced)
+  }
+
+  /** Pages that are on the disk need not stay in memory. Until then somebody may have to write them again. */
+  #release(numbers: number[]): void {
+    for (const number of numbers) this.#state.pages.written(number, this.#epoch)
+    numbers.length = 0
   }
 }

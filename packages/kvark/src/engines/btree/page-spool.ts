@@ -9,11 +9,12 @@
  * 2. They lie in a few runs, each twice as long as the one before. What is left of the last one is given back.
  */
 
-import { Effect, type Routine } from '../../environment/routine.ts'
+import type { Routine } from '../../environment/routine.ts'
 import { asKvarkError, KvarkError } from '../../errors.ts'
 import { readOnly } from '../../storage/journal.ts'
 import { eachPage } from './extents.ts'
 import type { TreeState } from './state.ts'
+import { SyncAhead } from './sync-ahead.ts'
 
 const SYNC_BYTES = 8 * 1024 * 1024
 /** The first run of pages, and the longest one, in bytes; each is twice as long as the one before. */
@@ -26,12 +27,12 @@ export class PageSpool {
   /** Pages of the last run that are in use. */
   #used = 0
   #unsynced = 0
-  /** A sync that is under way while more comes. */
-  #ahead: Promise<void> | undefined
+  readonly #ahead: SyncAhead
   #open = true
 
   constructor(state: TreeState) {
     this.state = state
+    this.#ahead = new SyncAhead(state)
   }
 
   get isOpen(): boolean {
@@ -53,7 +54,7 @@ export class PageSpool {
     this.#open = false
     const { state } = this
     state.spools.delete(this)
-    yield* this.#caughtUp
+    yield* this.#ahead.settled
     if (state.closed) return
     this.eachPage((page) => state.pages.space.give(page))
     if (state.journal.failure) return
@@ -93,7 +94,9 @@ export class PageSpool {
     this.#unsynced += bytes
     if (this.#unsynced >= SYNC_BYTES) {
       this.#unsynced = 0
-      yield* this.#syncAhead()
+      yield* this.#ahead.settled
+      this.check()
+      yield* this.#ahead.begin
     } else yield* this.state.context.environment.pause
     this.check()
   }
@@ -101,7 +104,7 @@ export class PageSpool {
   /** All has been written: syncs it, and gives back what is left of the last run. */
   protected *settle(): Routine<void> {
     this.#unsynced = 0
-    yield* this.#caughtUp
+    yield* this.#ahead.settled
     this.check()
     yield* this.state.sync()
     this.check()
@@ -111,26 +114,4 @@ export class PageSpool {
     for (let i = this.#used; i < last[1]; i++) space.give(last[0] + i)
     last[1] = this.#used
   }
-
-  /** Syncs what has been written; who can wait goes on meanwhile, until the next one. */
-  #syncAhead(): Effect<void> {
-    return new Effect(
-      () => this.state.sync().sync(),
-      async () => {
-        await this.#caughtUp.async()
-        this.check()
-        this.#ahead = this.state.sync().async()
-        // Then the engine takes no more writes, and so it is told.
-        this.#ahead.catch(() => {})
-      },
-    )
-  }
-
-  /** Ends when the sync that is under way has ended, well or not. Who cannot wait does not need it: what he syncs is synced. */
-  readonly #caughtUp: Effect<void> = new Effect(
-    () => {},
-    async () => {
-      await this.#ahead?.catch(() => {})
-    },
-  )
 }

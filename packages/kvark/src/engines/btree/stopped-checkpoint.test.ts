@@ -66,7 +66,11 @@ function stopAt(at: number, nth: number): boolean {
   if (step.done) return false
   put(state, 'three')
   state.journal.commit('disk').sync()
-  assert.throws(() => first.throw(new KvarkError('CLOSED', 'stopped')), { code: 'CLOSED' })
+  const stop = (): void => {
+    let last = first.throw(new KvarkError('CLOSED', 'stopped'))
+    while (!last.done) last = first.next(last.value.sync())
+  }
+  assert.throws(stop, { code: 'CLOSED' })
   files.failNext({ call: 'write', path: 'TREE', nth, error: 'EIO' })
   try {
     runSync(checkpoint(state))

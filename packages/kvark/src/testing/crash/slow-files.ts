@@ -3,7 +3,7 @@
  *
  * 1. Some awaited calls happen at the next opportunity, others only after the event loop has gone round a few times, so
  *    that much else gets in between. Calls on one file begun one after the other may happen in another order. What is done
- *    at once stays so; of changes of names it is heard as late.
+ *    at once stays so; of changes of names, and of some syncs, it is heard as late.
  * 2. After `kill` no call of the process reaches the files, those under way neither, and its locks are free.
  */
 
@@ -59,8 +59,8 @@ export function slowProcess(files: Files, random: SeededRandom): SlowProcess {
     const refuse = (): never => {
       throw new KvarkError('IO', `${handle.path} is closed`, { path: handle.path, errno: 'EBADF' })
     }
-    const counted = <T>(effect: Effect<T>): Effect<T> => {
-      const { sync, async } = slow(effect)
+    const counted = <T>(effect: Effect<T>, atOnce = false): Effect<T> => {
+      const { sync, async } = slow(effect, atOnce)
       return new Effect(
         () => (closing ? refuse() : sync()),
         async () => {
@@ -79,7 +79,7 @@ export function slowProcess(files: Files, random: SeededRandom): SlowProcess {
       path: handle.path,
       read: (...args) => counted(handle.read(...args)),
       write: (...args) => counted(handle.write(...args)),
-      sync: () => counted(handle.sync()),
+      sync: () => counted(handle.sync(), random.chance(0.5)),
       size: () => counted(handle.size()),
       truncate: (size) => counted(handle.truncate(size)),
       // What is under way is carried out; the last of it closes.
