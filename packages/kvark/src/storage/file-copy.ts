@@ -6,7 +6,8 @@
  * 1. What is appended is synced in portions, for a file system that has much to sync at once keeps other writers waiting.
  * 2. `check` tells whether the bytes come back. Whether they were right in the first place is for whoever appends to know.
  * 3. Holes stay holes: whole pages of zeros are not written.
- * 4. A copy that is a second name of a file (`link`) is not written: what is appended is what `check` has to find there.
+ * 4. A copy that is a second name of a file (`link`) is not written: what is appended is what `check` has to find there. It is synced
+ *    like the others, for nobody knows who has written it, and whether he waited for the disk.
  * 5. Each call touches the disk in pieces that the caller's buffer sets, and lets other work run between them.
  *
  * Left out: names. The folder has to be synced once all files are there.
@@ -90,7 +91,7 @@ export class FileCopy {
 
   /** All has been appended: makes it durable. */
   *finish(): Routine<void> {
-    if (!this.#isLink) yield* this.#handle.sync()
+    yield* this.#handle.sync()
     yield* this.close()
   }
 

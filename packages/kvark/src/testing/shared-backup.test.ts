@@ -5,8 +5,14 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { nodeEnvironment } from '../environment/node.ts'
+import { Effect } from '../environment/routine.ts'
+import { KvarkError } from '../errors.ts'
 import { destroySync, open, openSync } from '../index.ts'
+import { open as openIn } from '../store/open.ts'
+import type { FileHandle } from '../vfs/files.ts'
 import { nodeFiles } from '../vfs/node.ts'
+import { otherFiles } from '../vfs/other-files.ts'
 import { folderImage } from './folder-image.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'kvark-shared-'))
@@ -85,6 +91,52 @@ test('a log shares with its base what nobody ever appends to; each backup is who
   assert.ok(shared(base, last).length > 0)
   assert.equal(contents(last), now)
   await db.close()
+})
+
+test('what is shared is synced, for the base may be a copy that nobody waited for; where that fails it is copied', async () => {
+  const synced: string[] = []
+  let failing = ''
+  const files = otherFiles(nodeFiles, {
+    open: (path, mode) => {
+      const opening = nodeFiles.open(path, mode)
+      const wrap = (handle: FileHandle): FileHandle => {
+        const { sync } = handle
+        handle.sync = () => {
+          synced.push(path)
+          const fail = (): never => {
+            throw new KvarkError('IO', 'not synced', { path })
+          }
+          if (path !== failing) return sync.call(handle)
+          failing = ''
+          return new Effect(fail, async () => fail())
+        }
+        return handle
+      }
+      return new Effect(
+        () => wrap(opening.sync()),
+        async () => wrap(await opening.async()),
+      )
+    },
+  })
+  const environment = nodeEnvironment(files, false)
+  const db = await openIn(join(folder, 'synced'), {
+    engine: 'log',
+    segmentBytes: 256 * 1024,
+    environment,
+  })
+  for (let i = 0; i < 500; i++) db.putSync(`key ${i}`, `${i} `.repeat(500), { durability: 'none' })
+  const [base, next, last] = ['synced-0', 'synced-1', 'synced-2'].map((name) => join(folder, name))
+  await db.backup(base!)
+  synced.length = 0
+  await db.backup(next!, { base: base! })
+  const links = shared(base!, next!)
+  assert.ok(links.length > 1)
+  for (const name of links) assert.ok(synced.includes(join(next!, name)), name)
+  failing = join(last!, links[0]!)
+  await db.backup(last!, { base: base! })
+  await db.close()
+  assert.deepEqual(shared(base!, last!), links.slice(1))
+  assert.equal(contents(last!), contents(next!))
 })
 
 test('bases that cannot be, and an engine that shares nothing', async () => {

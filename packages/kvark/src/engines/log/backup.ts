@@ -190,7 +190,7 @@ class Backup {
       yield* link.check(this.#buffer, (read) => this.#advance(read))
     } catch (error) {
       if (!(error instanceof KvarkError) || error.path !== path) throw error
-      // The base was written to since, or is damaged.
+      // The base was written to since, or is damaged; or its system does not sync what is open for reading.
       yield* environment.files.remove(path)
       this.#done = done
       return false
