@@ -35,6 +35,7 @@ const NAMES = ['a', 'b', 'c', 'd']
 const COUNTER = 'counter'
 const DURABILITIES = ['none', 'os', 'disk'] as const
 const MOST_VALUE = 9000
+const LONGEST_TTL = 100
 const SMALL_BUFFER = 3000
 
 export class TablesRun {
@@ -103,11 +104,17 @@ export class TablesRun {
   async finish(): Promise<void> {
     await this.#db.sync()
     const moments = { from: this.#world.now(), to: this.#world.now() }
+    const keys = new Map<Use, readonly string[]>()
     for (const use of [this.#root, ...this.#slots.values()]) {
       const found = new Map(await use.table.entries().nextMany(10_000))
       const { sequence } = this.#db.stats()
       this.#judge(() => sameContent(found, use.told.at(sequence), moments))
+      for (const key of found.keys()) use.table.getSync(key)
+      keys.set(use, [...found.keys()])
     }
+    // What has been read is read again when it is over, and nobody has taken it away yet.
+    this.#world.advance(LONGEST_TTL)
+    for (const [use, names] of keys) this.#readEnding(use, names)
     assert.deepEqual((await this.#db.verify()).problems, [])
     await this.#db.close()
     await Promise.all([...this.#uses.map(({ ended }) => ended), ...this.#others])
@@ -197,7 +204,7 @@ export class TablesRun {
     const kind = this.#random.below(5)
     const options = {
       durability: this.#random.pick(DURABILITIES),
-      ...(this.#random.chance(0.25) && { ttl: 1 + this.#random.below(100) }),
+      ...(this.#random.chance(0.25) && { ttl: 1 + this.#random.below(LONGEST_TTL) }),
       ...(kind === 0 && { ifAbsent: true }),
       ...(kind === 1 && { ifVersion: use.table.getEntrySync(key)?.version ?? 0 }),
     }
@@ -368,7 +375,7 @@ export class TablesRun {
     const use = this.#pick()
     const key = this.#key()
     const moments = this.#moments()
-    const ttl = this.#random.chance(0.3) ? ('never' as const) : 1 + this.#random.below(100)
+    const ttl = this.#random.chance(0.3) ? ('never' as const) : 1 + this.#random.below(LONGEST_TTL)
     this.#tell(`touch ${use.name} ${key} ${ttl}`)
     const judge = (version: number | undefined): void => {
       if (version === undefined || use.told.isRetired) return
@@ -403,6 +410,22 @@ export class TablesRun {
         this.#judge(() => this.#wasThere(use, key, found, lo, hi, when))
       }, gone),
     )
+  }
+
+  #readEnding({ name, table, told }: Use, keys: readonly string[]): void {
+    const at = this.#world.now()
+    const values = keys.map((key) => table.getSync(key))
+    const { sequence } = this.#db.stats()
+    this.#judge(() => {
+      const content = told.at(sequence)
+      for (const [i, key] of keys.entries()) {
+        const found = values[i]
+        assert.ok(
+          fits(found, content.get(key), { from: at, to: at }),
+          `${name} ${key} is ${short(found)} at its end`,
+        )
+      }
+    })
   }
 
   #wasThere(
