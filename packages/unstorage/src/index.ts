@@ -250,9 +250,9 @@ async function clearEach(store: BytesStore, base: string): Promise<void> {
   await flush()
 }
 
-/** Seconds, as unstorage counts. What has no time to live is over. */
+/** Seconds, as unstorage counts. What has no time to live is over, and what has no end stays, whatever the driver's own `ttl` is. */
 function endOf(ttl: unknown): { ttl?: number; expiresAt?: number } {
-  if (ttl === undefined || ttl === null) return {}
+  if (ttl === undefined || ttl === null || ttl === Number.POSITIVE_INFINITY) return {}
   if (typeof ttl === 'number' && ttl <= 0) return { expiresAt: 1 }
   return { ttl: (ttl as number) * 1000 }
 }
