@@ -14,6 +14,7 @@ import type {
 import { WriteBatch } from '../engine/write-batch.ts'
 import { Effect, effect, type Routine, runSync } from '../environment/routine.ts'
 import { KvarkError } from '../errors.ts'
+import { readOnly } from '../storage/journal.ts'
 import {
   checkJobOptions,
   checkNames,
@@ -102,15 +103,20 @@ export class KvarkStore<K, V>
   }
 
   sync(): Promise<void> {
-    const { changes } = this.life
+    const { changes, engine } = this.life
+    const before = engine.failure
     return this.#run(function* (engine) {
       changes.flush()
+      checkSince(before, engine)
       yield* engine.commit('disk')
     })
   }
 
   syncSync(): void {
-    this.#settled().commit('disk').sync()
+    const before = this.life.engine.failure
+    const engine = this.#settled()
+    checkSince(before, engine)
+    engine.commit('disk').sync()
     this.life.changes.flush()
   }
 
@@ -326,4 +332,9 @@ export class KvarkStore<K, V>
     const signal = this.life.jobSignal(options?.signal)
     return hearing(options?.progress, (progress) => work(progress, signal))
   }
+}
+
+/** Whoever syncs hears of a write that waited and has failed now, also where all that was written before it is on the disk. */
+function checkSince(before: KvarkError | undefined, { failure }: Engine): void {
+  if (failure !== undefined && failure !== before) throw readOnly(failure)
 }
