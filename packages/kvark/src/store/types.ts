@@ -579,7 +579,9 @@ export interface StoreLife extends AsyncDisposable {
   readonly engine: string
   readonly supports: Supports
   readonly limits: Limits
-  /** Makes everything so far durable on disk. */
+  /**
+   * Makes everything so far durable on disk. `READ_ONLY` where a write that was waiting has failed meanwhile; its own promise says how.
+   */
   sync(): Promise<void>
   syncSync(): void
   /**
