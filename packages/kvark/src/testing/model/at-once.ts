@@ -74,6 +74,8 @@ export interface AfterStep {
 
 /** How many reads are begun together. */
 const CROWDS = [1, 1, 5, 5, 30, 30, 300]
+/** More than files that are slow need (`crash/slow-files.ts`). */
+const TURNS_UNTIL_HEARD = 8
 /** What is asked may fail with these where a call fails. */
 const TROUBLES: ReadonlySet<string> = new Set([
   'IO',
@@ -123,7 +125,11 @@ class AtOnce {
     if (this.#plan === 'stop') return await this.#stop()
     await this.#settle()
     const hasFailed = end()
-    if (hasFailed) await this.#resume()
+    if (hasFailed) {
+      // What failed in the background may be heard of a little later; until then there is nothing to resume from.
+      for (let turns = 0; turns < TURNS_UNTIL_HEARD; turns++) await turn()
+      await this.#resume()
+    }
     return this.#judge(db, hasFailed)
   }
 
