@@ -173,11 +173,11 @@ export class AdaptiveHash {
       }
       const prefixLength = view.getUint16(page + PREFIX_AT, true)
       if (prefixLength + keyLength !== length) continue
-      if (!isSame(view, keyAt, keyView, prefixLength, keyLength)) continue
-      if (!isSame(view, page + HEADER_BYTES, keyView, 0, prefixLength)) continue
       const body = keyAt + keyLength
       const end = body + bodyLength
       if (bodyLength < HEAD_BYTES || end > block + (1 << bits)) return UNDECIDED
+      if (!isSame(view, keyAt, keyView, prefixLength, keyLength)) continue
+      if (!isSame(view, page + HEADER_BYTES, keyView, 0, prefixLength)) continue
       const flags = view.getUint8(body)
       let start = body + HEAD_BYTES
       found.expiry = 0
