@@ -100,13 +100,13 @@ test('what is shared is synced, for the base may be a copy that nobody waited fo
     open: (path, mode) => {
       const opening = nodeFiles.open(path, mode)
       const wrap = (handle: FileHandle): FileHandle => {
-        const { sync } = handle
+        const sync = handle.sync.bind(handle)
         handle.sync = () => {
           synced.push(path)
           const fail = (): never => {
             throw new KvarkError('IO', 'not synced', { path })
           }
-          if (path !== failing) return sync.call(handle)
+          if (path !== failing) return sync()
           failing = ''
           return new Effect(fail, async () => fail())
         }
