@@ -8,7 +8,7 @@ import type { Environment } from '../environment/environment.ts'
 import { simulatedEnvironment } from '../environment/simulated.ts'
 import { openSync } from '../store/open.ts'
 import type { AtomicStore } from '../store/types.ts'
-import { SimulatedFiles } from '../vfs/simulated.ts'
+import { type FileCall, SimulatedFiles } from '../vfs/simulated.ts'
 import { slowProcess } from './crash/slow-files.ts'
 
 type Store = AtomicStore<string, Uint8Array>
@@ -113,6 +113,9 @@ test('a checkpoint so large that it syncs while it writes: one of its syncs fail
       break
     }
     assert.equal(outcome, 'IO')
+    const after = files.calls.slice(files.calls.findIndex(({ error }) => error === 'EIO') + 1)
+    const isSync = ({ call, path }: FileCall): boolean => call === 'sync' && path.endsWith('TREE')
+    assert.ok(!after.some(isSync), 'a sync that failed is not tried again')
     assert.ok(db.stats().readOnly)
     failed++
     files.clearFaults()

@@ -209,6 +209,7 @@ class Writer {
     } finally {
       yield* this.#ahead.settled
     }
+    this.#checkSynced()
     report.bytes = this.#written
   }
 
@@ -277,13 +278,18 @@ class Writer {
   }
 
   *#syncAhead(): Routine<void> {
-    const { journal } = this.#state
     yield* this.#ahead.settled
-    if (journal.failure) throw journal.failure
+    this.#checkSynced()
     this.#release(this.#syncing)
     this.#syncing = this.#unsynced
     this.#unsynced = []
     yield* this.#ahead.begin
+  }
+
+  /** Nothing is written behind a sync that has failed, and it is not tried again. */
+  #checkSynced(): void {
+    const { failure } = this.#state.journal
+    if (failure) throw failure
   }
 
   /** All that has been written is on the disk. */
