@@ -5,6 +5,7 @@
  *                     until a run makes fewer than n
  *
  * 1. `node:fs` itself is patched, below the machine's files; syncs do nothing meanwhile, for nothing crashes here.
+ * 2. What a store loads once in a process (a compression's package) is loaded before: Node reads it by the calls that are patched.
  */
 
 import fs from 'node:fs'
@@ -47,6 +48,7 @@ async function runOnce(
   nth: number | undefined,
 ): Promise<number> {
   const folder = fs.mkdtempSync(join(tmpdir(), 'kvark-calls-'))
+  openSubject(subject, join(folder, 'loading')).sync().closeSync()
   const patched = patch(kind, nth)
   try {
     await useStore(subject, join(folder, 'store'), seed)
