@@ -5,15 +5,20 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SeededRandom } from '../bytes/random.ts'
 import type { Environment } from '../environment/environment.ts'
+import { Effect } from '../environment/routine.ts'
 import { simulatedEnvironment } from '../environment/simulated.ts'
 import { openSync } from '../store/open.ts'
 import type { AtomicStore } from '../store/types.ts'
+import type { FileHandle, Files } from '../vfs/files.ts'
+import { otherFiles } from '../vfs/other-files.ts'
 import { type FileCall, SimulatedFiles } from '../vfs/simulated.ts'
 import { slowProcess } from './crash/slow-files.ts'
 
 type Store = AtomicStore<string, Uint8Array>
 
 const LONG: Uint8Array = new Uint8Array(3 * 1024 * 1024).fill(7)
+/** Of the event loop, that nothing else takes as many of. */
+const TURNS = 2000
 const SHORT: Uint8Array = new Uint8Array(30).fill(1)
 
 function openOn(files: SimulatedFiles): Store {
@@ -62,6 +67,68 @@ for (const [name, act] of acts) {
     assert.deepEqual([...again.keys()], ['key', 'other'])
     assert.deepEqual(again.verifySync().problems, [])
     again.closeSync()
+  })
+}
+
+test('a sync that goes on beside the last pages of a checkpoint fails, and that is heard of after they are written', async () => {
+  const files = new SimulatedFiles()
+  files.failedSync = 'clean'
+  const environment = simulatedEnvironment({ seed: 1, files })
+  const db = openSync('/store', {
+    values: 'bytes',
+    checkpointBytes: Number.MAX_SAFE_INTEGER,
+    cacheBytes: 256 * 1024 * 1024,
+    environment: { ...environment, files: tellingLate(files) },
+  })
+  // Pages of 10 MB: one sync begins when 8 MiB are written.
+  const value = new Uint8Array(7000).fill(1)
+  for (let i = 0; i < 1300; i++) db.putSync(`${i}`, value)
+  files.failNext({ call: 'sync', path: 'TREE', error: 'EIO' })
+  await assert.rejects(db.compact(), { code: 'IO' })
+  const ofTree = files.calls.filter(({ path }) => path.endsWith('TREE'))
+  const failed = ofTree.findIndex(({ error }) => error === 'EIO')
+  const after = ofTree.slice(failed + 1)
+  assert.ok(after.filter(({ call }) => call === 'write').length > 0, 'it was not the last of all')
+  assert.ok(!after.some(({ call }) => call === 'sync'), 'a sync that failed is not tried again')
+  const disk = files.afterCrash()
+  await db.resume()
+  assert.equal(db.countSync(), 1300)
+  await db.close()
+  const again = openOn(disk)
+  assert.equal(again.countSync(), 1300)
+  assert.deepEqual(again.verifySync().problems, [])
+  again.closeSync()
+})
+
+/** The files, whose awaited syncs that fail are heard of when all else that goes on has long come to an end. */
+function tellingLate(files: SimulatedFiles): Files {
+  const late = (sync: Effect<void>): Effect<void> =>
+    new Effect(
+      () => sync.sync(),
+      async () => {
+        try {
+          await sync.async()
+        } catch (error) {
+          for (let turn = 0; turn < TURNS; turn++) {
+            await new Promise((resolve) => setImmediate(resolve))
+          }
+          throw error
+        }
+      },
+    )
+  const wrap = (handle: FileHandle): FileHandle => {
+    const sync = handle.sync.bind(handle)
+    handle.sync = () => late(sync())
+    return handle
+  }
+  return otherFiles(files, {
+    open: (path, mode) => {
+      const opening = files.open(path, mode)
+      return new Effect(
+        () => wrap(opening.sync()),
+        async () => wrap(await opening.async()),
+      )
+    },
   })
 }
 

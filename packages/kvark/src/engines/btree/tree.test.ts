@@ -23,15 +23,18 @@ const NOTHING = Buffer.alloc(0)
 const LONG = 'long'.repeat(7)
 const LONGER = 'long'.repeat(300)
 
-function newPages(bits: number): Pages {
+/** `disk`: what was written; without it nothing is in a file. */
+function newPages(bits: number, cacheBytes = 2 ** 20, disk?: ReadonlyMap<number, Buffer>): Pages {
   const source = {
-    readPage: () =>
+    readPage: (page: number, target: Buffer, at: number) =>
       immediate<void>(() => {
-        throw new Error('nothing is in a file here')
+        const bytes = disk?.get(page)
+        if (bytes === undefined) throw new Error(`page ${page} is not in a file`)
+        bytes.copy(target, at)
       }),
   }
   const pages = new Pages(
-    new Cache(2 ** 20, bits, false),
+    new Cache(cacheBytes, bits, false),
     source,
     { bits, headerBytes: 12 },
     7,
@@ -369,4 +372,86 @@ test('a full page whose neighbours are gone takes a key that does not begin as a
       }
     }
   }
+})
+
+test('leaves are put together in a cache that copying one of them may drive the other out of', () => {
+  const disk = new Map<number, Buffer>()
+  // The least that a cache has.
+  const pages = newPages(10, 16 << 10, disk)
+  const keys = keysIn(pages)
+  const tree = new Tree(pages, keys)
+  const keyOf = (i: number): Buffer => Buffer.from(`key ${String(i).padStart(5, '0')}`)
+  const content: string[] = []
+  const store = (): void => {
+    const checkpoint = pages.views.add(false)
+    for (const number of pages.freshUpTo(checkpoint.epoch)) {
+      disk.set(number, Buffer.from(pages.bytesOf(number)))
+      pages.written(number, checkpoint.epoch)
+    }
+    pages.releaseSlabs()
+    pages.views.end(checkpoint)
+  }
+  for (let i = 0; i < 6000; i++) {
+    const key = keyOf(i)
+    tree.put(key, 0, key.length, 40)
+    const { bytes, bodyAt } = tree.body
+    bytes.fill(i, bodyAt, bodyAt + 40)
+    if (i % 100 === 99) store()
+  }
+  // Some leaves have few entries left, others some more, others all.
+  for (let i = 0; i < 6000; i++) {
+    const key = keyOf(i)
+    if (i % [20, 3, 1][(i >> 5) % 3]! === 0) {
+      content.push(key.toString('latin1'))
+      continue
+    }
+    assert.equal(tree.reach(tree.root, key, 0, key.length), PRESENT)
+    tree.delete()
+    if (i % 100 === 99) store()
+  }
+  store()
+  const random = new SeededRandom(1)
+  let merged = 0
+  let filled = 0
+  for (let key: Buffer | undefined = NOTHING; key !== undefined; ) {
+    const find = (): void => void tree.reach(tree.root, key!, 0, key!.length)
+    find()
+    const next = tree.nextKey()
+    if (next === undefined) break
+    // Somebody reads what is there: it must be copied.
+    const reader = pages.views.add()
+    let isDone = false
+    for (let tries = 0; tries < 4 && !isDone; tries++) {
+      tree.reach(tree.root, next, 0, next.length)
+      // So that the one frame is the next to be taken, and the other.
+      for (let i = random.below(12); i > 0; i--)
+        tree.reach(tree.root, keyOf(random.below(6000)), 0, 9)
+      find()
+      pages.cache.referenced.fill(1)
+      if (tree.merge()) merged++
+      else if (tree.fill()) filled++
+      else continue
+      isDone = true
+    }
+    if (!isDone) key = next
+    store()
+    pages.views.end(reader)
+  }
+  assert.ok(merged > 20 && filled > 20, `${merged} put together, ${filled} filled`)
+  assert.equal(tree.entries, content.length)
+  const walk = new TreeWalk(pages, keys, tree.root, NOTHING, NOTHING, false)
+  for (const name of content) {
+    let status = walk.next()
+    for (; status === AWAY; status = walk.next()) {
+      const block = walk.block()
+      block.load.sync()
+      block.release()
+    }
+    assert.equal(status, PRESENT)
+    const { page, slot } = walk
+    assert.equal(keys.whole(page, slot).toString('latin1'), name)
+    page.read(slot)
+    assert.equal(page.bytes[page.bodyAt], Number(name.slice(4)) & 0xff)
+  }
+  assert.equal(walk.next(), ABSENT)
 })
