@@ -14,6 +14,7 @@
 import type { Environment } from '../environment/environment.ts'
 import type { Routine } from '../environment/routine.ts'
 import { corruption } from '../errors.ts'
+import { openFile } from '../vfs/open-file.ts'
 import type { StoreForm } from './block-form.ts'
 import type { Descriptor } from './descriptor.ts'
 import { Segment } from './segment.ts'
@@ -53,7 +54,7 @@ export function* openSegment(
 ): Routine<Segment | undefined> {
   const { files } = environment
   if ((yield* files.stat(path)) === undefined) throw corruption(path, 0, 'the file is missing')
-  const handle = yield* files.open(path, 'write')
+  const handle = yield* openFile(files, path, 'write')
   let kept = false
   try {
     const start = Buffer.alloc(FILE_HEADER_BYTES)
