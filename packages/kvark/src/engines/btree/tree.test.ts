@@ -44,6 +44,17 @@ function newPages(bits: number, cacheBytes = 2 ** 20, disk?: ReadonlyMap<number,
   return pages
 }
 
+/** As a checkpoint does: all that is fresh is on the disk. */
+function storeAll(pages: Pages, disk: Map<number, Buffer>): void {
+  const checkpoint = pages.views.add(false)
+  for (const number of pages.freshUpTo(checkpoint.epoch)) {
+    disk.set(number, Buffer.from(pages.bytesOf(number)))
+    pages.written(number, checkpoint.epoch)
+  }
+  pages.releaseSlabs()
+  pages.views.end(checkpoint)
+}
+
 function keysIn(pages: Pages): Keys {
   // Nothing is written to it.
   const file = new TreeFile(
@@ -382,15 +393,7 @@ test('leaves are put together in a cache that copying one of them may drive the 
   const tree = new Tree(pages, keys)
   const keyOf = (i: number): Buffer => Buffer.from(`key ${String(i).padStart(5, '0')}`)
   const content: string[] = []
-  const store = (): void => {
-    const checkpoint = pages.views.add(false)
-    for (const number of pages.freshUpTo(checkpoint.epoch)) {
-      disk.set(number, Buffer.from(pages.bytesOf(number)))
-      pages.written(number, checkpoint.epoch)
-    }
-    pages.releaseSlabs()
-    pages.views.end(checkpoint)
-  }
+  const store = (): void => storeAll(pages, disk)
   for (let i = 0; i < 6000; i++) {
     const key = keyOf(i)
     tree.put(key, 0, key.length, 40)
@@ -454,4 +457,32 @@ test('leaves are put together in a cache that copying one of them may drive the 
     assert.equal(page.bytes[page.bodyAt], Number(name.slice(4)) & 0xff)
   }
   assert.equal(walk.next(), ABSENT)
+})
+
+test('a leaf stays in memory while rests of its keys are read, which take more than the whole cache', () => {
+  const disk = new Map<number, Buffer>()
+  const pages = newPages(10, 16 << 10, disk)
+  const tree = new Tree(pages, keysIn(pages))
+  const count = 40
+  // Only behind 20 pages it shows which one it is.
+  const keyOf = (i: number): Buffer => Buffer.from('k'.repeat(20_000) + String(i).padStart(3, '0'))
+  for (let i = 0; i < count; i++) {
+    tree.put(keyOf(i), 0, keyOf(i).length, 1)
+    storeAll(pages, disk)
+  }
+  let beside = 0
+  for (let i = 0; i + 1 < count; i++) {
+    const find = (): void => void tree.reach(tree.root, keyOf(i), 0, keyOf(i).length)
+    find()
+    const { slot, leaf } = tree
+    const next = tree.nextKey()
+    find()
+    if (slot + 1 === leaf.count) continue
+    beside++
+    assert.equal(tree.slotOf(keyOf(i + 1)), slot + 1)
+    assert.equal(tree.slotOf(Buffer.concat([keyOf(i), Buffer.from('0')])), -1 - (slot + 1))
+    // What is above it stays, too.
+    assert.deepEqual(tree.nextKey(), next)
+  }
+  assert.ok(beside > 10, `${beside} keys beside others`)
 })
